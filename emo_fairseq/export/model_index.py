@@ -53,7 +53,7 @@ def hub_results(
         protocol: PROTOCOL/FOLD that divided the corpus; None for the splits on disk.
     """
     for split in scored:
-        dataset = {"name": corpus, "type": corpus, "split": split.split}
+        dataset: dict[str, Any] = {"name": corpus, "type": corpus, "split": split.split}
         dataset |= {"args": {"fold": protocol}} if protocol else {}
         metrics = [
             _metric(key, estimate)
