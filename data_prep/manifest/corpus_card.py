@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict
 
@@ -265,6 +264,8 @@ def shared_values(
 
 def count_split(rows: Sequence[Utterance], corpus: Corpus) -> dict[str, Any]:
     """Return the counts of a split for corpus.yaml; hours have three decimals."""
+    import numpy as np
+
     from data_prep.manifest import table
 
     samples = int(table.counts(rows, "n_samples").sum())
