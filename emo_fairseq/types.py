@@ -4,7 +4,7 @@ import enum
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from data_prep.schema import AXES
+from data_prep.manifest.columns import AXES
 from emo_fairseq.errors import UsageError
 
 TEXT = "text"

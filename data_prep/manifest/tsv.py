@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from data_prep.errors import (
     Fault,
     ManifestError,
@@ -29,6 +26,9 @@ from data_prep.manifest.row_rules import find_fault, format_text, scan_rows
 from data_prep.manifest.votes import parse_votes
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from data_prep.manifest.table import ManifestTable
 
 _BYTES_AT_ONCE = 1 << 22
@@ -95,6 +95,8 @@ def scan_manifest(path: str | Path) -> Scan:
 
 
 def _nothing(fault: Fault) -> Scan:
+    import numpy as np
+
     from data_prep.manifest.table import ManifestTable
 
     return Scan(ManifestTable.of([]), np.zeros(0, dtype=np.int64), [fault])
@@ -107,6 +109,8 @@ def _scan(file: Path) -> Scan:
         FileNotFoundError: there is none.
         ManifestError: the header has a fault, or the file is not UTF-8.
     """
+    import numpy as np
+
     from data_prep.manifest.column_rules import read_columns
     from data_prep.manifest.table import ManifestTable
 
