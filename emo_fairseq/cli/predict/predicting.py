@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from data_prep.audio.segment import as_segment
 from data_prep.engines import LOCAL, Engine
 from data_prep.errors import CodedError
@@ -156,6 +154,8 @@ def _values_of(row: Row) -> Mapping[str, Any]:
 
 
 def _row_of(item: Item, values: Mapping[str, Any]) -> Row:
+    import numpy as np
+
     from emo_fairseq.inference.prediction import Prediction, Truncation
     from emo_fairseq.inference.transcribing import Transcript, Word
 
