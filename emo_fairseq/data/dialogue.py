@@ -1,15 +1,12 @@
 """The texts of dialogues: which turns are around each turn, and the tokens of all of them."""
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 
-from data_prep.errors import CodedError
 from data_prep.schema import Utterance
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
@@ -44,35 +41,6 @@ def has_turn(utterance: Utterance) -> bool:
     return utterance.dialogue is not None and utterance.turn is not None
 
 
-def find_neighbors(
-    utterances: Sequence[Utterance], usable: np.ndarray, n_past: int, n_future: int
-) -> list[Neighbors]:
-    """Return the turns before and after each row of a split, of the same dialogue, by turn number.
-
-    >>> rows = [Utterance(id=f"u{turn}", dialogue="d", turn=turn) for turn in range(3)]
-    >>> find_neighbors(rows, np.array([True, True, True]), n_past=1, n_future=0)[2]
-    Neighbors(past=[1], future=[])
-
-    Args:
-        utterances: N rows.
-        usable: (N,) bool; rows that are not usable (no text) are passed over, so that the turns
-            beyond them come in.
-        n_past: how many turns before, at most.
-        n_future: how many turns after, at most.
-
-    Returns:
-        N entries, without neighbors for a row that has no dialogue or no turn number.
-
-    Raises:
-        CodedError: two rows have the same turn of a dialogue.
-    """
-    neighbors = [Neighbors([], []) for _ in utterances]
-    for rows in group_turns(utterances):
-        for row, around in zip(rows, neighbors_of(rows, usable, n_past, n_future), strict=True):
-            neighbors[row] = around
-    return neighbors
-
-
 def neighbors_of(
     turns: Sequence[int], usable: Sequence[bool] | np.ndarray, n_past: int, n_future: int
 ) -> Iterator[Neighbors]:
@@ -95,61 +63,64 @@ def neighbors_of(
         yield Neighbors([turns[x] for x in reversed(before)], [turns[x] for x in after])
 
 
-def group_turns(utterances: Sequence[Utterance]) -> list[list[int]]:
-    """Return the row numbers of each dialogue of a split, by turn number.
-
-    >>> rows = [Utterance(id=f"u{turn}", dialogue="d", turn=turn) for turn in (2, 0, 1)]
-    >>> group_turns([*rows, Utterance(id="without")])
-    [[1, 2, 0]]
+class NeighborTable(Sequence[Neighbors]):
+    """The turns around each of N rows, as parts of one array of turns.
 
     Args:
-        utterances: rows; one that has no dialogue or no turn number is in none.
-
-    Raises:
-        CodedError: two rows have the same turn of a dialogue.
+        turns: (K,) row numbers, those of a dialogue by turn.
+        past_start: (N,) where the turns before each row begin in `turns`.
+        past_end: (N,) where they end.
+        future_start: (N,) where the turns after each row begin.
+        future_end: (N,) where they end.
     """
-    dialogues: dict[str, list[int]] = defaultdict(list)
-    for row, utterance in enumerate(utterances):
-        if has_turn(utterance):
-            dialogues[str(utterance.dialogue)].append(row)
-    for name, rows in dialogues.items():
-        rows.sort(key=lambda row: utterances[row].turn or 0)
-        _check_turns(name, [utterances[row] for row in rows])
-    return list(dialogues.values())
 
+    def __init__(
+        self,
+        turns: np.ndarray,
+        past_start: np.ndarray,
+        past_end: np.ndarray,
+        future_start: np.ndarray,
+        future_end: np.ndarray,
+    ) -> None:
+        self.turns = turns
+        self.past_start, self.past_end = past_start, past_end
+        self.future_start, self.future_end = future_start, future_end
 
-def find_hidden(
-    utterances: Sequence[Utterance],
-    usable: np.ndarray,
-    own: np.ndarray,
-    n_past: int,
-    n_future: int,
-) -> np.ndarray:
-    """Return the rows of a set whose nearest turns are partly of another set, and so are left out.
+    @classmethod
+    def of(cls, neighbors: Sequence[Neighbors]) -> "NeighborTable":
+        """Return the turns around rows as a table."""
+        if isinstance(neighbors, NeighborTable):
+            return neighbors
+        n_past = np.array([len(around.past) for around in neighbors], dtype=np.int64)
+        n_future = np.array([len(around.future) for around in neighbors], dtype=np.int64)
+        parts = [turns for past, future in neighbors for turns in (past[::-1], future)]
+        turns = np.array([row for part in parts for row in part], dtype=np.int64)
+        end = np.cumsum(n_past + n_future)
+        middle = end - n_future
+        return cls(turns, middle - n_past, middle, middle, end)
 
-    Args:
-        utterances: N rows, of which the set is a part.
-        usable: (N,) bool, as for :func:`find_neighbors`.
-        own: (N,) bool, the rows of the set.
-        n_past: how many turns before belong to the context.
-        n_future: how many turns after.
+    def __len__(self) -> int:
+        return len(self.past_start)
 
-    Returns:
-        (N,) bool, False for all rows outside the set.
-    """
-    neighbors = find_neighbors(utterances, usable, n_past, n_future)
-    is_hidden = [any(not own[row] for row in (*past, *future)) for past, future in neighbors]
-    return own & usable & np.array(is_hidden, dtype=bool)
+    @overload
+    def __getitem__(self, index: int) -> Neighbors: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Neighbors]: ...
+    def __getitem__(self, index: int | slice) -> Neighbors | list[Neighbors]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(len(self))[index]]
+        past = self.turns[self.past_start[index] : self.past_end[index]]
+        future = self.turns[self.future_start[index] : self.future_end[index]]
+        return Neighbors(past[::-1].tolist(), future.tolist())
 
-
-def _check_turns(dialogue: str, rows: Sequence[Utterance]) -> None:
-    for row, following in pairwise(rows):
-        if row.turn == following.turn:
-            raise CodedError(
-                f"dialogue {dialogue!r}: {row.id} and {following.id} are both turn {row.turn}, so "
-                "that their order is unknown; correct the column turn",
-                "turn-duplicate",
-            )
+    def by_distance(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield rows and one neighbor of each: the nearest before, after, the next before, ..."""
+        n_past, n_future = self.past_end - self.past_start, self.future_end - self.future_start
+        for distance in range(int(max(n_past.max(initial=0), n_future.max(initial=0)))):
+            rows = np.flatnonzero(n_past > distance)
+            yield rows, self.turns[self.past_end[rows] - 1 - distance]
+            rows = np.flatnonzero(n_future > distance)
+            yield rows, self.turns[self.future_start[rows] + distance]
 
 
 class _Plan(NamedTuple):
@@ -205,8 +176,8 @@ class ContextRows:
         self._separator = np.array([specials.separator], dtype=np.int64)
         # Without the separator that ends every row, with the prefix.
         self._lengths = np.asarray(lengths) - 1 + np.array([len(p) for p in prefixes])
-        self.sizes = np.array([self._size(row) for row in range(len(present))])
-        full_sizes = np.array([self._full_size(row) for row in range(len(present))])
+        table = NeighborTable.of(neighbors)
+        self.sizes, full_sizes = context_sizes(self._lengths, present, table, max_tokens)
         self.is_cut = np.asarray(present) & (full_sizes > max_tokens)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, bool, tuple[int, int]]:
@@ -256,19 +227,34 @@ class ContextRows:
         plan.before.reverse()
         return plan
 
-    def _size(self, index: int) -> int:
-        if not self._present[index]:
-            return _BOUNDARIES
-        plan = self._plan(index)
-        context = sum(kept + 1 for _, kept in (*plan.before, *plan.after))
-        return min(int(self._lengths[index]) + _BOUNDARIES + context, self._max_tokens)
 
-    def _full_size(self, index: int) -> int:
-        """Return the length of an item if nothing were truncated."""
-        past, future = self._neighbors[index]
-        lengths = [int(self._lengths[row]) for row in (*past, *future)]
-        context = sum(length + 1 for length in lengths if length > 0)
-        return int(self._lengths[index]) + _BOUNDARIES + context
+def context_sizes(
+    lengths: np.ndarray, present: np.ndarray, neighbors: NeighborTable, max_tokens: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the length of each item of `ContextRows`, and what it is if nothing is truncated.
+
+    Args:
+        lengths: (N,) of the turns, without separators.
+        present: (N,) bool; an item that is not present has the two boundary tokens alone.
+        neighbors: N entries.
+        max_tokens: length of the longest item.
+
+    Returns:
+        (N,) int64 each.
+    """
+    sizes = lengths + _BOUNDARIES
+    full_sizes = sizes.copy()
+    is_full = sizes >= max_tokens
+    for rows, turns in neighbors.by_distance():
+        has_tokens = lengths[turns] > 0
+        rows, turns = rows[has_tokens], turns[has_tokens]
+        full_sizes[rows] += lengths[turns] + 1  # a separator belongs to each turn
+        open_ = ~is_full[rows]
+        rows, turns = rows[open_], turns[open_]
+        kept = np.minimum(lengths[turns], max_tokens - sizes[rows] - 1)
+        sizes[rows] += np.where(kept > 0, kept + 1, 0)
+        is_full[rows] = kept < lengths[turns]
+    return np.where(present, np.minimum(sizes, max_tokens), _BOUNDARIES), full_sizes
 
 
 def focus_of(spans: Sequence[tuple[int, int]], n_tokens: int) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.errors import CodedError
-from emo_fairseq.data.dialogue import find_hidden, group_turns, has_turn
 from emo_fairseq.data.dialogue_windows import Window, plan_windows
 from emo_fairseq.data.manifest import Split, find_usable, no_usable_row, report_rows
+from emo_fairseq.data.turn_order import find_hidden, group_turns, have_turns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import Target
 
@@ -58,7 +58,7 @@ def select_turns(
     """
     utterances = split.utterances
     has_input, labeled = find_usable(split, target, present, labels)
-    is_single = np.array([not has_turn(utterance) for utterance in utterances])
+    is_single = ~have_turns(utterances)
     if is_single.all():
         raise UsageError(
             f"{split.file}: no row names its dialogue and its turn in it, which "
@@ -66,18 +66,16 @@ def select_turns(
             "column-empty",
         )
     with _naming(split):
-        dialogues = group_turns(utterances)
-    readable = [[row for row in rows if has_input[row]] for rows in dialogues]
+        dialogues = group_turns(utterances, has_input)
     singles = [[row] for row in np.flatnonzero(is_single & has_input).tolist()]
     is_scored = has_input & labeled
     windows = [
         window._replace(scored=window.scored & is_scored[window.rows])
-        for window in plan_windows([*readable, *singles], size, causal)
+        for window in plan_windows([*dialogues, *singles], size, causal)
     ]
     windows = [window for window in windows if window.scored.any()]
     is_read = np.zeros(len(utterances), dtype=bool)
-    for window in windows:
-        is_read[window.rows] = True
+    is_read[np.concatenate([window.rows for window in windows] or [np.zeros(0, int)])] = True
     columns = " / ".join(target.columns)
     report_rows(split, ~labeled & ~is_read, f"left out, no {columns}")
     report_rows(split, labeled & ~has_input, f"left out, neither of {', '.join(present)}")

@@ -30,7 +30,9 @@ class Window(NamedTuple):
     scored: np.ndarray
 
 
-def plan_windows(dialogues: Sequence[Sequence[int]], size: int, causal: bool) -> list[Window]:
+def plan_windows(
+    dialogues: Sequence[Sequence[int] | np.ndarray], size: int, causal: bool
+) -> list[Window]:
     """Divide dialogues into windows, in which each turn is scored exactly once.
 
     Among the windows that contain a turn it is scored in the one that gives it the most context on

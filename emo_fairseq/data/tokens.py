@@ -8,6 +8,7 @@ import torch
 from fairseq.data import ConcatDataset, FairseqDataset, data_utils
 from torch import Tensor
 
+from data_prep.manifest.table import values
 from data_prep.schema import Utterance
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.opened import check_tokens
@@ -15,17 +16,15 @@ from emo_fairseq.data.dialogue import (
     NO_PREFIX,
     ContextRows,
     Neighbors,
-    find_hidden,
-    find_neighbors,
     focus_of,
     has_context,
-    has_turn,
     speaker_prefixes,
 )
 from emo_fairseq.data.input_limits import InputLimits
 from emo_fairseq.data.manifest import Split, report_rows
 from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.data.token_rows import check_max_tokens, with_boundaries
+from emo_fairseq.data.turn_order import find_hidden, find_neighbors, have_turns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import TEXT
 
@@ -199,7 +198,7 @@ def _build_context_dataset(
     rows, has_text, own = split.stored.utterances, split.stored.present(TEXT), split.stored_rows
     is_own = np.isin(np.arange(len(rows)), own)
     present = has_text & is_own
-    is_single = np.array([not has_turn(row) for row in rows])
+    is_single = ~have_turns(rows)
     message = "have no dialogue or no turn, and so no context"
     report_rows(split, (present & is_single)[own], message)
     try:
@@ -212,7 +211,7 @@ def _build_context_dataset(
     report_rows(split, hidden[own], f"of {split.name} {message}")
     prefixes = [NO_PREFIX] * len(rows)
     if cfg.context_speakers:
-        prefixes = speaker_prefixes(folder, [row.speaker for row in rows])
+        prefixes = speaker_prefixes(folder, values(rows, "speaker"))
     limit, pool_all = limits.max_tokens(TEXT), cfg.context_pooling == "all"
     dataset = ContextDataset(source, present, neighbors, prefixes, specials, limit, pool_all)
     report_rows(split, dataset.is_cut[own], f"have context cut at --max-text-tokens {limit}")

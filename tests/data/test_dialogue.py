@@ -5,11 +5,9 @@ import pytest
 from codes import raises
 
 from data_prep.schema import Utterance
-from emo_fairseq.data.dialogue import (
-    Neighbors,
-    find_hidden,
-    find_neighbors,
-)
+from data_prep.tokens.folder import SpecialIds
+from emo_fairseq.data.dialogue import NO_PREFIX, ContextRows, Neighbors, NeighborTable, neighbors_of
+from emo_fairseq.data.turn_order import find_hidden, find_neighbors, group_turns
 
 
 def turn(dialogue: str | None, number: int | None) -> Utterance:
@@ -62,3 +60,44 @@ def test_turns_of_another_set_are_told_where_they_are_asked_for() -> None:
     assert np.flatnonzero(find_hidden(ROWS, ALL, own, 0, 1)).tolist() == [0]
     assert np.flatnonzero(find_hidden(ROWS, ALL, own, 1, 1)).tolist() == [0, 2]
     assert not find_hidden(ROWS, ALL, ALL, 9, 9).any()
+
+
+def test_neighbors_are_those_of_each_dialogue_alone() -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(20):
+        turns = [(name, number) for name in "abc" for number in range(12)]
+        rows = [turn(*turns[i]) for i in draw.permutation(len(turns))[:25]]
+        rows += [turn("a", None), turn(None, 3)]
+        usable = draw.random(len(rows)) < 0.7
+        reach = draw.integers(4, size=2)
+        expected = [Neighbors([], []) for _ in rows]
+        for own in group_turns(rows):
+            numbers = [rows[row].turn for row in own]
+            assert numbers == sorted(numbers)
+            around = neighbors_of(own.tolist(), usable, *reach)
+            for row, neighbors in zip(own, around, strict=True):
+                expected[row] = neighbors
+        found = find_neighbors(rows, usable, *reach)
+        assert list(found) == expected
+        assert list(NeighborTable.of(expected)) == expected
+        chosen = draw.random(len(rows)) < 0.5
+        hidden = [any(not chosen[row] for part in around for row in part) for around in expected]
+        np.testing.assert_array_equal(
+            find_hidden(rows, usable, chosen, *reach), chosen & usable & hidden
+        )
+
+
+def test_sizes_are_those_of_the_items_that_are_read() -> None:
+    draw = np.random.default_rng(6)
+    rows = [turn("abc"[i % 3], i // 3) for i in range(30)]
+    texts = [np.append(draw.integers(5, 9, size=draw.integers(6)), 2) for _ in rows]
+    lengths = np.array([len(text) for text in texts])
+    for max_tokens in (2, 3, 5, 9, 14, 99):
+        present = draw.random(len(rows)) < 0.8
+        around = find_neighbors(rows, present, 3, 2)
+        prefixes = [NO_PREFIX if i % 4 else np.array([7, 8]) for i in range(len(rows))]
+        items = ContextRows(texts, lengths, present, around, prefixes, SpecialIds(), max_tokens)
+        assert items.sizes.tolist() == [len(items[row][0]) for row in range(len(rows))]
+        whole = ContextRows(texts, lengths, present, around, prefixes, SpecialIds(), 999)
+        is_cut = [present[row] and len(whole[row][0]) > max_tokens for row in range(len(rows))]
+        assert items.is_cut.tolist() == is_cut

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_prep.schema import Utterance
-from emo_fairseq.data.dialogue import group_turns
 from emo_fairseq.data.dialogue_windows import plan_windows
+from emo_fairseq.data.turn_order import group_turns
 from emo_fairseq.task_state import TaskOptions
 
 _NO_ENCODER = TaskOptions.model_fields["dialogue_encoder"].default
