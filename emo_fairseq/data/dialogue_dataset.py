@@ -8,6 +8,7 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
+from data_prep.manifest.table import take
 from emo_fairseq.data.dialogue_windows import Window, collate_windows
 from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
 from emo_fairseq.errors import UsageError
@@ -55,7 +56,7 @@ class DialogueDataset(FairseqDataset):
         self._turn_of = np.flatnonzero(window_of >= 0)  # (N,), by row
         self._window_of = window_of[self._turn_of]  # (N,)
         self._cases = cases
-        self.utterance_ids = [turns.utterance_ids[turn] for turn in self._turn_of.tolist()]
+        self.utterance_ids = take(turns.utterance_ids, self._turn_of)
         self.split = turns.split
         self.shuffle = turns.shuffle
         lengths = turns.num_tokens_vec(np.arange(len(turns)))  # (M,)

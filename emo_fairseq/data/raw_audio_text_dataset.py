@@ -196,7 +196,12 @@ def length_buckets(sizes: Sequence[np.ndarray]) -> np.ndarray:
         np.floor(np.log(np.maximum(size, 1)) / (width * np.log(_BUCKET_RATIO))).astype(np.int64)
         for size, width in zip(sizes, widths, strict=True)
     ]
-    return np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+    combined = keys[0]
+    for key in keys[1:]:
+        combined = combined * (key.max(initial=0) + 1) + key
+    occurs = np.zeros(combined.max(initial=0) + 1, dtype=np.int64)
+    occurs[combined] = 1
+    return (np.cumsum(occurs) - 1)[combined]
 
 
 def bucketed_permutation(buckets: np.ndarray) -> np.ndarray:
@@ -204,7 +209,11 @@ def bucketed_permutation(buckets: np.ndarray) -> np.ndarray:
 
     Uses numpy's global generator, which fairseq seeds by epoch before it calls `ordered_indices`.
     """
-    return np.lexsort((np.random.permutation(len(buckets)), buckets))
+    rank = np.random.permutation(len(buckets))
+    shuffled = np.empty_like(rank)
+    shuffled[rank] = np.arange(len(rank))
+    small = np.min_scalar_type(buckets.max(initial=0))  # 16 bits are sorted in linear time
+    return shuffled[np.argsort(buckets[shuffled].astype(small), kind="stable")]
 
 
 def presence_cases(present: Mapping[str, np.ndarray]) -> list[str] | None:
@@ -216,8 +225,12 @@ def presence_cases(present: Mapping[str, np.ndarray]) -> list[str] | None:
     Args:
         present: for each modality which rows have it, (N,) bool.
     """
-    table = np.stack(list(present.values()), axis=1)  # (N, M)
-    if len(np.unique(table, axis=0)) == 1:
+    number = np.sum([here.astype(np.int64) << bit for bit, here in enumerate(present.values())], 0)
+    if not len(number) or (number == number[0]).all():
         return None
-    names = np.array(list(present), dtype=object)
-    return ["+".join(names[row]) for row in table]
+    names = [
+        "+".join(name for bit, name in enumerate(present) if case >> bit & 1)
+        for case in range(1 << len(present))
+    ]
+    cases: list[str] = np.array(names, dtype=object)[number].tolist()
+    return cases
