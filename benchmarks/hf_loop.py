@@ -56,7 +56,7 @@ def batches(rows: Sequence[Utterance], size: int, grouped: bool) -> Iterator[lis
         if grouped:
             step = size * GROUP
             groups = [order[i : i + step] for i in range(0, len(order), step)]
-            order = [row for g in groups for row in sorted(g, key=lambda row: row.n_samples)]
+            order = [row for g in groups for row in sorted(g, key=lambda row: row.n_samples or 0)]
         cut = [order[i : i + size] for i in range(0, len(order), size)]
         random.shuffle(cut)
         yield from cut
@@ -86,7 +86,7 @@ def train(args: argparse.Namespace) -> float:
     folders = [args.speech_model, *([args.text_model] if args.text_model else [])]
     model = Classifier(folders, len(labels)).train()
     if args.freeze_front_end:
-        model.encoders[0].freeze_feature_encoder()
+        model.encoders[0].freeze_feature_encoder()  # type: ignore[operator]
     extractor = transformers.AutoFeatureExtractor.from_pretrained(args.speech_model)
     tokenizer = args.text_model and transformers.AutoTokenizer.from_pretrained(args.text_model)
     trained = [p for p in model.parameters() if p.requires_grad]
