@@ -19,8 +19,8 @@ export PIP_NO_INPUT := 1
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs docs-serve docs-pages test test-fast test-distributed lint types contracts unit
-.PHONY: coverage fuzz format lock
+.PHONY: help install demo docs docs-serve docs-pages test test-fast test-distributed test-light lint types contracts
+.PHONY: unit coverage fuzz format lock
 .PHONY: clean distclean
 .SUFFIXES:
 
@@ -148,6 +148,16 @@ test: lint types contracts docs unit ## Run everything that must hold before a c
 
 test-fast: $(VENV)/.installed ## Run the tests of single modules, without whole commands (90 s)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
+# From a wheel, in an environment without torch, fairseq and a compiler.
+LIGHT_VENV := build/light-venv
+test-light: $(VENV)/.installed ## Install the light runtime by itself, and predict with it (a minute)
+	rm -rf build/wheel
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(PYTHON) -m venv --clear $(LIGHT_VENV)
+	$(LIGHT_VENV)/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[predict]"
+	du -sh $(LIGHT_VENV)
+	EMO_FAIRSEQ_LIGHT_PYTHON=$(CURDIR)/$(LIGHT_VENV)/bin/python $(BIN)/python -m pytest tests/export/test_light_runtime.py
 
 lint: $(VENV)/.installed ## Check style and formatting (ruff)
 	$(BIN)/ruff check .

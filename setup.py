@@ -1,15 +1,19 @@
 """Packaging of emo_fairseq.
 
-torch and fairseq are not listed: which build of torch is right depends on the machine, and fairseq
-(``fairseq-fixed``) has to be installed after it. ``make install`` does it all in the right order;
-whoever has both already needs only ``pip install -e .``. emo_fairseq/compat refuses at
-import a torch that will not do.
+Installed by itself or with the extra ``predict`` it is light: it reads corpora and predictions,
+predicts with an exported model folder, and needs neither torch nor fairseq nor a compiler. The
+extra ``train`` is what training imports beside torch and fairseq. These two are in no extra: which
+build of torch is right depends on the machine, and fairseq (``fairseq-fixed``) is compiled against
+it, after it. ``make install`` does it all in the right order; whoever has both already needs only
+``pip install -e '.[train]'``. emo_fairseq/compat refuses at import a torch that will not do.
 """
+
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# Imported by our packages.
-RUNTIME = [
+# Imported by what needs no torch: corpora, manifests, audio, texts, predictions.
+CORE = [
     "charset-normalizer>=3.3",
     "filelock>=3.30",
     "ftfy>=6.1",
@@ -18,16 +22,15 @@ RUNTIME = [
     "pydantic>=2.7",
     "pyyaml>=6.0",
     "rich>=13.0",
-    "safetensors>=0.4",
-    "scikit-learn>=1.3",
-    "scipy>=1.11",
     "sentencepiece>=0.2.0",
     "soundfile>=0.12.1",
     "soxr>=0.3.7",
-    "tensorboardX>=2.6",
-    "threadpoolctl>=3.1",
     "tqdm>=4.66",
 ]
+
+# Predictions with the model.onnx of a model folder; tokenizers are of Hugging Face's encoders and
+# GPT-2's BPE.
+PREDICT = ["onnxruntime>=1.20", "tokenizers>=0.20"]
 
 # What fairseq-fixed asks for, less torch and torchaudio. It is installed with --no-deps, because
 # the torchaudio it lists does not load beside every build of torch, and nothing here needs it.
@@ -40,6 +43,18 @@ FAIRSEQ = [
     "packaging>=23.0",
     "regex>=2023.8.8",
     "sacrebleu>=2.3",
+]
+
+# Imported by training, beside torch and fairseq; and by metrics, reports and experiments.
+TRAIN = [
+    *FAIRSEQ,
+    "pyarrow>=15",
+    "safetensors>=0.4",
+    "scikit-learn>=1.3",
+    "scipy>=1.11",
+    "tensorboardX>=2.6",
+    "threadpoolctl>=3.1",
+    "tokenizers>=0.20",
 ]
 
 # Encoders and tokenizers hf:... .
@@ -64,7 +79,7 @@ REPORT = ["matplotlib>=3.8"]
 MAPS = [*REPORT, "umap-learn>=0.5"]
 
 # Models outside fairseq: export to ONNX; the forest over VAD, saved without pickle.
-ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
+ONNX = [*PREDICT, "onnx>=1.17", "onnxscript>=0.5"]
 FOREST = ["skops>=0.11"]
 
 # emotion-recognize serve; speech without a transcript.
@@ -112,6 +127,7 @@ DEV = [
     *SERVE,
     *SLURM,
     *SWEEPS,
+    *TRAIN,
     *VIDEO,
     "audmetric>=1.2",
     "httpx>=0.27",
@@ -131,11 +147,45 @@ DEV = [
     "types-tqdm",
 ]
 
+# Everything that users may want; torch and fairseq come before it.
+ALL = [
+    *AUDFORMAT,
+    *CONVERSATIONS,
+    *DATASETS,
+    *EGEMAPS,
+    *EXCEL,
+    *FOREST,
+    *HF,
+    *MAPS,
+    *ONNX,
+    *RAY,
+    *REMOTE,
+    *SEARCH,
+    *SERVE,
+    *SLURM,
+    *SWEEPS,
+    *TRAIN,
+]
+
 setup(
     name="emo_fairseq",
     version="0.1.0",
-    description="A fairseq plugin for multimodal emotion recognition",
+    description="Multimodal emotion recognition: training by fairseq, predictions without it",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     author="emo_fairseq contributors",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    keywords=["emotion recognition", "fairseq", "multimodal", "speech", "sentiment analysis"],
     license="MIT",
     license_files=["LICENSE"],
     packages=[
@@ -144,8 +194,9 @@ setup(
     ],
     package_data={"emo_fairseq": ["serving/static/*"]},
     python_requires=">=3.11,<3.13",
-    install_requires=RUNTIME + FAIRSEQ,
+    install_requires=CORE,
     extras_require={
+        "all": ALL,
         "asr": ASR,
         "audformat": AUDFORMAT,
         "conversations": CONVERSATIONS,
@@ -159,6 +210,7 @@ setup(
         "maps": MAPS,
         "onnx": ONNX,
         "parquet": PARQUET,
+        "predict": PREDICT,
         "ray": RAY,
         "remote": REMOTE,
         "report": REPORT,
@@ -166,6 +218,7 @@ setup(
         "serve": SERVE,
         "slurm": SLURM,
         "sweeps": SWEEPS,
+        "train": TRAIN,
         "video": VIDEO,
     },
     entry_points={"console_scripts": ["emotion-recognize = emo_fairseq.cli.__main__:main"]},

@@ -91,7 +91,7 @@ _STACK = "install the training stack: `make install` in a clone of the repositor
 _EXTRAS = {
     "predict": ("onnxruntime", "tokenizers"),
     "report": ("matplotlib",),
-    "train": ("safetensors", "scipy", "sklearn", "tensorboardX", "threadpoolctl"),
+    "train": ("pyarrow", "safetensors", "scipy", "sklearn", "tensorboardX", "threadpoolctl"),
 }
 _REMEDY_OF = {
     **{library: f"pip install 'emo_fairseq[{e}]'" for e, x in _EXTRAS.items() for library in x},

@@ -29,12 +29,12 @@ from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_
 from data_prep.features import egemaps, log_mel
 from data_prep.features.extraction import (
     ALL_LAYERS,
-    POOLS,
     AudioFeatures,
     Source,
     extract,
 )
 from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
+from data_prep.features.pooling import POOLS
 from data_prep.manifest.audio_root import audio_root
 from data_prep.pretrained import pretrained_features
 

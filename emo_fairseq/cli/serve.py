@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         if error.name not in _EXTRA:
             raise
         raise UsageError(
-            f'serve needs {error.name}, which is not installed: pip install -e ".[serve]"',
+            f"serve needs {error.name}, which is not installed: pip install 'emo_fairseq[serve]'",
             "package-missing",
         ) from error
 

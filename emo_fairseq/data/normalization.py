@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.manifest.table import values
 from data_prep.messages import first_few
 from data_prep.schema import Utterance
 from emo_fairseq.data.frame_statistics import (
@@ -52,6 +51,8 @@ class RowGroups:
             rows: of one split.
             corpus: of the data dir; None without a name.
         """
+        from data_prep.manifest.table import values
+
         if by == BY_UTTERANCE:
             return cls(by, [None] * len(rows))
         corpora = [name or corpus or "" for name in values(rows, "corpus")]

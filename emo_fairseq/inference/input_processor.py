@@ -15,8 +15,8 @@ import numpy as np
 from data_prep.audio.frames import FloatArray
 from data_prep.features import egemaps
 from data_prep.features.egemaps import EGEMAPS
-from data_prep.features.extraction import pooled
 from data_prep.features.log_mel import LOG_MEL, frames_of
+from data_prep.features.pooling import pooled
 from data_prep.features.stored import read_card
 from data_prep.manifest.cells import normalize_text
 from data_prep.schema import CORPUS_FILE, SAMPLE_RATE, read_corpus, read_manifest

@@ -74,10 +74,15 @@ class EmotionPredictor:
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, device: str | None = None, *, onnx: bool | None = None
+        cls,
+        path: str | Path,
+        device: str | None = None,
+        data: str | Path | None = None,
+        *,
+        onnx: bool | None = None,
     ) -> "EmotionPredictor":
         """Load a model folder, an ensemble or a checkpoint; see :func:`load_predictor`."""
-        return load_predictor(path, device, onnx=onnx)
+        return load_predictor(path, device, data, onnx=onnx)
 
     @classmethod
     def of(cls, engine: Engine) -> Self:

@@ -1,4 +1,8 @@
-"""Predictions from a model folder where torch, fairseq and their company are not installed."""
+"""Predictions from a model folder where torch, fairseq and their company are not installed.
+
+An import of these fails in the interpreter of the tests. `make test-light` names that of an
+environment which has only what `pip install emo_fairseq[predict]` brings.
+"""
 
 import json
 import os
@@ -15,6 +19,7 @@ from emo_fairseq.export.onnx import export_onnx
 from emo_fairseq.inference.model_folder import WEIGHTS_FILE
 from emo_fairseq.inference.predictor import EmotionPredictor
 
+LIGHT_PYTHON = "EMO_FAIRSEQ_LIGHT_PYTHON"
 BOTH = "--modality text+speech --speech-input log_mel"
 DIALOGUES = """--modality text --auxiliary-targets vad --dialogue-encoder gru
     --dialogue-embed-dim 8 --dialogue-layers 2"""
@@ -25,8 +30,8 @@ ITEMS: dict[str, list[dict[str, Any]]] = {
 # One interpreter for everything, since each takes a second to start. The last line is its answer.
 PROGRAM = """
 import contextlib, io, json, sys
-for library in ("fairseq", "fairseq_cli", "hydra", "omegaconf", "safetensors", "scipy", "sklearn",
-                "torch", "transformers"):
+for library in ("fairseq", "fairseq_cli", "hydra", "omegaconf", "pyarrow", "safetensors", "scipy",
+                "sklearn", "torch", "transformers"):
     sys.modules[library] = None
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.inference.predictor import EmotionPredictor
@@ -104,8 +109,13 @@ def test_predictions_without_torch_are_those_of_the_full_model(
     turns = tmp_path / "turns.csv"
     turns.write_text("start,end,speaker,text\n0.0,0.5,ann,so glad\n0.5,1.0,ben,no\n")
     environment = {k: v for k, v in os.environ.items() if k != "EMO_FAIRSEQ_TRACEBACK"}
-    command = [sys.executable, "-c", PROGRAM, folders, json.dumps(given), recording, turns]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    python = environment.get(LIGHT_PYTHON, sys.executable)
+    if LIGHT_PYTHON in environment:
+        environment.pop("PYTHONPATH", None)
+    command = [python, "-c", PROGRAM, folders, json.dumps(given), recording, turns]
+    finished = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert finished.returncode == 0, finished.stderr[-2000:]
     answers = json.loads(finished.stdout.splitlines()[-1])
 
