@@ -4,9 +4,8 @@ import re
 
 import pytest
 import torch
-from two_hosts import kill
-
 from checkpoints import assert_same_state, last_figures
+from two_hosts import kill
 
 UNEQUAL = {"wps", "ups", "wpb", "bsz", "wall", "train_wall"}  # speed, and rows a step
 MANY = "--max-update 100000"
