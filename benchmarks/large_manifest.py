@@ -6,14 +6,18 @@ in a process of its own, checks it, looks at it, tokenizes it, and trains one up
 validation and without saving. Prints wall time, processor time and the peak of the resident set of
 each; and the same of a corpus of ``--small`` rows, so that what all processes pay alike, imports
 above all, can be taken off.
+
+The corpus is written by a process of its own, too: Linux counts the pages of a parent as those of
+its children until they have started their program, so that this process has to stay small.
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +25,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import soundfile
 
+from benchmarks.results import Ratio, add_json_option, save_ratios
 from data_prep.schema import SAMPLE_RATE, Corpus, Utterance, write_corpus
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
@@ -90,6 +95,14 @@ def steps(folder: Path) -> dict[str, list[str]]:
         "tokenize_text": [python, "-m", "data_prep.tokenize_text", str(folder)],
         "train text": [*common, "--modality", "text", *MODEL.split()],
         "train context": [*common, "--modality", "text", "--context-past", "4", *MODEL.split()],
+        "train dialogues": [
+            *common,
+            "--modality",
+            "text",
+            "--dialogue-encoder",
+            "gru",
+            *MODEL.split(),
+        ],
         "train text+speech": [
             *common,
             "--modality",
@@ -120,18 +133,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--small", type=int, default=1_000)
+    add_json_option(parser)
     args = parser.parse_args()
     print(f"{'':<20}{'rows':>9}{'wall s':>9}{'cpu s':>9}{'peak MiB':>10}")
+    costs: dict[tuple[str, int], Cost] = {}
     for n_rows in (args.small, args.rows):
         with TemporaryDirectory() as scratch:
             folder = Path(scratch) / "large"
-            write_large(folder, n_rows)
+            writing = multiprocessing.get_context("spawn").Process(
+                target=write_large, args=(folder, n_rows)
+            )
+            writing.start()
+            writing.join()
             for name, words in steps(folder).items():
-                cost = measure(words)
+                cost = costs[name, n_rows] = measure(words)
                 print(
                     f"{name:<20}{n_rows:>9}{cost.wall:>9.1f}{cost.cpu:>9.1f}{cost.peak:>10.0f}",
                     flush=True,
                 )
+    save_ratios(args.json, list(_ratios(costs, args.small, args.rows)))
+
+
+def _ratios(costs: Mapping[tuple[str, int], Cost], small: int, large: int) -> Iterator[Ratio]:
+    """Yield the processor time of each step on the small corpus over that on the large one."""
+    for name in dict.fromkeys(name for name, _ in costs if name != "imports"):
+        cpu = costs[name, large].cpu
+        peer = f"{small:,} rows"
+        yield Ratio(f"{name}, {large:,} rows", cpu, "s CPU", peer, costs[name, small].cpu / cpu)
 
 
 if __name__ == "__main__":

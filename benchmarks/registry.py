@@ -63,6 +63,7 @@ ROWS: Sequence[Row] = (
         quick=("--updates", "5", "--rounds", "1"),
         full=("--updates", "30", "--rounds", "2"),
     ),
+    Row("manifest", ("large_manifest",), quick=("--rows", "20000"), full=("--rows", "1000000")),
     Row(
         "contrastive",
         ("contrastive",),
