@@ -33,6 +33,7 @@ from data_prep.audio.headers import (
     refuse_cut_sphere,
     repair_length,
 )
+from data_prep.files.remote import as_path
 
 _HEADER = 1 << 12  # bytes from which the format is detected
 _LONG_HEADER = 1 << 16  # bytes in which samples must begin for their size to be repaired
@@ -71,7 +72,7 @@ def open_audio(
 @contextmanager
 def _open_file(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
     if isinstance(source, str | Path):
-        path = Path(source)
+        path = as_path(source)
         try:
             if not path.is_file():
                 raise AudioError(_no_file(path), "file-missing")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 from data_prep.errors import CodedError
 from data_prep.files.digests import file_digests
+from data_prep.files.remote import as_path
 from data_prep.manifest.records import (
     SAMPLE_RATE,
     Utterance,
@@ -49,7 +50,7 @@ class AudioSegment:
     channel: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+        object.__setattr__(self, "path", as_path(self.path))
         if fault := segment_fault(str(self.path), self.start, self.end):
             problem, remedy = fault
             raise CodedError(f"{self.path}: {problem}; {remedy}", "segment-invalid")
@@ -119,7 +120,7 @@ class AudioSegment:
 
 def as_segment(audio: str | Path | AudioSegment) -> AudioSegment:
     """Convert a path to the segment of the whole file."""
-    return audio if isinstance(audio, AudioSegment) else AudioSegment(Path(audio))
+    return audio if isinstance(audio, AudioSegment) else AudioSegment(as_path(audio))
 
 
 def audio_of(row: Utterance, root: Path) -> AudioSegment | None:

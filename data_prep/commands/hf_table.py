@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from data_prep.command_line import run
 from data_prep.commands.table import print_next_step, table_parser
 from data_prep.engines.options import take_engine
+from data_prep.files.remote import require_local
 from data_prep.tables.audformat import HEADER, open_audformat
 from data_prep.tables.datasets_table import HUB, is_saved_dataset, open_hub, open_saved
 from data_prep.tables.inference import (
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
     engine = take_engine(options)
+    require_local(options.out_dir, "OUT_DIR")
     paths = tables_of(options.tables)
     options.name = options.name or corpus_name(next(iter(paths.values())).stem)
     recipe = recipe_of(options)

@@ -12,6 +12,7 @@ from data_prep.command_line import (
 )
 from data_prep.corpora.registry import CORPORA, Recipe
 from data_prep.engines.options import take_engine
+from data_prep.files.remote import require_local
 from data_prep.folds.records import ALL
 from data_prep.schema import Corpus
 
@@ -34,6 +35,8 @@ def main(corpus: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare(recipe: Recipe, options: argparse.Namespace) -> None:
+    for name in ("corpus_dir", "out_dir"):
+        require_local(getattr(options, name, ""), name.upper())
     engine = {"workers": take_engine(options), "progress": True} if recipe.reads_audio else {}
     corpus = recipe.prepare(**vars(options), **engine)
     print("train with:", *train_options(recipe, corpus, options))

@@ -37,6 +37,7 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.engines.options import take_engine
+from data_prep.files.remote import require_local
 from data_prep.folds.records import ALL
 from data_prep.schema import Corpus
 from data_prep.tables.inference import infer_recipe, render
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
     engine = take_engine(options)
+    require_local(options.out_dir, "OUT_DIR")
     tables = tables_of(options.tables)
     inference = infer_recipe(tables, options, command)
     print(*render(inference), sep="\n")

@@ -24,6 +24,7 @@ from data_prep.files.documents import (
     Document,
     load_json,
 )
+from data_prep.files.remote import as_path
 from data_prep.files.replacing import replacing
 from data_prep.progress import track
 
@@ -49,7 +50,7 @@ def file_digest(path: str | Path) -> str:
         ValueError: the file cannot be read.
     """
     try:
-        with Path(path).open("rb") as file:
+        with as_path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CodedError(

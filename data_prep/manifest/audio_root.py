@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_prep.errors import Fault, ManifestError
+from data_prep.files.remote import RemotePath, as_path
 from data_prep.manifest.corpus_card import read_corpus
 from data_prep.manifest.records import CORPUS_FILE
 
@@ -29,12 +30,14 @@ def audio_root(
     """
     data_dir = Path(data_dir)
     if data_raw is not None:
-        return Path(data_raw)
+        return as_path(data_raw)
     card = data_dir / CORPUS_FILE
     recorded = read_corpus(data_dir).data_raw if card.is_file() else None
     if recorded is None:
         return data_dir
-    root = data_dir / recorded  # an absolute path stays one
+    root = as_path(data_dir / recorded)  # an absolute path stays one
+    if isinstance(as_path(recorded), RemotePath):
+        return as_path(recorded)
     if must_exist and not root.is_dir():
         problem = f"the audio of {data_dir} was in {root}, which is no folder now"
         remedy = f"give its new place by --data-raw DIR, or write it to data_raw of {card}"

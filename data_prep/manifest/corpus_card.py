@@ -26,6 +26,7 @@ from data_prep.files.documents import (
     load_yaml,
     validate,
 )
+from data_prep.files.remote import require_local
 from data_prep.manifest.labels import check_labels
 from data_prep.manifest.records import (
     AXES,
@@ -161,6 +162,7 @@ def read_corpus(data_dir: str | Path) -> Corpus:
             )
         )
 
+    require_local(data_dir, "DATA_DIR")
     if not data_dir.is_dir():
         raise fail("not a folder", "name the folder that a data_prep script wrote")
     if not path.is_file():

@@ -24,9 +24,11 @@ FAIRSEQ = {
 }
 # Options of other programs that the pages name: pip's, torchrun's, those of benchmarks and so on.
 OF_OTHERS = {
+    "--address",
     "--all",
     "--checkout",
     "--gpus-per-node",
+    "--head",
     "--help",
     "--index-url",
     "--jobs",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from data_prep.engines import LOCAL, open_pool
 from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.errors import CodedError
+from data_prep.files.remote import require_local
 from data_prep.messages import one_line, sentence_with_code
 from data_prep.progress import track
 from emo_fairseq.cli.analyze.finished import FinishedRecordings
@@ -283,6 +284,7 @@ def _check_targets(
 ) -> None:
     """Refuse to write over inputs, over the model, or over what is there without --overwrite."""
     folder = options.output_dir
+    require_local(folder, "--output-dir", "name a folder here, and copy it when it is written")
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         why = "may not be written to" if parent.is_dir() else "is no folder"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.files.listing import visible
+from data_prep.files.remote import as_path
 from data_prep.messages import first_few
 from data_prep.segmentation.formats import format_of
 from emo_fairseq.cli.predict.inputs import STDIN, find_audio, is_audio, is_folder
@@ -34,8 +35,8 @@ def find_recordings(items: Sequence[str]) -> list[Recording]:
     """
     paths: list[Path] = []
     for item in items:
-        if is_folder(Path(item)):
-            paths += find_audio(Path(item))
+        if is_folder(as_path(item)):
+            paths += find_audio(as_path(item))
         elif item == STDIN or not is_audio(item):
             raise UsageError(
                 f"{item}: is no recording; give audio files, or folders of them; predict reads "
@@ -43,7 +44,7 @@ def find_recordings(items: Sequence[str]) -> list[Recording]:
                 "recording-expected",
             )
         else:
-            paths.append(Path(item))
+            paths.append(as_path(item))
     if not paths:
         raise UsageError(
             "RECORDINGs: there is nothing to analyze; give audio files, or folders of them",

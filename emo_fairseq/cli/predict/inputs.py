@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from data_prep.files.listing import AUDIO_SUFFIXES, visible
+from data_prep.files.remote import as_path, require_local
 from data_prep.tables.reader import TABLES
 from emo_fairseq.cli.predict.columns import TableOptions
 from emo_fairseq.cli.predict.items import Item, ListSource, Reads, Source, checked_item
@@ -60,7 +61,7 @@ def open_sources(paths: Sequence[str], options: InputOptions, stdin: TextIO | No
                 "--text goes alone, or with one audio file; give a table for more",
                 "text-with-items",
             )
-        audio = Path(paths[0]) if paths else None
+        audio = as_path(paths[0]) if paths else None
         return [ListSource([checked_item(paths[0] if paths else "--text", audio, options.text)])]
     if not paths:
         raise UsageError(
@@ -74,7 +75,7 @@ def open_sources(paths: Sequence[str], options: InputOptions, stdin: TextIO | No
 
 def is_audio(name: str) -> bool:
     """Return whether an item of a command line is an audio file: no table, folder or lines."""
-    path = Path(name)
+    path = as_path(name)
     return name != STDIN and path.suffix.lower() not in _LISTS and not is_folder(path)
 
 
@@ -87,13 +88,15 @@ def is_folder(path: Path) -> bool:
 
 
 def _open(name: str, options: InputOptions, stdin: TextIO | None) -> Source:
-    path, suffix = Path(name), Path(name).suffix.lower()
+    path, suffix = as_path(name), Path(name).suffix.lower()
     if name == STDIN:
         if stdin is None:
             raise UsageError("-: standard input is closed; give files", "stdin-closed")
         return StandardInput(stdin, options.lines, options.ends_with_nul)
     if is_folder(path):
         return ListSource([Item(str(file), audio=file) for file in find_audio(path)])
+    if suffix in TABLES or suffix == ".txt":
+        require_local(path, "ITEM", "fetch it; the recordings that it names may be at a URL")
     if suffix in TABLES:
         return TableSource(path, options.tables)
     if suffix == ".txt":
@@ -233,7 +236,7 @@ def _records(stream: TextIO, end: str) -> Iterator[str]:
 
 
 def _item_of_path(name: str) -> Item:
-    path = Path(name)
+    path = as_path(name)
     problem = "a folder" if is_folder(path) else "a list or a table"
     if is_audio(name):
         return checked_item(name, path, None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from data_prep.files.remote import RemotePath, as_path
 from emo_fairseq.cli.checkpoints import is_ensemble, is_model_folder
 from emo_fairseq.cli.predict.inputs import STDIN
 from emo_fairseq.cli.predict.rows import FORMATS
@@ -68,6 +69,8 @@ def check_output(file: Path, items: Sequence[str], model: Path) -> None:
     Raises:
         UsageError: the file is one of them, or cannot be written.
     """
+    if isinstance(as_path(file), RemotePath):
+        return  # the store refuses what may not be written
     check_writable(file, "--output")
     if any(item != STDIN and _is_same(file, Path(item)) for item in items):
         raise UsageError(
@@ -97,6 +100,11 @@ def open_output(file: Path | None) -> Iterator[TextIO]:
     """
     if file is None:
         yield sys.stdout
+        return
+    remote = as_path(file)
+    if isinstance(remote, RemotePath):
+        with remote.written() as local, local.open("w", encoding="utf-8", newline="") as rows:
+            yield rows
         return
     target = file.resolve()
     if target.exists() and not target.is_file():

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from data_prep.audio.segment import as_segment
 from data_prep.engines import LOCAL, Engine
 from data_prep.errors import CodedError
+from data_prep.files.digests import user_memory
+from data_prep.files.remote import RemotePath, as_path
 from data_prep.files.shards import JsonCodec, ShardStore, shard_map
 from data_prep.manifest.digests import sequence_digest
 from emo_fairseq.cli.models import load_model, model_digests
@@ -76,6 +78,9 @@ class Predicting:
     def _store(self) -> ShardStore[Any] | None:
         """Return where finished batches are kept: beside the file that is written."""
         output: Path | None = self.options.output
+        if output is not None and isinstance(remote := as_path(output), RemotePath):
+            name = sequence_digest([("output", str(remote))])
+            return ShardStore(user_memory().parent / "predictions" / name[:32], JsonCodec())
         if output is None or (output.exists() and not output.is_file()):
             return None
         target = output.resolve()

@@ -9,6 +9,7 @@ from typing import Any
 
 from data_prep.audio.segment import AudioSegment
 from data_prep.errors import CodedError, ManifestError
+from data_prep.files.remote import RemotePath, as_path
 from data_prep.manifest.cells import find_id_fault, find_value_fault, id_key, shown
 from data_prep.manifest.records import segment_fault
 from data_prep.tables.audio_folder import find_audio
@@ -101,7 +102,7 @@ class TableSource:
         """Return the folder that audio paths start from: as given, as found, or the table's."""
         path = self._table.path
         if self._data_raw is not None:
-            return self._data_raw
+            return as_path(self._data_raw)
         try:
             found = find_audio(self.found.audio, path) if self.found.audio else None
         except (OSError, ValueError):  # a path that the system refuses: its row has the reason
@@ -202,7 +203,9 @@ class _ItemReader:
         path = text_cell(self._cell(cells, "audio")).strip()
         if fault := find_value_fault("the path", path):
             raise UsageError("; ".join(fault), "path-invalid")
-        return checked_item(name, self._audio(self._folder / path, cells), text, cells)
+        file = as_path(path)
+        file = file if isinstance(file, RemotePath) else self._folder / path
+        return checked_item(name, self._audio(file, cells), text, cells)
 
     def _names(self, keys: Collection[str], separator: str = " nor ") -> str:
         return separator.join(self._column_of.get(key, key) for key in keys)
