@@ -65,6 +65,11 @@ ROWS: Sequence[Row] = (
     ),
     Row("manifest", ("large_manifest",), quick=("--rows", "20000"), full=("--rows", "1000000")),
     Row(
+        "audio",
+        ("audio",),
+        quick=("--clips", "500", "--rounds", "1"),
+    ),
+    Row(
         "contrastive",
         ("contrastive",),
         quick=("--rows", "64", "512", "--rounds", "5", "--memory-rows"),

@@ -48,7 +48,7 @@ class PackedAudio:
         if len(known) and int(known.max()) >= len(self.sources):
             raise _damaged(rows_file, f"a row is of file {known.max()} of {len(self.sources)}")
         self._samples: IntArray = (  # nothing can be mapped of an empty file
-            np.memmap(self.file, "<i2", "r") if n_bytes else np.zeros(0, "<i2")
+            np.asarray(np.memmap(self.file, "<i2", "r")) if n_bytes else np.zeros(0, "<i2")
         )
 
     def __reduce__(self) -> tuple[Any, ...]:  # a copy of a mapped array would be all samples
