@@ -14,15 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from data_prep.engines import UnitMap, Workers, open_pool
 from data_prep.engines.mapping import Groups
-from data_prep.files.arrays import UnreadableArrayError, load_archive
 from data_prep.files.replacing import replacing
 from data_prep.manifest.digests import sequence_digest
+
+if TYPE_CHECKING:
+    import numpy as np
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +50,17 @@ class ArrayCodec:
     suffix = ".npz"
 
     def write(self, file: Path, results: Sequence[np.ndarray]) -> None:
+        import numpy as np  # here, since commands name this module before they need it
+
         with file.open("wb") as stream:
             lengths = [len(row) for row in results]
             np.savez(stream, values=np.concatenate(results), lengths=lengths)
 
     def read(self, file: Path) -> list[np.ndarray]:
+        import numpy as np
+
+        from data_prep.files.arrays import UnreadableArrayError, load_archive
+
         values, lengths = load_archive(file, lambda saved: (saved["values"], saved["lengths"]))
         if lengths.ndim != 1 or (lengths < 0).any() or sum(lengths) != len(values):
             raise UnreadableArrayError(

@@ -313,7 +313,10 @@ def test_features_that_others_made_are_not_overwritten(
         (["--encoder", "hf:"], "'hf:' is none of"),
         (["--layer", "3"], "--encoder log_mel reads speech, and has no layers"),
         (["--encoder", "egemaps", "--modality", "text"], "--encoder egemaps reads speech"),
-        (["--encoder", "hf:x", "--layer", "first"], "'first' is none of last, mean, or a number"),
+        (
+            ["--encoder", "hf:x", "--layer", "first"],
+            "'first' is none of last, mean, all, or a number",
+        ),
         (["--encoder", "hf:x", "--name", "log_mel"], "--name log_mel is that of log-mel frames"),
         (["--workers", "2", "--max-seconds", "9"], "--encoder log_mel takes no --max-seconds"),
         (["--encoder", "egemaps", "--max-seconds", "9"], "egemaps takes no --max-seconds"),
