@@ -27,19 +27,26 @@ OF_OTHERS = {
     "--address",
     "--all",
     "--checkout",
+    "--compare",
+    "--full",
     "--gpus-per-node",
     "--head",
     "--help",
     "--index-url",
     "--jobs",
+    "--json",
     "--minutes",
     "--missed",
     "--nnodes",
     "--no-deps",
     "--nodes",
     "--nproc_per_node",
+    "--only",
+    "--peak-tflops",
     "--rdzv_conf",
     "--rounds",
+    "--save",
+    "--size",
     "--strict",
     "--turns",
     "--version",
@@ -88,7 +95,9 @@ def problem(words: list[str]) -> str:
                 return known(name, words[length:])
         return "there is no such module"
     if words[:2] == ["python", "-m"]:
-        return "" if Path(REPOSITORY, *words[2].split(".")).with_suffix(".py").is_file() else "none"
+        module = Path(REPOSITORY, *words[2].split("."))
+        files = module.with_suffix(".py"), module / "__main__.py"
+        return "" if any(file.is_file() for file in files) else "none"
     if program == "make":
         return "" if f"\n{words[1]}:" in (REPOSITORY / "Makefile").read_text() else "no such target"
     return ""
