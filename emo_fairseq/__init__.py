@@ -25,7 +25,9 @@ def register() -> None:
     A second call changes nothing.
     """
     from emo_fairseq import compat
+    from emo_fairseq.compat.deferred_imports import import_fairseq
 
+    import_fairseq()
     compat.apply()
     from emo_fairseq import criterions, models, training  # noqa: F401
     from emo_fairseq.tasks import emotion_prediction  # noqa: F401

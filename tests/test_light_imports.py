@@ -111,3 +111,23 @@ def test_register_and_user_dir_register_everything_and_errors_of_users_print_one
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[-1] == "error: no such folder [folder-missing]"
     assert "Traceback" not in finished.stderr
+
+
+DEFERRED = """
+import sys
+from emo_fairseq.compat.deferred_imports import import_fairseq
+import_fairseq()
+loaded = {"pandas", "scipy", "sklearn"} & sys.modules.keys()
+assert not loaded, f"fairseq imports {loaded}"
+from fairseq.criterions import sentence_prediction
+from fairseq.tasks import audio_classification
+assert sentence_prediction.f1_score([0, 1], [0, 1]) == 1.0
+assert audio_classification.sklearn_metrics.accuracy_score([0, 1], [0, 0]) == 0.5
+import scipy.stats
+import sklearn.metrics
+assert sklearn.metrics.__file__ and scipy.stats.__file__
+"""
+
+
+def test_fairseq_is_imported_without_scikit_learn_which_its_criterions_call_all_the_same() -> None:
+    run(DEFERRED)

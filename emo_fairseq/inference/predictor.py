@@ -11,6 +11,7 @@ from data_prep.audio.segment import AudioSegment
 from data_prep.files.hub import local_folder
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
+from emo_fairseq.compat.deferred_imports import import_fairseq
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
@@ -507,6 +508,7 @@ def load_predictor(
     if onnx or (onnx is None and path.is_dir() and not is_installed("torch")):
         return _load_graph(path, device)
     require_training_stack(str(path))
+    import_fairseq()
     if device is None:
         import torch
 
