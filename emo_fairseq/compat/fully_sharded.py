@@ -15,6 +15,7 @@ from emo_fairseq.compat.patching import wrap
 from emo_fairseq.errors import UsageError
 
 BACKEND = "fully_sharded"
+_OF_ONE_RANK = "pytorch_ddp"  # which has nothing to share
 
 
 def apply() -> None:
@@ -35,7 +36,10 @@ def _wrap_nothing(_: Callable[..., Any]) -> Callable[..., Any]:
 
 def _choose_trainer(trainer: Callable[..., Trainer]) -> Callable[..., Trainer]:
     def build(cfg: Any, *args: Any, **kwargs: Any) -> Trainer:
-        if cfg.distributed_training.ddp_backend != BACKEND:
+        parallel = cfg.distributed_training
+        if parallel.ddp_backend == BACKEND and parallel.distributed_world_size == 1:
+            parallel.ddp_backend = _OF_ONE_RANK
+        if parallel.ddp_backend != BACKEND:
             return trainer(cfg, *args, **kwargs)
         from emo_fairseq.compat.sharded_trainer import FullyShardedTrainer
 

@@ -29,7 +29,7 @@ _EMERGENCY = "crash.pt"  # which fairseq writes on the rank that failed; whole t
 
 
 class FullyShardedTrainer(Trainer):
-    """fairseq's trainer of a model that is sharded; on a single rank it is fairseq's own."""
+    """fairseq's trainer of a model that is sharded among several ranks."""
 
     _wrapped_model: nn.Module | None
     _wrapped_criterion: nn.Module | None
@@ -64,7 +64,7 @@ class FullyShardedTrainer(Trainer):
 
     def _sharded(self, module: nn.Module, precision: torch.dtype) -> nn.Module:
         module = module.to(self.device)
-        if not self.use_distributed_wrapper or not utils.has_parameters(module):
+        if not utils.has_parameters(module):
             return module
         mesh = DeviceMesh.from_group(self.data_parallel_process_group, self.device.type)
         return shard(module, mesh, precision)
@@ -84,8 +84,7 @@ class FullyShardedTrainer(Trainer):
         shards = [grad.to_local() for grad in grads if isinstance(grad, DTensor)]
         whole = [grad for grad in grads if not isinstance(grad, DTensor)]
         squares = self._squares(shards)
-        if self.use_distributed_wrapper:
-            torch.distributed.all_reduce(squares, group=self.data_parallel_process_group)
+        torch.distributed.all_reduce(squares, group=self.data_parallel_process_group)
         norm = (squares + self._squares(whole)).sqrt().float()
         if clip_norm > 0:
             torch._foreach_mul_([*shards, *whole], (clip_norm / (norm + 1e-6)).clamp(max=1))
@@ -108,9 +107,8 @@ class FullyShardedTrainer(Trainer):
 
     def save_checkpoint(self, filename: str, extra_state: Any) -> Any:
         """Write a checkpoint, unless it is the emergency one of a single rank."""
-        if self.use_distributed_wrapper and Path(filename).name == _EMERGENCY:
-            return None
-        return super().save_checkpoint(filename, extra_state)
+        is_emergency = Path(filename).name == _EMERGENCY
+        return None if is_emergency else super().save_checkpoint(filename, extra_state)
 
 
 @contextlib.contextmanager
