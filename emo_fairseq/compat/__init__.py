@@ -16,8 +16,6 @@ def apply() -> None:
         console,
         distributed,
         excepthook,
-        fully_sharded,
-        preemption,
         progress,
         reading_ahead,
         sweeps,
@@ -27,8 +25,6 @@ def apply() -> None:
     versions.apply()
     checkpoints.apply()
     distributed.apply()
-    fully_sharded.apply()
-    preemption.apply()
     progress.apply()
     reading_ahead.apply()
     sweeps.return_best_metric()
@@ -37,3 +33,12 @@ def apply() -> None:
     config_errors.apply()
     excepthook.apply()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own
+
+
+def apply_to_training() -> None:
+    """Replace functions of fairseq-train, which may have been imported after this package."""
+    from emo_fairseq.compat import fully_sharded, kept_checkpoints, preemption
+
+    fully_sharded.apply()
+    preemption.apply()
+    kept_checkpoints.warn_if_none_is_kept()

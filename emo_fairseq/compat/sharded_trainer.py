@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils._pytree import tree_map_only
 
 _EMERGENCY = "crash.pt"  # which fairseq writes on the rank that failed; whole tensors need them all
@@ -140,7 +141,7 @@ def shard(module: nn.Module, mesh: DeviceMesh, precision: torch.dtype = torch.fl
     policy = MixedPrecisionPolicy(precision, torch.float32) if is_half else MixedPrecisionPolicy()
     options: dict[str, Any] = {"mesh": mesh, "mp_policy": policy, "ignored_params": frozen}
     attributes = {name: dict(vars(whole)) for name, whole in module.named_parameters()}
-    for layer in _trained_layers(module):
+    for layer in _trained_layers(getattr(module, "encoders", nn.ModuleDict())):
         fully_shard(layer, **options)
     # Ranks may use different parameters, such as those of a modality that a batch lacks.
     fully_shard(module, **options).set_reduce_scatter_unused_params(True)
@@ -151,10 +152,14 @@ def shard(module: nn.Module, mesh: DeviceMesh, precision: torch.dtype = torch.fl
 
 
 def _trained_layers(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the layers of encoders that have trained parameters; each is called as a module."""
-    for stack in getattr(module, "encoders", nn.ModuleDict()).modules():
-        if isinstance(stack, nn.ModuleList) and len({type(layer) for layer in stack}) == 1:
-            for layer in stack:
+    """Yield the layers below a module that have trained parameters; each is called as a module."""
+    for child in module.children():
+        if isinstance(child, ParametrizationList):  # of LoRA, or the norm of a weight: no layers
+            continue
+        if not isinstance(child, nn.ModuleList):
+            yield from _trained_layers(child)
+        elif len({type(layer) for layer in child}) == 1:
+            for layer in child:
                 if any(parameter.requires_grad for parameter in layer.parameters()):
                     yield layer
 

@@ -17,9 +17,9 @@ from omegaconf import DictConfig, open_dict
 from torch import Tensor
 
 from data_prep.manifest.provenance import Provenance
+from emo_fairseq.compat import apply_to_training
 from emo_fairseq.compat.checkpoints import LoadedState
 from emo_fairseq.compat.early_stop import keep_patience
-from emo_fairseq.compat.kept_checkpoints import warn_if_none_is_kept
 from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.compat.solved_in_one_step import Solver, solve_in_place_of_training
 from emo_fairseq.compat.sweeps import forget_earlier_training
@@ -190,7 +190,7 @@ class EmotionPredictionTask(FairseqTask):
         if self.run_config.resets_meters:
             self.state.patience.clear()
         keep_patience(self.state.patience)
-        warn_if_none_is_kept()
+        apply_to_training()
         if self.cfg.probe:
             self._prepare_probe()
 

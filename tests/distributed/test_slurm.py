@@ -77,7 +77,7 @@ def test_sweep_with_a_preempted_job(cluster, shell, commands_of_page):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     sizes = [f"+model.{of}_{k}={x}" for of in ("text", "speech") for k, x in TINY.items()]
     small = [
-        f"common.user_dir={PLUGIN} common.log_interval=1 dataset.num_workers=0",
+        "common.log_interval=1 dataset.num_workers=0",
         "dataset.batch_size=4 optimization.max_update=150",
         *sizes,
     ]
@@ -98,7 +98,7 @@ def test_sweep_with_a_preempted_job(cluster, shell, commands_of_page):
     assert "Loaded checkpoint" in read(log)
 
     for fusion in ("concat", "gated"):
-        alone = f"model.fusion={fusion} common.seed=1 checkpoint.save_dir=alone/{fusion}"
+        alone = f"model.fusion={fusion} common.user_dir={PLUGIN} checkpoint.save_dir=alone/{fusion}"
         shell.further.write_text(" ".join([*small, alone]))
         command, _ = commands_of_page("sweep").split(" -m ")
         suite = "--config-dir examples/suites --config-name base suite=fusion_ablation"

@@ -12,7 +12,7 @@ from data_prep.schema import read_manifest
 TRAIN = """--optimizer emotion_adamw --weight-decay 0.01 --lr 0.003 --text-lr-scale 0.5
     --adam-eps 1e-4 --batch-size 4 --dropout 0 --attention-dropout 0 --pooler-dropout 0"""
 OF_BERT = """--arch robertaEMO_tiny --criterion emotion_prediction_cri --modality text
-    --embedding-dim 16 --no-epoch-checkpoints"""
+    --embedding-dim 16 --no-epoch-checkpoints --optimizer emotion_adamw --lr 0.003 --batch-size 4"""
 SHARDED = "--ddp-backend fully_sharded"
 
 
@@ -50,7 +50,7 @@ def test_lora_in_bfloat16(on_two_ranks, fairseq, commands, copy_toy, tmp_path):
     tokenize_with_hf(data, tmp_path / "bert")
     model = f"{OF_BERT} --text-encoder hf:{tmp_path / 'bert'} --text-tuning lora --bf16"
     place = f"--data {data} --save-dir {tmp_path / 'two'} --max-update 3"
-    trained = on_two_ranks("train", commands["validate"], TRAIN, model, place, SHARDED)
+    trained = on_two_ranks("train", commands["validate"], model, place, SHARDED)
     state = checkpoint(tmp_path / "two")
     moments = state["last_optimizer_state"]["state"].values()
     assert {values["exp_avg"].dtype for values in moments} == {torch.float32}
