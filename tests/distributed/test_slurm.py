@@ -4,8 +4,8 @@ import re
 import time
 
 import pytest
-from checkpoints import assert_same_state
 from in_process import PLUGIN
+from training_results import assert_same_state
 
 TINY = {"embed_dim": 16, "ffn_embed_dim": 16, "attention_heads": 2, "encoder_layers": 1}
 ON_CPU = "--ntasks-per-node=1 --gpus-per-node=0 --cpus-per-task=1"  # instead of the script's GPUs

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from checkpoints import assert_same_state, last_figures
+from training_results import assert_same_state, last_figures
 from two_hosts import kill
 
 UNEQUAL = {"wps", "ups", "wpb", "bsz", "wall", "train_wall"}  # speed, and rows a step
