@@ -81,20 +81,8 @@ class FullyShardedTrainer(Trainer):
 
     def clip_grad_norm(self, clip_norm: float) -> Tensor:
         """Clip by the norm over the shards of all ranks, which is the same on each."""
-        grads = [p.grad for p in self.optimizer.params if p.grad is not None]
-        shards = [grad.to_local() for grad in grads if isinstance(grad, DTensor)]
-        whole = [grad for grad in grads if not isinstance(grad, DTensor)]
-        squares = self._squares(shards)
-        torch.distributed.all_reduce(squares, group=self.data_parallel_process_group)
-        norm = (squares + self._squares(whole)).sqrt().float()
-        if clip_norm > 0:
-            torch._foreach_mul_([*shards, *whole], (clip_norm / (norm + 1e-6)).clamp(max=1))
+        norm: Tensor = self.optimizer.clip_grad_norm(clip_norm, _whole)
         return norm
-
-    def _squares(self, tensors: list[Tensor]) -> Tensor:
-        sums = [tensor.double().square().sum() for tensor in tensors]
-        zero = torch.zeros((), dtype=torch.double, device=self.device)
-        return torch.stack([zero, *sums]).sum()
 
     def state_dict(self) -> Any:
         """Return what a checkpoint holds, whole on the first rank; all ranks have to call this."""
@@ -149,6 +137,10 @@ def shard(module: nn.Module, mesh: DeviceMesh, precision: torch.dtype = torch.fl
         vars(part).update(attributes[name])  # learning rate and weight decay of its own
     module.register_load_state_dict_pre_hook(_shard_parameters)
     return module
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def _trained_layers(module: nn.Module) -> Iterator[nn.Module]:

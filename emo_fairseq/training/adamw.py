@@ -126,7 +126,8 @@ class EmotionAdamW(FairseqOptimizer):
             # The kernel divides by it, and stores the gradients divided.
             first: Tensor = next(iter(self.params))
             one = torch.ones((), dtype=torch.float32, device=first.device)
-            self._optimizer.grad_scale = one / factor  # type: ignore[attr-defined]
+            scale_tensor = (one / factor).to(one.dtype)  # ranks sum what it is made of as float64
+            self._optimizer.grad_scale = scale_tensor  # type: ignore[attr-defined]
         elif torch.is_tensor(factor) or factor != 1.0:
             super().multiply_grads(factor)
         super().step(closure, groups=groups)
