@@ -54,6 +54,6 @@ def test_lora_in_bfloat16(on_two_ranks, fairseq, commands, copy_toy, tmp_path):
     state = checkpoint(tmp_path / "two")
     moments = state["last_optimizer_state"]["state"].values()
     assert {values["exp_avg"].dtype for values in moments} == {torch.float32}
-    path = f"--data {data} --path {tmp_path / 'two' / 'checkpoint_last.pt'}"
+    path = f"--data {data} --path {tmp_path / 'two' / 'checkpoint_last.pt'} --batch-size 8"
     scored = fairseq("validate", commands["validate"], path).figures("valid")
     assert scored["loss"] == pytest.approx(trained.figures("valid")["loss"], abs=0.02)
