@@ -169,14 +169,18 @@ class PackedWaveforms(WaveformDataset):
 
     def content(self, memory: Path) -> list[str | None]:
         """Return the digests that were taken when the audio was packed."""
-        digests: list[str | None] = []
+        digests: list[str | None] = [None] * len(self)
+        unpacked = []
         for index in range(len(self)):
             packed, row = self._locate(index)
-            audio = self.audio[index]
-            if audio is not None and packed.has_samples(row):
-                digests.append(packed.source_digest(row) + as_segment(audio).key)
-            else:
-                digests += audio_digests([audio], memory)
+            if not packed.has_samples(row):
+                unpacked.append(index)
+            elif (audio := self.audio[index]) is not None:
+                digests[index] = packed.source_digest(row) + as_segment(audio).key
+        if unpacked:
+            others = audio_digests([self.audio[index] for index in unpacked], memory)
+            for index, digest in zip(unpacked, others, strict=True):
+                digests[index] = digest
         return digests
 
 
