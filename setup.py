@@ -1,8 +1,8 @@
 """Packaging of emo_fairseq.
 
-Installed by itself or with the extra ``predict`` it is light: it reads corpora and predictions,
-predicts with an exported model folder, and needs neither torch nor fairseq nor a compiler. The
-extra ``train`` is what training imports beside torch and fairseq. These two are in no extra: which
+With the extra ``predict`` it is light: it predicts with an exported model folder, and needs neither
+torch nor fairseq nor a compiler. The extra ``train`` is what corpora, metrics and training import
+beside torch and fairseq. These two are in no extra: which
 build of torch is right depends on the machine, and fairseq (``fairseq-fixed``) is compiled against
 it, after it. ``make install`` does it all in the right order; whoever has both already needs only
 ``pip install -e '.[train]'``. emo_fairseq/compat refuses at import a torch that will not do.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# Imported by what needs no torch: corpora, manifests, audio, texts, predictions.
+# Imported by all: audio, texts, files of predictions.
 CORE = [
     "charset-normalizer>=3.3",
     "filelock>=3.30",
