@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _PART = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
 _NAME = re.compile(rf"(?P<repo>{_PART}(?:/{_PART})?)(?:@(?P<revision>[\w./+-]+))?", re.ASCII)
+_TRUE = ("1", "ON", "YES", "TRUE")  # values of the hub's variables
 _SECONDS = 5  # to reach the hub
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
@@ -121,7 +122,7 @@ def download(text: str, choose: Choose = all_files) -> Path:
 @functools.cache
 def _download(name: HubName, choose: Choose) -> Path:
     hub = require_hub()
-    if hub.constants.HF_HUB_OFFLINE:
+    if hub.constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
         return _cached(name, "HF_HUB_OFFLINE is set; leave it out, or fetch the model before")
     try:
         check_reachable()

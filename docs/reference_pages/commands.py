@@ -19,6 +19,7 @@ ANALYSIS = {
     "emo_fairseq.experiments.score": "python -m emo_fairseq.experiments.score",
     "emo_fairseq.experiments.collect": "python -m emo_fairseq.experiments.collect",
     "emo_fairseq.vad_to_emotion.__main__": "python -m emo_fairseq.vad_to_emotion",
+    "emo_fairseq.export.adapter": "python -m emo_fairseq.export.adapter",
     "emo_fairseq.export.merge_lora": "python -m emo_fairseq.export.merge_lora",
 }
 _PREPARE = "data_prep.commands.prepare"

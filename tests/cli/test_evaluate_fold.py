@@ -115,12 +115,15 @@ def test_a_checkpoint_of_a_folder_has_our_options_alone(trained_models, tmp_path
     speech = "--modality speech --speech-input log_mel --target vad"
     model = shutil.copytree(trained_models.folder(speech), tmp_path / "model")
     config = json.loads((model / "config.json").read_text())
-    config["task"] |= {"save_predictions": "/tmp/elsewhere.tsv", "data_raw": "/etc"}
-    (model / "config.json").write_text(json.dumps(config))
-    seal(model)
     cfg = torch.load(write_checkpoint(model, tmp_path / "a.pt"), weights_only=True)["cfg"]
     assert cfg["task"]["save_predictions"] is None
     assert cfg["task"]["data_raw"] is None
+    for name, value in (("save_predictions", "/tmp/elsewhere.tsv"), ("data_raw", "/etc")):
+        of_machine = {**config, "task": {**config["task"], name: value}}
+        (model / "config.json").write_text(json.dumps(of_machine))
+        seal(model)
+        with raises("option-unknown"):
+            write_checkpoint(model, tmp_path / "c.pt")
     config["model"]["checkpoint_weights"] = "trained"
     (model / "config.json").write_text(json.dumps(config))
     with raises("weights-elsewhere"):

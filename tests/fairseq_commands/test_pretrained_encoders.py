@@ -129,7 +129,7 @@ def test_adapters_alone_can_be_saved(train: Fairseq, score: Fairseq, tmp_path: P
     assert all("parametrizations.weight.0." in name for name in in_encoder)
     assert score(few) == score(tmp_path / "all" / "checkpoint_last.pt")
     shutil.rmtree(tmp_path / "bert")
-    with raises("weights-missing"):
+    with raises("encoder-missing"):
         score(few)
 
 

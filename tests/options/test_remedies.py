@@ -46,6 +46,7 @@ ENCODERS: dict[str, list[EncoderSpec]] = {
         EncoderSpec("scratch:", "tokens"),
         EncoderSpec("hf:x", "waveform", {"front_end": {"do_normalize": True}}),
         EncoderSpec("hf:x", "waveform", {"front_end": {"do_normalize": False}}),
+        EncoderSpec("hf:x", "waveform", {"config": {"model_type": "whisper"}}),
         STORED,
     ],
     "video": [STORED],

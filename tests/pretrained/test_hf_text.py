@@ -283,7 +283,7 @@ def test_a_folder_that_cannot_be_described_is_refused(folder: Folder, tmp_path: 
     place = shutil.copytree(folder("bert"), tmp_path / "model")
     spec = f"hf:{place}"
     (place / "model.safetensors").rename(place / "kept")
-    with raises("encoder-missing"):
+    with raises("weights-missing"):
         pretrained.describe("text", spec)
     (place / "model.safetensors").mkdir()
     with raises("weights-unreadable"):
