@@ -11,6 +11,7 @@ from data_prep.tokens.folder import BOS, EOS, PAD, UNK, SpecialIds
 from emo_fairseq.data.augmentation import TokenDropout
 from emo_fairseq.data.dialogue import (
     NO_PREFIX,
+    Neighbors,
 )
 from emo_fairseq.data.tokens import ContextDataset, TokenDataset
 
@@ -33,7 +34,7 @@ def dialogue(pool_all: bool = False) -> ContextDataset:
     """Three turns of 5, 4 and 3 words; the middle one with a past and a future, the last alone."""
     rows = [[10, 11, 12, 13, 14, EOS], [20, 21, 22, 23, EOS], [30, 31, 32, EOS]]
     source = ListDataset(np.array(row, dtype=np.int64) for row in rows)
-    neighbors = [([], [1]), ([0], [2]), ([], [])]
+    neighbors = [Neighbors([], [1]), Neighbors([0], [2]), Neighbors([], [])]
     prefixes = [NO_PREFIX] * 3
     present = np.ones(3, dtype=bool)
     return ContextDataset(source, present, neighbors, prefixes, SpecialIds(), 100, pool_all)
