@@ -179,7 +179,7 @@ coverage: $(VENV)/.installed ## Run them with coverage, which takes half as long
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-append $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 test-distributed: $(VENV)/.installed ## Run the tests on two emulated hosts (minutes; root, iproute2, Slurm)
-	$(BIN)/python -m pytest tests/distributed --timeout 600 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/distributed --timeout 600 $(PYTEST_ARGS)
 
 # Cases of each format; the suite runs fewer.
 CASES ?= 500
