@@ -41,7 +41,7 @@ from emo_fairseq.evaluation.names import OF_NUMBERS, OF_VOTES, display_name
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
 from emo_fairseq.evaluation.tables import Table, format_interval, format_number, to_markdown
-from emo_fairseq.export.model_index import SplitMetrics, hub_results
+from emo_fairseq.export.model_index import hub_results
 from emo_fairseq.inference.loading import read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.prediction import Prediction
@@ -204,7 +204,7 @@ def _front_matter(facts: CardFacts) -> dict[str, Any]:
         front["base_model"] = [source.partition("@")[0] for source in on_hub]
     if of_speech or TEXT in modalities:
         front["pipeline_tag"] = "audio-classification" if of_speech else "text-classification"
-    splits = [SplitMetrics(x.split, x.n_rows, x.metrics) for x in facts.scored]
+    splits = [(scored.split, scored.metrics) for scored in facts.scored]
     corpus = _UNKNOWN if facts.corpus is None else facts.corpus.name
     task = front.get("pipeline_tag", "video-classification")
     if results := list(hub_results(splits, corpus, task, facts.fold)):

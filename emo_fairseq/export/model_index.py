@@ -5,7 +5,7 @@ library `evaluate` has get its names, all others their own.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from emo_fairseq.evaluation.bootstrap import OVER_UTTERANCES, Estimate
@@ -33,31 +33,26 @@ HUB_METRICS: Mapping[str, HubMetric] = {
 }
 
 
-class SplitMetrics(NamedTuple):
-    """Metrics of one split, by their keys."""
-
-    split: str
-    n_rows: int
-    metrics: Mapping[str, Estimate]
-
-
 def hub_results(
-    scored: Sequence[SplitMetrics], corpus: str, task: str, protocol: str | None
+    scored: Iterable[tuple[str, Mapping[str, Estimate]]],
+    corpus: str,
+    task: str,
+    protocol: str | None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the results of each split, in the form of `huggingface_hub.EvalResult`.
 
     Args:
-        scored: the splits.
+        scored: splits, each with its metrics by their keys.
         corpus: the name of the data set.
         task: of the hub, such as ``audio-classification``.
         protocol: PROTOCOL/FOLD that divided the corpus; None for the splits on disk.
     """
-    for split in scored:
-        dataset: dict[str, Any] = {"name": corpus, "type": corpus, "split": split.split}
+    for split, estimates in scored:
+        dataset: dict[str, Any] = {"name": corpus, "type": corpus, "split": split}
         dataset |= {"args": {"fold": protocol}} if protocol else {}
         metrics = [
             _metric(key, estimate)
-            for key, estimate in split.metrics.items()
+            for key, estimate in estimates.items()
             if math.isfinite(estimate.value)
         ]
         yield {"task": {"type": task}, "dataset": dataset, "metrics": metrics}
