@@ -91,7 +91,7 @@ def command_of(row: Row, full: bool) -> str:
 def run_rows(
     rows: Sequence[Row], inputs: Mapping[str, str], full: bool
 ) -> tuple[list[Measured], list[str]]:
-    """Run the rows whose inputs are given; says which are left out.
+    """Run the rows whose inputs are given, and name those that are left out.
 
     Returns:
         What was measured, and the names of the rows that failed.

@@ -16,7 +16,7 @@ def is_installed(library: str) -> bool:
 
 
 def require_training_stack(name: str) -> None:
-    """Raise a `UsageError` that says what to install if torch or fairseq is missing.
+    """Raise a `UsageError` with the command of installation if torch or fairseq is missing.
 
     Args:
         name: of what needs them, which begins the sentence.

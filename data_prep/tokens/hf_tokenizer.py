@@ -90,7 +90,7 @@ class StoredTokenizer:
                 "model again",
                 "tokenizer-unreadable",
             ) from error
-        # The task truncates and pads; transformers, too, sets what the file says of it aside.
+        # The task truncates and pads; transformers ignores those settings of the file, too.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self.specials = special_ids(read_card(folder))

@@ -190,7 +190,7 @@ WEIGHTED = "weighted"
 def layer_of_backbone(modality: str, config: RobertaEMOConfig, state: TaskState) -> str:
     """Return the layer of what :func:`build_encoder` returns that is used: ``--{modality}-layer``.
 
-    Of features of several layers, the option says which of these is encoded.
+    Of features of several layers, the option chooses the one that is encoded.
     """
     chooses_inside = state.encoders[modality].stored_layers > 1
     return LAST if chooses_inside else str(getattr(config, f"{modality}_layer"))

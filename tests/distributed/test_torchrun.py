@@ -82,7 +82,8 @@ def test_killed_rank(backend, train, shell):
         first, other = by_rank(train(name, every, end))
         assert ends([first, other]) == [0, 0], first.log[-3000:]
         assert ("Loaded checkpoint" in first.log) == (name == "killed")
-    assert_same_state(*(shell.folder / name / "checkpoint_last.pt" for name in ("whole", "killed")))
+    whole, killed = shell.folder / "whole", shell.folder / "killed"
+    assert_same_state(whole / "checkpoint_last.pt", killed / "checkpoint_last.pt")
 
 
 def test_terminated_host(train, shell):
