@@ -18,7 +18,7 @@ from pathlib import Path
 from data_prep.command_line import positive_int
 from emo_fairseq.compat import excepthook
 from emo_fairseq.evaluation.names import N_RESAMPLES
-from emo_fairseq.experiments.names import BY
+from emo_fairseq.experiments.names import BY, metric_key
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +45,12 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUNS", help="runs, or folders of runs")
     add("--by", choices=BY, default="system", help="what a row is of (default: %(default)s)")
-    add("--metric", nargs="+", help="which, by name (default: the usual ones of the target)")
+    add(
+        "--metric",
+        nargs="+",
+        type=metric_key,
+        help="which, by name (default: the usual ones of the target)",
+    )
     add("--baseline", default="", help="begin with the system whose name holds this")
     add("--matrix", metavar="METRIC", help="rows trained on, columns tested on, instead of tables")
     add(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_prep.command_line import positive_int
 from emo_fairseq.compat import excepthook
-from emo_fairseq.experiments.names import ALL_OF, FOLD, TEST
+from emo_fairseq.experiments.names import ALL_OF, FOLD, TEST, metric_key
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +41,12 @@ def make_parser() -> argparse.ArgumentParser:
     split = "of the data dir, the test set of its runs (default: %(default)s)"
     add("--split", default=TEST, help=split)
     add("--jobs", type=positive_int, default=1, help="processes at a time (default: 1)")
-    add("--metric", nargs="+", help="of the table; see emo_fairseq.experiments.collect")
+    add(
+        "--metric",
+        nargs="+",
+        type=metric_key,
+        help="of the table; see emo_fairseq.experiments.collect",
+    )
     keep = "start the other runs although the first one was refused (a wrong option, missing data)"
     add("--keep-going", action="store_true", help=keep)
     add("--dry-run", action="store_true", help="print the training commands, and run nothing")

@@ -18,7 +18,7 @@ from data_prep.manifest.provenance import (
 )
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.experiments import collect
+from emo_fairseq.experiments import collect, sweep
 from emo_fairseq.experiments.comparison import table_rows
 from emo_fairseq.experiments.options import Options
 from emo_fairseq.experiments.runs import (
@@ -426,6 +426,16 @@ def test_a_metric_that_the_runs_do_not_have(write_run, option):
     with raises("metric-unknown") as error:
         collect.main([str(write_run("one", ONE)), option, "ccc"])
     assert "uar" in str(error.value)
+
+
+@pytest.mark.parametrize("command", [collect, sweep])
+def test_words_after_metric_that_are_no_metrics(command, capsys):
+    words = ["--config-dir", "c", "--config-name", "n"] if command is sweep else []
+    words += ["--metric", "uar", "recall_sad", "runs/toy", "common.seed=1,2"]
+    with pytest.raises(SystemExit) as end:
+        command.main(words)
+    assert end.value.code == 2
+    assert "--metric: runs/toy is no metric; choose from loss, uar, " in capsys.readouterr().err
 
 
 def test_the_module_is_a_command(write_run, tmp_path):
