@@ -87,9 +87,10 @@ def prepare_toy(
         CodedError: a split that cannot be balanced or has too few speakers, a malformed name, or a
             shift beyond an octave.
     """
+    sizes = n_train, n_valid, n_test
+    _check_sizes(sizes, dialogues)
     _check(speakers, name, speaker_shift, dialogues, with_audio)
     toy_annotators.check_annotators(annotators, dialogues)
-    sizes = n_train, n_valid, n_test
     out_dir = Path(out_dir)
     # One stream of random numbers a split: the size of one changes nothing in the others.
     streams = [np.random.default_rng([seed, i]) for i in range(len(SPLITS))]
@@ -128,6 +129,18 @@ def prepare_toy(
         corpus.notes = [*toy_annotators.describe_annotators(annotators, splits), *shift]
     write_corpus(out_dir, corpus, splits)
     return corpus
+
+
+def _check_sizes(sizes: Sequence[int], dialogues: bool) -> None:
+    """Raise a `CodedError` for a split that cannot be balanced; one of dialogues has any size."""
+    step = 1 if dialogues else len(QUADRANTS)
+    for split, n in zip(SPLITS, sizes, strict=True):
+        if n < 1 or n % step:
+            remedy = "1 or more" if dialogues else f"a multiple of {step}"
+            raise CodedError(
+                f"--n-{split} {n}: the emotions cannot be equally frequent; give {remedy}",
+                "split-not-balanced",
+            )
 
 
 def _check(

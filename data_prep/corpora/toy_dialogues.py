@@ -29,7 +29,6 @@ import numpy.typing as npt
 
 from data_prep.corpora.toy_draws import QUADRANTS, Draw
 from data_prep.corpora.toy_voice import Rng
-from data_prep.errors import CodedError
 
 Array = npt.NDArray[np.float64]
 
@@ -71,12 +70,7 @@ def draw_turns(n: int, n_speakers: int, rng: Rng) -> list[Turn]:
         n_speakers: of the split, an even number. Speakers 0 and 1 share a session, 2 and 3, and so
             on.
         rng: source of the draws.
-
-    Raises:
-        CodedError: there are no turns to draw.
     """
-    if n < 1:
-        raise CodedError(f"a split of {n} has no turns; give 1 or more", "split-not-balanced")
     turns: list[Turn] = []
     dialogue = 0
     while len(turns) < n:

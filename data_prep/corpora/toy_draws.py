@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.corpora.toy_voice import Rng
-from data_prep.errors import CodedError
 
 # emotion -> (valence positive?, arousal high?). Sentiment is the sign of valence and nothing more:
 # the toy's "neutral" is the calm, contented quadrant and therefore counts as positive.
@@ -68,11 +67,7 @@ class Draw:
 
 
 def draw_split(n: int, rng: Rng) -> list[Draw]:
-    """Draw `n` utterances, equally many of each emotion, in random order."""
-    if n <= 0 or n % len(QUADRANTS):
-        raise CodedError(
-            f"a split of {n} cannot be balanced; give a multiple of 4", "split-not-balanced"
-        )
+    """Draw `n` utterances, a multiple of 4: equally many of each emotion, in random order."""
     emotions = rng.permutation(np.repeat(list(QUADRANTS), n // len(QUADRANTS)))
     draws = []
     for emotion, chance in zip(emotions.tolist(), rng.uniform(size=n), strict=True):

@@ -269,15 +269,16 @@ def test_shifted_voices_say_the_same_higher_and_louder(tmp_path: Path) -> None:
         (["--speaker-shift", "nan"], "shift-out-of-range"),
         (["--n-train", "10"], "split-not-balanced"),
         (["--n-test", "0"], "split-not-balanced"),
+        (["--n-valid", "0", "--dialogues"], "split-not-balanced"),
         (["--speakers", "2", "0", "1"], "speakers-too-few"),
     ],
 )
 def test_sizes_that_do_not_work_are_refused(
     arguments: list[str], code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended_with = main("toy", [str(tmp_path / "toy"), *arguments])
+    assert main("toy", [str(tmp_path / "toy"), *arguments]) == 2
     errors = capsys.readouterr().err
-    assert ended_with == (2 if errors.startswith("error: --") else 1)
+    assert errors.startswith(f"error: {arguments[0]} ")
     assert f"[{code}]" in errors
     assert not (tmp_path / "toy").exists()
 
