@@ -17,17 +17,20 @@ USAGE_CODE = 2
 INTERRUPTED_CODE = 130
 
 _NOT_WRITABLE = "write to a folder in which you may write"
-_REMEDIES = {
-    errno.ENOSPC: "free some space, and run the same command again",
-    errno.EDQUOT: "free some of your quota, and run the same command again",
-    errno.EFBIG: "raise the limit on file sizes, and run the same command again",
-    errno.EROFS: _NOT_WRITABLE,
-    errno.EACCES: "change its permissions, or give another path",
-    errno.EPERM: "change its permissions, or give another path",
-    errno.ENOENT: "check the path",
-    errno.ENOTDIR: "check the path: a part of it is a file",
-    errno.EISDIR: "name a file",
+_OTHER_PATH = "change its permissions, or give another path"
+#: Remedy and code of an error of the operating system, by its number.
+SYSTEM_ERRORS = {
+    errno.ENOSPC: ("free some space, and run the same command again", "disk-full"),
+    errno.EDQUOT: ("free some of your quota, and run the same command again", "quota-exceeded"),
+    errno.EFBIG: ("raise the limit on file sizes, and run the same command again", "size-limited"),
+    errno.EROFS: (_NOT_WRITABLE, "file-unwritable"),
+    errno.EACCES: (_OTHER_PATH, "permission-denied"),
+    errno.EPERM: (_OTHER_PATH, "permission-denied"),
+    errno.ENOENT: ("check the path", "file-missing"),
+    errno.ENOTDIR: ("check the path: a part of it is a file", "file-missing"),
+    errno.EISDIR: ("name a file", "path-is-folder"),
 }
+OTHER_SYSTEM_ERROR = "system-error"  # the code of any other one
 # torch's message for an error in a worker of a data loader: the traceback of the worker.
 _OF_WORKER = re.compile(r"Caught \w+ in .*\.\nOriginal Traceback \(most recent call last\):\n")
 
@@ -52,8 +55,19 @@ def sentence_with_code(error: BaseException) -> str:
     >>> sentence_with_code(CodedError("a.tsv: no such file; check the path", "file-missing"))
     'a.tsv: no such file; check the path [file-missing]'
     """
-    code = error.code if isinstance(error, CodedError) else ""
+    code = error_code(error)
     return sentence(error) + (f" [{code}]" if code else "")
+
+
+def error_code(error: BaseException) -> str:
+    """Return the code of an error for users; empty for one that has none.
+
+    >>> error_code(FileNotFoundError(errno.ENOENT, "No such file or directory", "a.tsv"))
+    'file-missing'
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return SYSTEM_ERRORS.get(error.errno, ("", OTHER_SYSTEM_ERROR))[1]
+    return error.code if isinstance(error, CodedError) else ""
 
 
 def exit_code(error: BaseException) -> int:
@@ -80,7 +94,7 @@ def one_line(text: str) -> str:
 def _of_system(error: OSError) -> str:
     names = " and ".join(str(n) for n in (error.filename, error.filename2) if n is not None)
     reason = (error.strerror or type(error).__name__).lower()
-    remedy = _REMEDIES.get(error.errno or 0)
+    remedy, _ = SYSTEM_ERRORS.get(error.errno or 0, ("", ""))
     return (f"{names}: " if names else "") + reason + (f"; {remedy}" if remedy else "")
 
 

@@ -99,18 +99,21 @@ def test_a_list_of_faults_keeps_its_lines(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("number", "line"),
+    ("number", "line", "code"),
     [
-        (errno.ENOSPC, "run.pt: no space left on device; free some space, and run the same"),
-        (errno.EROFS, "run.pt: read-only file system; write to a folder in which you may write"),
-        (errno.EACCES, "run.pt: permission denied; change its permissions, or give another path"),
+        (errno.ENOSPC, "no space left on device; free some space, and run the same", "disk-full"),
+        (errno.EROFS, "read-only file system; write to a folder in which", "file-unwritable"),
+        (errno.EACCES, "permission denied; change its permissions", "permission-denied"),
+        (errno.ENOENT, "no such file or directory; check the path", "file-missing"),
+        (errno.EIO, "input/output error", "system-error"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_one_sentence(
-    number: int, line: str, monkeypatch: pytest.MonkeyPatch
+    number: int, line: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed, handed_on = hooked(OSError(number, os.strerror(number), "run.pt"), monkeypatch)
-    assert printed.startswith(f"error: {line}")
+    assert printed.startswith(f"error: run.pt: {line}")
+    assert printed.endswith(f" [{code}]\n")
     assert printed.count("\n") == 1
     assert not handed_on
 

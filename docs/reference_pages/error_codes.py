@@ -1,9 +1,11 @@
 """The page of error codes, from every place that raises an error with one."""
 
 import ast
+import os
 import re
 from collections import defaultdict
 
+from data_prep.messages import OTHER_SYSTEM_ERROR, SYSTEM_ERRORS
 from reference_pages.markdown import GENERATED, escaped, joined, table
 from reference_pages.raised_errors import code_of, raised_errors, read_modules, texts_of
 
@@ -45,6 +47,11 @@ def read_codes() -> dict[str, tuple[set[str], set[str]]]:
                 sentences, packages = codes[text]
                 sentences.add(_sentence(call, name))
                 packages.add(".".join(file.split("/")[:2]).removesuffix(".py"))
+    for number, (remedy, of_system) in SYSTEM_ERRORS.items():
+        sentences, packages = codes[of_system]
+        sentences.add(f"…: {os.strerror(number).lower()}; {remedy}")
+        packages.add("data_prep.messages")
+    codes[OTHER_SYSTEM_ERROR][1].add("data_prep.messages")
     return codes
 
 
