@@ -78,10 +78,7 @@ def fit(
     parsed.words = ["emotion-recognize", "train", str(parsed.source), *words]
     with _quiet() as log:
         outcome = train(parsed)
-    if outcome.code == INTERRUPTED_CODE:
-        raise KeyboardInterrupt
-    if outcome.code or outcome.predictions is None:
-        raise UsageError(_reason(log), "fit-failed")
+    _finish(log, outcome.code or int(outcome.predictions is None))
     return Fitted(parsed, outcome)
 
 
@@ -173,8 +170,7 @@ class Fitted:
     def _run(self, words: Sequence[str]) -> None:
         with _quiet() as log:
             code = processes.run(words)
-        if code:
-            raise UsageError(_reason(log), "fit-failed")
+        _finish(log, code)
 
     def _measure(self, predictions: Path, split: str) -> "Mapping[str, Estimate]":
         from emo_fairseq.cli.score_table import measure, rows_by_id
@@ -241,11 +237,30 @@ def _file_of(table: Any) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[Path]:
-    """Write what commands print to a file, and yield it; it stays there if one of them fails."""
+    """Write what commands print to a temporary file, and yield it; see `_finish`."""
     number, name = tempfile.mkstemp(prefix="emo_fairseq_fit_", suffix=".log")
     os.close(number)
-    with processes.logged_to(Path(name)):
-        yield Path(name)
+    log = Path(name)
+    try:
+        with processes.logged_to(log):
+            yield log
+    except BaseException:  # whose message is complete without the log
+        log.unlink()
+        raise
+
+
+def _finish(log: Path, code: int) -> None:
+    """Remove the log of a command, unless the command failed.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+        UsageError: it failed; the message names the log.
+    """
+    if code not in (0, INTERRUPTED_CODE):
+        raise UsageError(_reason(log), "fit-failed")
+    log.unlink()
+    if code == INTERRUPTED_CODE:
+        raise KeyboardInterrupt
 
 
 def _reason(log: Path) -> str:

@@ -43,12 +43,24 @@ def test_other_options_are_refused(name, words):
         words(name, 1)
 
 
-def test_a_malformed_option_is_one_sentence(toy_corpus):
+@pytest.fixture
+def logs(tmp_path, monkeypatch):
+    """A folder for temporary files; returns what lists the logs in it."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return lambda: list(folder.glob("*.log"))
+
+
+def test_a_malformed_option_is_one_sentence(toy_corpus, logs):
     with raises("option-malformed"):
         emo_fairseq.fit(toy_corpus, modality="A", epochs=0)
+    with raises("fusion-unknown"):
+        emo_fairseq.fit(toy_corpus, modality="A", fusion="sum")
+    assert logs() == []
 
 
-def test_a_failed_step_is_its_sentence(toy_corpus, tmp_path, monkeypatch):
+def test_a_failed_step_is_its_sentence(toy_corpus, tmp_path, monkeypatch, logs):
     monkeypatch.chdir(tmp_path)
     failing = "import sys; sys.exit('error: disk full')"
     monkeypatch.setattr(processes, "tool", lambda name: sys.executable)
@@ -58,7 +70,8 @@ def test_a_failed_step_is_its_sentence(toy_corpus, tmp_path, monkeypatch):
     )
     with raises("fit-failed") as error:
         emo_fairseq.fit(toy_corpus, modality="T", output="out")
-    assert str(error.value).startswith("disk full (its log is ")
+    (log,) = logs()
+    assert str(error.value) == f"disk full (its log is {log})"
 
 
 def test_importing_the_package_does_not_load_it():

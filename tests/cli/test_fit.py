@@ -17,6 +17,7 @@ def in_a_folder(tmp_path, monkeypatch):
 
 
 def test_a_fitted_model_predicts_and_is_scored(copy_toy, started, in_a_folder, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(in_a_folder))
     data, options = copy_toy(), {"modality": "A", "quick": True, "cpu": True, "no_report": True}
     fitted = emo_fairseq.fit(data, **options)
     folder = in_a_folder / "checkpoints/toy/A-ET-scratch-tiny/probe"
@@ -36,6 +37,7 @@ def test_a_fitted_model_predicts_and_is_scored(copy_toy, started, in_a_folder, m
     monkeypatch.chdir(in_a_folder)
     again = emo_fairseq.fit(data, **options)
     assert again.metrics == fitted.metrics
+    assert not list(in_a_folder.glob("*.log")), "logs are kept of commands that fail"
     assert sum("--probe: solved" in printed for printed in started) == 1, "it is not solved again"
 
 
