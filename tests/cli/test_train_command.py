@@ -134,6 +134,18 @@ def test_options_after_the_dashes_are_passed_to_fairseq(toy_corpus, capsys):
     assert [line for line in lines if line.endswith(" --lr 0.5 --bf16")]
 
 
+def test_the_linear_baseline_takes_the_options_that_are_of_it(command, toy_corpus):
+    asked = ("train", toy_corpus, "--modality", "A", "--dry-run")
+    further = ("--", "--dropout", "0.3", "--probe-strengths", "1,10")
+    lines = command(*asked, *further).splitlines()
+    probe, model = (line for line in lines if "fairseq-train " in line)
+    assert probe.endswith(" --probe-strengths 1,10")
+    assert model.endswith(" --dropout 0.3")
+    quick = command(*asked, "--quick", *further).splitlines()
+    assert probe in quick, "another command could not continue in its folder"
+    assert "# the linear baseline does not use --dropout 0.3" in quick
+
+
 def test_the_learning_rate_is_planned_for_all_processes(command, toy_corpus, monkeypatch):
     """fairseq-train takes every GPU that there is."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)

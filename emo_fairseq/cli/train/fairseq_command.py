@@ -27,6 +27,7 @@ _ROWS_UNKNOWN = 5_000  # of the legacy layout, whose IEMOCAP has 3,228: for the 
 # What would change how many updates there are, and the length that they are planned for.
 _LENGTH_OPTIONS = ("batch-size", "max-tokens", "update-freq", "max-epoch", "distributed-world-size")
 _PLANNED_LENGTH = "--total-num-update"
+_OF_PROBE = ("--probe-strengths", "--refit")
 # By which an encoder's configuration names the units of its layers.
 _HIDDEN_SIZES = ("hidden_size", "d_model", "dim")
 
@@ -242,9 +243,24 @@ def plan_probe(
     words += ["--optimizer", "emotion_adamw", "--lr", "0.001"]
     words += ["--batch-size", str(options.batch_size or model.combined.recipe.batch_size)]
     words += _saving_words(options, folder, Precision(FP32))
-    if options.quick:
-        words += options.further
+    words += split_further(options.further)[0]
     return TrainingPlan(words, folder, probed, notes)
+
+
+def split_further(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words for fairseq-train that are of the linear baseline, and the other ones.
+
+    >>> split_further(["--refit", "--dropout", "0.3", "--probe-strengths", "1,10"])
+    (['--refit', '--probe-strengths', '1,10'], ['--dropout', '0.3'])
+    """
+    of_probe: list[str] = []
+    others: list[str] = []
+    part = others
+    for word in words:
+        if word.startswith("--"):
+            part = of_probe if word.partition("=")[0] in _OF_PROBE else others
+        part.append(word)
+    return of_probe, others
 
 
 def _is_probed(options: argparse.Namespace, data: DataFolder, modality: str) -> bool:

@@ -1,12 +1,19 @@
 """What ``train`` runs once the data dir is there: tokens, frames, the baseline, the model."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from emo_fairseq.cli.train.data import DataFolder
-from emo_fairseq.cli.train.fairseq_command import LOG_FILE, TrainingPlan, plan_probe, plan_training
+from emo_fairseq.cli.train.fairseq_command import (
+    LOG_FILE,
+    TrainingPlan,
+    plan_probe,
+    plan_training,
+    split_further,
+)
 from emo_fairseq.cli.train.features import feature_steps
 from emo_fairseq.cli.train.inputs import Inputs
 from emo_fairseq.cli.train.token_steps import token_steps
@@ -64,8 +71,13 @@ def make_plan(options: argparse.Namespace, data: DataFolder, inputs: Inputs) -> 
     probe = None if options.no_probe else plan_probe(options, data, inputs)
     models = [] if probe is None else [Model(BASELINE, probe, is_solved=True)]
     notes = [] if probe is None else list(probe.notes)
+    if probe is not None:
+        further = split_further(options.further)[1]
+        options = argparse.Namespace(**{**vars(options), "further": further})
     if options.quick and models:
         notes.append("--quick: the linear baseline alone, on all rows; without it a model is tuned")
+        if options.further:
+            notes.append(f"the linear baseline does not use {shlex.join(options.further)}")
     else:
         if options.quick and options.epochs is None:
             options = argparse.Namespace(**{**vars(options), "epochs": _QUICK_EPOCHS})
