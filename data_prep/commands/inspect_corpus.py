@@ -28,7 +28,6 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.errors import CodedError
-from data_prep.files.digests import file_digests
 from data_prep.files.replacing import replacing
 from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
 from data_prep.folds.protocols import check_leaks
@@ -36,35 +35,13 @@ from data_prep.folds.records import Folds
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.columns import Kind, names_of
 from data_prep.manifest.labels import check_folds
-from data_prep.manifest.leaks import ERROR, Leak, Splits, find_leaks, find_twins, same_size
+from data_prep.manifest.leaks import ERROR, Leak, Splits, find_leaks, find_twins
 from data_prep.manifest.records import Corpus, Utterance
+from data_prep.manifest.sound_digests import DIGESTS_FILE, sound_digests
 from data_prep.manifest.summary import read_data_dir, render_summary, summarize
-from data_prep.manifest.table import ManifestTable, codes, count_values, ids_of
+from data_prep.manifest.table import ManifestTable, count_values, ids_of
 
 AllFolds = Sequence[tuple[str, Folds, ManifestTable]]  # protocol, folds, their rows
-DIGESTS_FILE = ".digests.json"  # in the data dir: digests of the audio files
-
-
-def sound_digests(splits: Splits, raw: Path, memory: Path) -> tuple[dict[str, str], list[str]]:
-    """Return digests of audio files of equal size, and the paths of missing files.
-
-    Args:
-        splits: the rows of every split.
-        raw: the folder that audio paths start from.
-        memory: the file that keeps digests between runs.
-    """
-    audio = dict.fromkeys(path for rows in splits.values() for path in codes(rows, "audio")[1])
-    sizes: dict[Path, int] = {}
-    absent = []
-    for path in audio:
-        try:
-            sizes[raw / path] = (raw / path).stat().st_size
-        except OSError:
-            absent.append(path)
-    twins = same_size(sizes)
-    digests = dict(zip(twins, file_digests(twins, memory), strict=True))
-    digest_of = {path: digests.get(raw / path) for path in audio}
-    return {path: digest for path, digest in digest_of.items() if digest is not None}, absent
 
 
 def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = None) -> None:

@@ -54,9 +54,14 @@ class Leak:
     examples: tuple[str, ...]
     further: int = 0  # beyond the examples
 
-    def __str__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """The leak without its level."""
         more = f"; and {self.further} more" if self.further else ""
-        return f"{self.level}: {self.count} {self.what}: {'; '.join(self.examples)}{more}"
+        return f"{self.count} {self.what}: {'; '.join(self.examples)}{more}"
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.sentence}"
 
 
 def find_leaks(

@@ -30,6 +30,7 @@ from data_prep.tables.column_contents import (
     split_of,
 )
 from data_prep.tables.column_map import Decision, map_columns
+from data_prep.tables.column_names import rank
 from data_prep.tables.options import columns_of, corpus_name, recipe_of
 from data_prep.tables.reader import (
     JSONL,
@@ -387,11 +388,26 @@ def _check_labels(contents: Mapping[str, Contents], inference: Inference) -> Non
                 problem = f"the {key} {_counted(column, label)} and {_counted(column, first)} "
                 problem += f"differ in case or spaces alone; {label}={label} keeps both"
                 inference.add(problem, (option, f"{label}={first}"), "labels-alike")
+        _note_codes(key, option, column, decided, inference)
         for label, count in column.values.items():
             if label.casefold() in MISSING_WORDS and label not in decided:
                 problem = f"is {key} {shown(label)} ({count} rows) a class, or no label? "
                 problem += f"{option} {label}={label} makes it a class"
                 inference.add(problem, ("--missing", label), "label-missing-word")
+
+
+def _note_codes(
+    key: str, option: str, column: Contents, decided: Collection[str], inference: Inference
+) -> None:
+    """Warn of numbers in place of labels, whose meaning only the user knows."""
+    codes = [label for label in sort_labels(column.values) if label not in decided]
+    if codes and all(map(is_number, codes)):
+        named = " ".join(f"{option} {code}=NAME" for code in codes[:_MOST_WORDS])
+        more = " ..." if len(codes) > _MOST_WORDS else ""
+        inference.findings.append(
+            f"warning: the {key} column {column.name} holds numbers, {first_few(codes)}, and each "
+            f"is a class of that name; {named}{more} gives them names"
+        )
 
 
 def _note_missing_words(contents: Mapping[str, Contents], inference: Inference) -> None:
@@ -524,10 +540,25 @@ def render(inference: Inference) -> list[str]:
         source = "the file names" if "audio" in columns else "the line numbers"
         lines.append(f"  {'id':<{width}} = made of {source}")
     used = {*columns.values(), *recipe.extra}
-    if unused := [name for name in contents if name not in used]:
+    unused = [name for name in contents if name not in used]
+    if unused:
         lines.append(f"  not used: {', '.join(unused)}")
+    lines += [hint for name in unused if (hint := _hint_of(contents[name], columns))]
     lines.append("change this by --column FIELD=COLUMN, or FIELD= for none")
     return lines
+
+
+def _hint_of(column: Contents, columns: Collection[str]) -> str:
+    """Return why a column of the name of a label is not used if it holds numbers; else empty."""
+    key = next((key for key in LABEL_COLUMNS if rank(key, column.name) == 0), None)
+    if key is None or key in columns or column.share(is_number) < 1:
+        return ""
+    as_labels = f"--column {key}={column.name} reads them as names of classes"
+    as_scores = f", --column sentiment_score={column.name} as scores from -3 to 3"
+    return (
+        f"  {column.name} holds numbers, not labels: {as_labels}"
+        f"{as_scores if key == 'sentiment' else ''}"
+    )
 
 
 def _about(field_: str, column: Contents) -> str:

@@ -20,13 +20,16 @@ from data_prep.folds.records import ALL
 from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import id_key, shown
 from data_prep.manifest.labels import sort_labels
+from data_prep.manifest.leaks import ERROR, find_twins
 from data_prep.manifest.out_of_scale import VadScale
+from data_prep.manifest.sound_digests import DIGESTS_FILE, sound_digests
 from data_prep.manifest.votes import OTHER, majority, parse_votes
 from data_prep.schema import (
     SAMPLE_RATE,
     SPLITS,
     Corpus,
     DroppedRow,
+    Utterance,
     shared_values,
     write_corpus,
 )
@@ -96,8 +99,22 @@ def prepare_table(
         shared = shared_values(splits, key)
         if shared and key not in corpus.disjoint:
             corpus.notes.append(f"{len(shared)} {key}s are in more than one split")
+    if recipe.data_raw and len(splits) > 1:
+        _note_twins(splits, recipe.data_raw, Path(out_dir), corpus)
     write_corpus(out_dir, corpus, splits)
     return corpus
+
+
+def _note_twins(
+    splits: Mapping[str, Sequence[Utterance]], root: Path, out_dir: Path, corpus: Corpus
+) -> None:
+    """Note and log recordings with the same bytes in two splits, by which scores are too high."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    digests, _ = sound_digests(splits, root, out_dir / DIGESTS_FILE)
+    for leak in find_twins(splits, digests):
+        if leak.level == ERROR:
+            logger.warning("%s; remove them from one of the splits", leak.sentence)
+            corpus.notes.append(leak.sentence)
 
 
 def _make_ids(records: Sequence[Record], corpus: Corpus) -> None:

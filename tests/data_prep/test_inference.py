@@ -364,3 +364,21 @@ def test_files_that_are_not_there_are_counted_in_a_folder_below(
     message = refused(capsys, write(clips, ["wav,emotion", *rows]), clips / "out")
     assert "1 of 20 audio files are not in" in message
     assert message.endswith("--drop-bad-audio [recordings-missing]")
+
+
+def test_numbers_in_place_of_labels_are_hinted_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"so it is {n},{1 + n % 3},{n / 10},p{n}" for n in range(12)]
+    table = write(tmp_path, ["text,emotion,sentiment,speaker", *rows])
+    words = [str(table), str(tmp_path / "out")]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "emotion column emotion holds numbers, 1, 2, 3," in printed
+    assert "--label-map 1=NAME --label-map 2=NAME --label-map 3=NAME" in printed
+    assert "not used: sentiment" in printed
+    assert "sentiment_score=sentiment" in printed
+    names = ["--label-map", "1=sad", "--label-map", "2=glad", "--label-map", "3=calm"]
+    assert main([*words, *names, "--column", "sentiment_score=sentiment"]) == 0
+    assert "holds numbers" not in capsys.readouterr().out
+    assert read_corpus(tmp_path / "out").labels["emotion"] == ("calm", "glad", "sad")

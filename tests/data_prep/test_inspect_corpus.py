@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 from data_prep.commands.inspect_corpus import (
-    DIGESTS_FILE,
     bin_edges,
     label_shares,
     main,
-    sound_digests,
 )
 from data_prep.folds.file import write_folds
 from data_prep.folds.records import ALL, Folds
+from data_prep.manifest.sound_digests import DIGESTS_FILE, sound_digests
 from data_prep.schema import Corpus, Utterance, write_corpus
 
 WriteSound = Callable[..., Path]

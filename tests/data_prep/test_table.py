@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -443,3 +444,18 @@ def test_help_explains_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Never inferred" in shown
     assert "--column FIELD=COLUMN" in shown
     assert "sentiment_score" in shown
+
+
+def test_recordings_with_the_same_bytes_in_two_splits_are_noted(
+    tmp_path: Path, write_sound: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    splits = ("train", "valid", "test")
+    for n in range(6):
+        write_sound(tmp_path / f"{n}.wav", 1600 + n)
+    shutil.copy(tmp_path / "0.wav", tmp_path / "5.wav")
+    rows = [f"{n}.wav,{('sad', 'glad')[n % 2]},{splits[n // 2]}" for n in range(6)]
+    (tmp_path / "t.csv").write_text("\n".join(["wav,emotion,split", *rows]))
+    assert main([str(tmp_path / "t.csv"), str(tmp_path / "out")]) == 0
+    note = "1 sounds in more than one split: train/0 = test/5"
+    assert note in read_corpus(tmp_path / "out").notes
+    assert note in caplog.text
