@@ -89,23 +89,16 @@ class AttentionPooling(Pooling):
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
-        self.scorer = nn.Sequential(
-            nn.Linear(embed_dim, _SCORER_DIM),
-            nn.Tanh(),
-            nn.Linear(_SCORER_DIM, 1, bias=False),  # a softmax cancels a bias
-        )
+        self.scorer = _scorer(embed_dim, 1)
         self.output_dim = embed_dim
 
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
     ) -> Tensor:
         features = features.masked_fill(padding_mask[..., None], 0.0)
-        scores = self.scorer(features).squeeze(-1)  # B x T x 1 -> B x T
-        weights = masked_softmax(scores, padding_mask, dim=1)
-        if attention is not None:
-            attention[POOLING_WEIGHTS] = weights.detach()
+        weights = _weigh(self.scorer(features), padding_mask, attention)  # B x T x 1
         # (B x 1 x T) (B x T x C) -> B x C
-        return torch.bmm(weights.to(features.dtype)[:, None], features).squeeze(1)
+        return torch.bmm(weights.to(features.dtype).transpose(1, 2), features).squeeze(1)
 
 
 class MeanStdPooling(Pooling):
@@ -143,20 +136,14 @@ class AttentiveStatisticsPooling(Pooling):
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
-        self.scorer = nn.Sequential(
-            nn.Linear(embed_dim, _SCORER_DIM),
-            nn.Tanh(),
-            nn.Linear(_SCORER_DIM, 1, bias=False),  # a softmax cancels a bias
-        )
+        self.scorer = _scorer(embed_dim, 1)
         self.output_dim = 2 * embed_dim
 
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
     ) -> Tensor:
         features = features.masked_fill(padding_mask[..., None], 0.0)
-        weights = masked_softmax(self.scorer(features), padding_mask[..., None], dim=1)  # B x T x 1
-        if attention is not None:
-            attention[POOLING_WEIGHTS] = weights.detach().squeeze(2)
+        weights = _weigh(self.scorer(features), padding_mask, attention)  # B x T x 1
         statistics = _weighted_mean_and_std(features, weights)
         return torch.cat(statistics, dim=1).to(features.dtype)
 
@@ -176,11 +163,7 @@ class ChannelStatisticsPooling(Pooling):
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
-        self.scorer = nn.Sequential(
-            nn.Linear(3 * embed_dim, _SCORER_DIM),
-            nn.Tanh(),
-            nn.Linear(_SCORER_DIM, embed_dim, bias=False),  # as above
-        )
+        self.scorer = _scorer(3 * embed_dim, embed_dim)
         self.output_dim = 2 * embed_dim
 
     def forward(
@@ -190,9 +173,7 @@ class ChannelStatisticsPooling(Pooling):
         statistics = torch.cat(_mean_and_std(features, padding_mask), dim=1).to(features.dtype)
         context = statistics[:, None].expand(-1, features.size(1), -1)  # B x T x 2C
         scores = self.scorer(torch.cat([features, context], dim=2))  # B x T x 3C -> B x T x C
-        weights = masked_softmax(scores, padding_mask[..., None], dim=1)
-        if attention is not None:
-            attention[POOLING_WEIGHTS] = weights.detach().mean(dim=2)
+        weights = _weigh(scores, padding_mask, attention)
         statistics = torch.cat(_weighted_mean_and_std(features, weights), dim=1)
         return statistics.to(features.dtype)
 
@@ -206,6 +187,23 @@ POOLINGS: Mapping[str, Callable[[int], Pooling]] = {
     "attentive_statistics": AttentiveStatisticsPooling,
     "channel_statistics": ChannelStatisticsPooling,
 }
+
+
+def _scorer(input_dim: int, output_dim: int) -> nn.Sequential:
+    """Return what scores frames (B, T, input_dim) as (B, T, output_dim)."""
+    return nn.Sequential(
+        nn.Linear(input_dim, _SCORER_DIM),
+        nn.Tanh(),
+        nn.Linear(_SCORER_DIM, output_dim, bias=False),  # a softmax cancels a bias
+    )
+
+
+def _weigh(scores: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None) -> Tensor:
+    """Return weights (B, T, K) of scores (B, T, K), and store their mean over K."""
+    weights = masked_softmax(scores, padding_mask[..., None], dim=1)
+    if attention is not None:
+        attention[POOLING_WEIGHTS] = weights.detach().mean(dim=2)
+    return weights
 
 
 def masked_mean(features: Tensor, padding_mask: Tensor) -> Tensor:
