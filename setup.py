@@ -83,7 +83,13 @@ ONNX = [*PREDICT, "onnx>=1.17", "onnxscript>=0.5"]
 FOREST = ["skops>=0.11"]
 
 # emotion-recognize serve; speech without a transcript.
-SERVE = ["fastapi>=0.115", "python-multipart>=0.0.18", "uvicorn>=0.35", "websockets>=13.0"]
+SERVE = [
+    "fastapi>=0.115",
+    "prometheus-client>=0.20",
+    "python-multipart>=0.0.18",
+    "uvicorn>=0.35",
+    "websockets>=13.0",
+]
 ASR = ["faster-whisper>=1.1"]
 
 # emotion-recognize analyze (voice activity is part of faster-whisper), evaluate --recordings.

@@ -70,3 +70,11 @@ def positive_number(text: str) -> float:
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return number
+
+
+def number_from_zero(text: str) -> float:
+    """A finite number from 0 up. Raises what argparse reports if it is none."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return number

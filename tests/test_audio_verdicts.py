@@ -120,7 +120,7 @@ def by_predict(path: Path, log: Log) -> Verdict:
 
 def by_serve(path: Path, log: Log) -> Verdict:
     try:
-        sound = decode_upload(path.read_bytes(), Limits())
+        sound = decode_upload(path.read_bytes(), Limits().audio_seconds)
     except HttpError as refused:
         raise ValueError(refused.message) from refused
     return len(sound.samples), kinds(sound.warnings)

@@ -1,16 +1,27 @@
 """``emotion-recognize serve``: a page and a JSON API over a trained model, on this machine."""
 
 import argparse
+import functools
+import os
 from pathlib import Path
 from typing import Any
 
 from emo_fairseq.cli.checkpoints import find_model
-from emo_fairseq.cli.serve_limits import add_limit_options, limits_of
+from emo_fairseq.cli.serve_options import TOKENS, add_serve_options, values_of
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.errors import UsageError
+from emo_fairseq.serving.limits import limits_of
+from emo_fairseq.serving.tokens import read_tokens
 
-_HOST, _PORT = "127.0.0.1", 8000
-_EXTRA = ("fastapi", "starlette", "python_multipart", "uvicorn", "h11", "websockets")
+_EXTRA = (
+    "fastapi",
+    "h11",
+    "prometheus_client",
+    "python_multipart",
+    "starlette",
+    "uvicorn",
+    "websockets",
+)
 
 
 def add(subcommands: Any) -> None:
@@ -18,26 +29,37 @@ def add(subcommands: Any) -> None:
     about = "serve a trained model: a web page for recordings and texts, and a JSON API"
     parser: argparse.ArgumentParser = subcommands.add_parser("serve", help=about, description=about)
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
-    option = parser.add_argument
     which = "model folder, checkpoint, or folder of a training (its best one)"
-    option("model", type=Path, metavar="MODEL", help=which)
-    option("--host", default=_HOST, help="address to listen on (default: %(default)s)")
-    option("--port", type=int, default=_PORT, help="default: %(default)s")
-    known = "name of this server in the network or at a proxy; may be repeated"
-    option("--allow-host", action="append", default=[], metavar="NAME", help=known)
-    option("--device", default="cpu", help="cpu, cuda, cuda:1 (default: %(default)s)")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=which)
     add_transcription_options(parser)
-    add_limit_options(parser)
+    add_serve_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted.
 
     Raises:
-        UsageError: no model, or the extra is not installed.
+        UsageError: no model, a wrong value in the environment, or the extra is not installed.
     """
+    values = values_of(options, os.environ)
     try:
         from emo_fairseq.serving import server
+
+        server.run(
+            find_model(options.model),
+            server.ServerOptions(
+                host=values["host"],
+                port=values["port"],
+                hosts=tuple(values["allow_host"]),
+                trusted_proxies=tuple(values["trusted_proxy"]),
+                tokens=read_tokens(values["tokens_file"], os.environ.get(TOKENS, "")),
+                access_log=values["access_log"],
+                workers=values["workers"],
+                device=values["device"],
+                limits=limits_of(values),
+                load_transcriber=functools.partial(load_transcriber, options),
+            ),
+        )
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
@@ -45,14 +67,4 @@ def run(options: argparse.Namespace) -> int:
             f"serve needs {error.name}, which is not installed: pip install 'emo_fairseq[serve]'",
             "package-missing",
         ) from error
-
-    server.run(
-        find_model(options.model),
-        options.host,
-        options.port,
-        limits=limits_of(options),
-        hosts=options.allow_host,
-        device=options.device,
-        transcriber=load_transcriber(options),
-    )
     return 0

@@ -1,19 +1,21 @@
 """Endpoints of the JSON API: from the fields of a request to a dictionary that JSON can hold.
 
-    POST /api/predict    audio and/or text; embedding=true adds the embedding
+    POST /api/predict    audio and/or text, or rows of these; embedding=true adds the embedding
     POST /api/timeline   audio; window_seconds, hop_seconds, text
     POST /api/explain    audio and/or text; start, end: of a segment of the audio
     POST /api/conversation  audio; turns, turns_format: a file of turns; speakers, recording
 
-A request is multipart/form-data, or JSON with a text alone. The "cut" of a response lists which
-inputs were truncated; its "transcript", and that of each window of a timeline, is what the server
-transcribed of audio without a text, null where it did not. A new endpoint is a function and a row
-of :data:`ENDPOINTS`.
+A request is multipart/form-data, or JSON with a text (to predict, also with audio in base64). The
+rows of one request have a result each, a prediction or an error, in their order. The "cut" of a
+response lists which inputs were truncated; its "transcript", and that of each window of a timeline,
+is what the server transcribed of audio without a text, null where it did not. A new endpoint is a
+function and a row of :data:`ENDPOINTS`.
 
 The functions run in a thread of the workers, and use nothing of HTTP but :class:`HttpError`.
 """
 
 import functools
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,18 +34,21 @@ from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.formats import FORMATS
 from emo_fairseq.compat.excepthook import find_mistake
 from emo_fairseq.diarization.options import AUTO, CHANNELS, NO_SPEAKERS, TurnOptions
+from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe, Transcript
-from emo_fairseq.serving.audio_uploads import AudioUpload, decode_upload
-from emo_fairseq.serving.http_errors import HttpError
+from emo_fairseq.serving.audio_uploads import TOO_LONG, AudioUpload, decode_upload
+from emo_fairseq.serving.http_errors import INTERNAL, HttpError
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.request_body import (
     JSON,
     Reader,
     audio_bytes,
+    audio_or_base64,
+    check_json_size,
     file_bytes,
     flag,
     json_pairs,
@@ -55,7 +60,10 @@ from emo_fairseq.serving.request_body import (
     read_parts,
     text_up_to,
 )
+from emo_fairseq.serving.rows import REPEATED, Row, read_rows, row_readers
 from emo_fairseq.serving.segmentation_uploads import read_turns
+
+logger = logging.getLogger(__name__)
 
 _CARD = "README.md"
 _WINDOW, _HOP = 4.0, 2.0  # seconds, where the model reads so many at once
@@ -64,7 +72,7 @@ _NAME_CHARACTERS = 255  # of a recording
 _NUMBERS = [str(number) for number in range(1, 21)]  # of speakers
 _TABLE = "csv"  # format of a file of turns, unless another is named
 _OVERLAP = 8  # windows that may contain the same sample
-_ITEM = "item"  # of a batched request, preprocessed; no name of a field
+_BATCHED_SECONDS = 30.0  # recordings up to this length are computed in batches
 
 Fields = Mapping[str, Any]
 Outputs = dict[str, Any]
@@ -121,6 +129,7 @@ def describe_model(
             "audio_seconds": limits.audio_seconds,
             "text_characters": limits.text_characters,
             "explained_seconds": min(limits.explained_seconds, max_seconds),
+            "rows": limits.rows,
         },
     }
 
@@ -129,22 +138,55 @@ def describe_model(
 
 
 @dataclass(frozen=True)
+class Request:
+    """A request that has been read.
+
+    Attributes:
+        fields: by name; without audio where the item has it.
+        item: of a request that may be computed together with others; None of others.
+        warnings: of its audio file.
+        rows: of a request with several inputs; None of others.
+        name: its id, for the log.
+    """
+
+    fields: Fields
+    item: Item | None = None
+    warnings: tuple[str, ...] = ()
+    rows: Sequence[Row] | None = None
+    name: str | None = None
+
+    @property
+    def batch_key(self) -> tuple[bool, int] | None:
+        """Equal where requests may be batched; None: alone.
+
+        Recordings are batched with those of a similar length (between two powers of two), since
+        each is computed as long as the longest.
+        """
+        if self.item is None:
+            return None
+        n_samples = 0 if self.item.samples is None else len(self.item.samples)
+        return self.item.text is not None, n_samples.bit_length()
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """One address of the API that is posted to.
 
     Attributes:
+        about: one sentence for people.
         readers: of the fields beside audio and text.
         handle: one request.
-        handle_texts: several requests with a text and no audio, if these are batched.
+        is_predict: whether requests are predictions of an input, which are batched and may have
+            rows.
     """
 
+    about: str
     readers: Mapping[str, Reader]
     handle: Callable[["Api", Fields, ShouldStop], Outputs]
-    handle_texts: Callable[["Api", Sequence[Fields]], list[Outputs]] | None = None
+    is_predict: bool = False
 
-    def is_batched(self, fields: Fields) -> bool:
-        """Whether a request is computed together with others."""
-        return self.handle_texts is not None and "audio" not in fields
+
+Result = Outputs | HttpError
 
 
 class Api:
@@ -172,39 +214,81 @@ class Api:
             return None
         return functools.partial(self._transcriber, words=words, should_stop=should_stop)
 
-    def read(self, endpoint: Endpoint, content_type: str, body: bytes) -> Fields:
-        """Read the fields of a body; preprocess a request that is batched, with all its errors.
+    def read(
+        self, endpoint: Endpoint, content_type: str, body: bytes, name: str | None = None
+    ) -> Request:
+        """Read the fields of a body; `name` is the id of the request.
 
         Raises:
-            HttpError: the body is malformed, or holds no text that the predictor can use.
+            HttpError: the body is malformed.
         """
-        kind = media_type(content_type)
-        pairs = json_pairs(body) if kind == JSON else read_parts(content_type, body)
-        text = text_up_to(self.limits.text_characters)
-        readers = {"audio": audio_bytes, "text": text, **endpoint.readers}
-        fields: Fields = read_fields(kind, pairs, readers)
-        if endpoint.is_batched(fields):
-            with _mistakes_as_http_errors():
-                _, content = self.inputs(fields)
-                fields = {**fields, _ITEM: self.predictor.read_item(text=content)}
-        return fields
+        kind, limits = media_type(content_type), self.limits
+        n_rows = limits.rows if endpoint.is_predict else 0
+        if kind == JSON:
+            check_json_size(body, limits)
+            pairs = json_pairs(body)
+        else:
+            pairs = read_parts(content_type, body, n_rows)
+        audio = audio_or_base64 if endpoint.is_predict else audio_bytes
+        readers = {"audio": audio, "text": text_up_to(limits.text_characters), **endpoint.readers}
+        if not endpoint.is_predict:
+            return Request(read_fields(kind, pairs, readers), name=name)
+        fields = read_fields(kind, pairs, {**readers, **row_readers(limits)}, REPEATED)
+        return Request(fields, rows=read_rows(fields, limits), name=name)
+
+    def preprocess(self, endpoint: Endpoint, request: Request) -> Request:
+        """Read the item of a request that may be batched, with all its errors.
+
+        Raises:
+            HttpError: it holds nothing that the predictor can use.
+        """
+        fields = request.fields
+        if not endpoint.is_predict or request.rows is not None:
+            return request
+        if "audio" in fields and not self._batches_audio(fields):
+            return request
+        try:
+            audio, text = self.inputs(fields, min(_BATCHED_SECONDS, self.limits.audio_seconds))
+        except HttpError as error:
+            if error.code == TOO_LONG and self.limits.audio_seconds > _BATCHED_SECONDS:
+                return request
+            raise
+        with _mistakes_as_http_errors():
+            samples, rate = _samples(audio)
+            item = self.predictor.read_item(samples, text, rate)
+        others = {name: value for name, value in fields.items() if name != "audio"}
+        warnings = () if audio is None else audio.warnings
+        return Request(others, item, warnings, name=request.name)
+
+    def _batches_audio(self, fields: Fields) -> bool:
+        """Return whether a recording is computed as fast with others, and depends on none."""
+        is_transcribed = self._transcriber is not None and fields.get("text") is None
+        return not is_transcribed and not self.predictor.engine.groups_items
 
     def handle(
-        self, endpoint: Endpoint, requests: Sequence[Fields], should_stop: ShouldStop
-    ) -> list[Outputs]:
-        """Handle one request, or several that are batched.
+        self, endpoint: Endpoint, requests: Sequence[Request], should_stop: ShouldStop
+    ) -> list[Result]:
+        """Handle one request, or several that are batched; return the outputs or error of each."""
+        if requests[0].item is not None:
+            return _predict_items(self, requests, should_stop)
+        (request,) = requests
 
-        Raises:
-            HttpError: the predictor cannot use the input.
-            StoppedError: `should_stop` returned True.
-        """
-        with _mistakes_as_http_errors():
-            if endpoint.handle_texts is not None and _ITEM in requests[0]:
-                return endpoint.handle_texts(self, requests)
-            return [endpoint.handle(self, fields, should_stop) for fields in requests]
+        def run() -> list[Outputs]:
+            if request.rows is not None:
+                return [_predict_rows(self, request, should_stop)]
+            return [endpoint.handle(self, request.fields, should_stop)]
 
-    def inputs(self, fields: Fields) -> tuple[AudioUpload | None, str | None]:
+        results = _run(request.name, run)
+        return [results] if isinstance(results, HttpError) else [*results]
+
+    def inputs(
+        self, fields: Fields, max_seconds: float | None = None
+    ) -> tuple[AudioUpload | None, str | None]:
         """Return the decoded audio and the text of a request; None for what was not sent.
+
+        Args:
+            fields: of the request, or of a row of it.
+            max_seconds: of the audio; by default the limit.
 
         Raises:
             HttpError: there is neither, or the model does not read it.
@@ -213,7 +297,7 @@ class Api:
         if "audio" in fields:
             if self._transcriber is None:
                 self._check_modality("speech", "audio; send a text")
-            audio = decode_upload(fields["audio"], self.limits)
+            audio = decode_upload(fields["audio"], max_seconds or self.limits.audio_seconds)
         if text is not None:
             self._check_modality("text", "text; send audio")
         if audio is None and text is None:
@@ -227,6 +311,20 @@ class Api:
     def _check_modality(self, modality: str, rest: str) -> None:
         if modality not in self.predictor.modalities:
             raise HttpError(422, f"This model does not read {rest}.", "modality-not-read")
+
+
+def _run(name: str | None, run: Callable[[], list[Outputs]]) -> list[Outputs] | HttpError:
+    """Return what a function returns, or the error that its client gets; log one of ours."""
+    try:
+        with _mistakes_as_http_errors():
+            return run()
+    except HttpError as error:
+        return error
+    except StoppedError:  # no client waits for it any longer
+        return HttpError(503, "The computation was stopped.", "computation-stopped")
+    except Exception:
+        logger.exception("request %s failed", name)
+        return HttpError(500, *INTERNAL)
 
 
 @contextmanager
@@ -253,24 +351,82 @@ def _predict(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
         transcribe=api.transcribe(should_stop),
         should_stop=should_stop,
     )
-    return _prediction_outputs(fields, prediction, audio)
+    warnings = () if audio is None else audio.warnings
+    return _prediction_outputs(fields, prediction, warnings, audio is not None)
 
 
-def _predict_texts(api: Api, requests: Sequence[Fields]) -> list[Outputs]:
-    predictions = api.predictor.predict_items(
-        [fields[_ITEM] for fields in requests], batch_size=len(requests)
-    )
-    return [
-        _prediction_outputs(fields, prediction)
-        for fields, prediction in zip(requests, predictions, strict=True)
-    ]
+def _predict_items(api: Api, requests: Sequence[Request], should_stop: ShouldStop) -> list[Result]:
+    """Predict for items in one batch; one by one if that fails, since the error names none."""
+    items = [request.item for request in requests if request.item is not None]
+
+    def run() -> list[Outputs]:
+        predictions = api.predictor.predict_items(items, len(items), should_stop=should_stop)
+        return [
+            _prediction_outputs(
+                request.fields, prediction, request.warnings, item.seconds is not None
+            )
+            for request, item, prediction in zip(requests, items, predictions, strict=True)
+        ]
+
+    results = _run(requests[0].name, run)
+    if not isinstance(results, HttpError):
+        return [*results]
+    if len(requests) == 1:
+        return [results]
+    return [_predict_items(api, [request], should_stop)[0] for request in requests]
+
+
+def _predict_rows(api: Api, request: Request, should_stop: ShouldStop) -> Outputs:
+    """Predict for the rows of a request; a row that fails has its error in its place."""
+    assert request.rows is not None
+    results: dict[int, Result] = {}
+    read: dict[int, Request] = {}
+    seconds = 0.0
+    for number, row in enumerate(request.rows):
+        if should_stop():
+            raise StoppedError
+        try:
+            if isinstance(row, HttpError):
+                raise row
+            left = api.limits.audio_seconds - seconds
+            read[number] = one = _read_row(api, request, row, left, should_stop)
+        except HttpError as error:
+            results[number] = error
+        else:
+            seconds += (one.item and one.item.seconds) or 0.0
+    size = 1 if api.predictor.engine.groups_items else api.limits.batch
+    numbers = sorted(read, key=lambda number: read[number].batch_key or ())
+    for start in range(0, len(numbers), size):
+        if should_stop():
+            raise StoppedError
+        batch = numbers[start : start + size]
+        found = _predict_items(api, [read[number] for number in batch], should_stop)
+        results |= zip(batch, found, strict=True)
+    in_order = [results[number] for number in range(len(request.rows))]
+    return {"predictions": [x.content() if isinstance(x, HttpError) else x for x in in_order]}
+
+
+def _read_row(
+    api: Api, request: Request, row: Fields, seconds_left: float, should_stop: ShouldStop
+) -> Request:
+    """Read the item of a row; its recording may be as long as what the earlier ones have left."""
+    if "audio" in row and seconds_left <= 0:
+        message = "The recordings of the rows before have the limit of a request."
+        raise HttpError(413, message, TOO_LONG)
+    with _mistakes_as_http_errors():
+        audio, text = api.inputs(row, seconds_left)
+        samples, rate = _samples(audio)
+        item = api.predictor.read_item(samples, text, rate, api.transcribe(should_stop))
+    warnings = () if audio is None else audio.warnings
+    return Request(request.fields, item, warnings, name=request.name)
 
 
 def _prediction_outputs(
-    fields: Fields, prediction: Prediction, audio: AudioUpload | None = None
+    fields: Fields, prediction: Prediction, warnings: Sequence[str], has_audio: bool
 ) -> Outputs:
     outputs: Outputs = prediction.as_dict(embedding=fields.get("embedding", False))
-    warnings = _warnings(audio, prediction.warnings)
+    others = [x for x in prediction.warnings if not (has_audio and x == SILENCE)]
+    warnings = [*warnings, *others]
     return {**outputs, "warnings": warnings, "cut": _truncated(prediction.truncations)}
 
 
@@ -320,7 +476,8 @@ def _explain(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
     outputs = explanation.as_dict(from_second=start)
     truncated = _truncated(explanation.truncations)  # left_out is about audio
     found = None if transcript is None else transcript.text
-    return {**outputs, "transcript": found, "warnings": _warnings(audio), "cut": truncated}
+    warnings = [] if audio is None else list(audio.warnings)
+    return {**outputs, "transcript": found, "warnings": warnings, "cut": truncated}
 
 
 def _conversation(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
@@ -382,13 +539,6 @@ def _samples(audio: AudioUpload | None) -> tuple[Samples | None, int | None]:
     return (None, None) if audio is None else (audio.samples, audio.sample_rate)
 
 
-def _warnings(audio: AudioUpload | None, others: Sequence[str] = ()) -> list[str]:
-    """Return the warnings of the file, whose channels its samples lack, and of the prediction."""
-    if audio is None:
-        return list(others)
-    return [*audio.warnings, *(other for other in others if other != SILENCE)]
-
-
 def _truncated(truncations: Sequence[Truncation]) -> list[str]:
     """Return a sentence for each input that was truncated."""
     descriptions = [truncation.describe() for truncation in truncations]
@@ -398,10 +548,24 @@ def _truncated(truncations: Sequence[Truncation]) -> list[str]:
 _SECOND = number_between(0, 1e6)
 _LENGTH = number_between(_SHORTEST, _LONGEST)
 ENDPOINTS = {
-    "predict": Endpoint({"embedding": flag}, _predict, _predict_texts),
-    "timeline": Endpoint({"window_seconds": _LENGTH, "hop_seconds": _LENGTH}, _timeline),
-    "explain": Endpoint({"start": _SECOND, "end": _SECOND}, _explain),
+    "predict": Endpoint(
+        "Predict the emotion of a recording, a text or both, or of rows of these.",
+        {"embedding": flag},
+        _predict,
+        is_predict=True,
+    ),
+    "timeline": Endpoint(
+        "Predict for every window of a recording.",
+        {"window_seconds": _LENGTH, "hop_seconds": _LENGTH},
+        _timeline,
+    ),
+    "explain": Endpoint(
+        "Weigh the words of a text and the segments of a recording.",
+        {"start": _SECOND, "end": _SECOND},
+        _explain,
+    ),
     "conversation": Endpoint(
+        "Predict for the turns of a recording.",
         {
             "turns": file_bytes,
             "turns_format": one_of(*FORMATS),

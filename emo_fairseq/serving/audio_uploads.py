@@ -12,7 +12,8 @@ from data_prep.audio.loading import (
 )
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.serving.http_errors import HttpError
-from emo_fairseq.serving.limits import Limits
+
+TOO_LONG = "audio-too-long"
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,24 @@ class AudioUpload:
         return replace(self, samples=samples)
 
 
-def decode_upload(content: bytes, limits: Limits) -> AudioUpload:
+def decode_upload(content: bytes, max_seconds: float) -> AudioUpload:
     """Decode a file from memory, by the rules of :mod:`data_prep.audio.loading`.
+
+    Args:
+        content: of the file.
+        max_seconds: of the audio.
 
     Raises:
         HttpError: 413 if it is too long, by its header or while it is decoded; 415 if it is no
             audio file; 422 if the audio cannot be used.
     """
-    bounds = replace(DEFAULT_LIMITS, max_seconds=limits.audio_seconds)
+    bounds = replace(DEFAULT_LIMITS, max_seconds=max_seconds)
     try:
         return AudioUpload(*load_with_warnings(content, limits=bounds))
     except TooLongError:
-        limit = _duration(limits.audio_seconds)
+        limit = _duration(max_seconds)
         message = f"The audio is longer than {limit}, the limit; send a part of it."
-        raise HttpError(413, message, "audio-too-long") from None
+        raise HttpError(413, message, TOO_LONG) from None
     except UnknownFormatError as error:
         message = f"This is not an audio file that can be read here, or it is broken ({error})."
         raise HttpError(415, message, "audio-format-unknown") from None

@@ -1,16 +1,18 @@
-"""Limit how many requests are processed at once, and run the model in threads, texts in batches."""
+"""Limit how many requests are processed at once, and run the model in threads, in batches."""
 
 import asyncio
 import functools
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.limits import Limits, client_of
+from emo_fairseq.serving.meter import Meter
 
 # -- threads ---------------------------------------------------------------------------------------
 
@@ -25,13 +27,13 @@ class Job:
         run: maps the contents of jobs, and a function that returns True once the computation
             should stop, to as many results.
         content: of this job.
-        is_batched: whether `run` may be called with the contents of several jobs of the same `run`.
+        batch_key: jobs with equal ones and the same `run` may be run together; None: alone.
         result: what `run` returned for the content.
     """
 
     run: Run
     content: Any
-    is_batched: bool = False
+    batch_key: Hashable | None = None
     result: "Future[Any]" = field(default_factory=Future)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -46,34 +48,50 @@ class Job:
 
 
 class Workers:
-    """Threads that run the model, the oldest job first, and short jobs in batches.
+    """Threads that run the model, the oldest job first, and jobs with the same key in batches.
 
-    While one batch is computed, jobs gather for the next one, so that no job waits for others.
+    While one batch is computed, jobs gather for the next one. A batch that has room may wait for
+    more, for a bounded time.
 
     Args:
         n_threads: batches that are computed at the same time.
-        batch_size: most batched jobs that are run together.
+        batch_size: most jobs that are run together.
+        wait_seconds: that a batch with room waits, counted from its oldest job.
+        meter: of the queue and the batches.
     """
 
-    def __init__(self, n_threads: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        n_threads: int,
+        batch_size: int,
+        wait_seconds: float = 0.0,
+        meter: Meter | None = None,
+    ) -> None:
         self._batch_size = batch_size
-        self._lock = threading.Lock()
-        self._queue: deque[Job] = deque()
+        self._wait_seconds = wait_seconds
+        self._meter = meter or Meter()
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[Job, float]] = deque()  # with the times at which they came
         self._running: set[Job] = set()
+        self._is_closed = False
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="predictor")
 
     def submit(self, job: Job) -> None:
         """Append a job to the queue."""
         job.result.add_done_callback(functools.partial(self._discard, job))
-        with self._lock:
-            self._queue.append(job)
+        with self._changed:
+            self._queue.append((job, time.monotonic()))
+            self._meter.queue_changed(1)
+            self._changed.notify_all()
         self._pool.submit(self._run_next)
 
     def close(self) -> None:
         """Take no more jobs, cancel those that wait, and stop the others at their next batch."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            jobs = [*self._queue, *self._running]
+        with self._changed:
+            self._is_closed = True
+            jobs = [*(job for job, _ in self._queue), *self._running]
+            self._changed.notify_all()
         for job in jobs:
             job.stop()
 
@@ -82,6 +100,7 @@ class Workers:
         jobs = self._take()
         if not jobs:
             return
+        self._meter.batch_began(len(jobs))
         try:
             results = jobs[0].run([job.content for job in jobs], lambda: _all_stopped(jobs))
         except BaseException as error:
@@ -93,27 +112,48 @@ class Workers:
                 job.result.set_result(result)
 
     def _take(self) -> list[Job]:
-        with self._lock:
+        with self._changed:
             while self._queue:
-                first = self._queue.popleft()
-                together = [first]
-                if first.is_batched:
-                    alike = [j for j in self._queue if j.is_batched and j.run == first.run]
-                    together += alike[: self._batch_size - 1]
-                    for job in together[1:]:
-                        self._queue.remove(job)
+                first, since = self._queue[0]
+                taken = self._take_alike(first, [])
+                if first.batch_key is not None:
+                    until = since + self._wait_seconds
+                    while len(taken) < self._batch_size and not self._is_closed:
+                        seconds = until - time.monotonic()
+                        if seconds <= 0 or not self._changed.wait(seconds):
+                            break
+                        taken = self._take_alike(first, taken)
                 # Jobs that were canceled meanwhile are not begun.
-                jobs = [job for job in together if job.result.set_running_or_notify_cancel()]
+                jobs = [job for job in taken if job.result.set_running_or_notify_cancel()]
                 if jobs:
                     self._running.update(jobs)
                     return jobs
         return []
 
+    def _take_alike(self, first: Job, taken: list[Job]) -> list[Job]:
+        """Move jobs that can be run with the first one, itself among them, out of the queue."""
+        rest: deque[tuple[Job, float]] = deque()
+        taken = list(taken)
+        for job, since in self._queue:
+            is_alike = job is first or (
+                first.batch_key is not None
+                and job.batch_key == first.batch_key
+                and job.run == first.run
+            )
+            if is_alike and len(taken) < self._batch_size:
+                taken.append(job)
+            else:
+                rest.append((job, since))
+        self._meter.queue_changed(len(rest) - len(self._queue))
+        self._queue = rest
+        return taken
+
     def _discard(self, job: Job, _: "Future[Any]") -> None:
-        with self._lock:
+        with self._changed:
             self._running.discard(job)
-            if job in self._queue:
-                self._queue.remove(job)
+            rest = deque(waiting for waiting in self._queue if waiting[0] is not job)
+            self._meter.queue_changed(len(rest) - len(self._queue))
+            self._queue = rest
 
 
 def _all_stopped(jobs: Sequence[Job]) -> bool:
@@ -134,13 +174,13 @@ class ConcurrencyLimiter:
     gets at most half of the capacity: else one that sends slowly would shut all others out.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, meter: Meter | None = None) -> None:
         self._limits = limits
-        self._capacity = limits.workers + limits.waiting
+        self._capacity = limits.threads + limits.waiting
         self._requests: Counter[str] = Counter()  # by client; none at zero
         self._bytes: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._workers = Workers(limits.workers, limits.batch)
+        self._workers = Workers(limits.threads, limits.batch, limits.batch_wait_seconds, meter)
 
     async def run(
         self,

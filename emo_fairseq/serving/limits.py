@@ -1,87 +1,180 @@
 """Limits of what clients may send: sizes, lengths, times, and rates."""
 
 import ipaddress
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from data_prep.command_line import number_from_zero, positive_int, positive_number
 from emo_fairseq.errors import UsageError
 
 MEGABYTE = 1_000_000
+_BODIES_HELD = 4  # of the largest size: one client may have half of all
+
+
+@dataclass(frozen=True)
+class LimitOption:
+    """How a limit is given: by a flag of ``serve``, or by an environment variable.
+
+    Attributes:
+        flag: such as ``--burst``.
+        about: the help, without the default.
+        unit: of the flag, in that of the field.
+        parse: reads the value of the flag.
+    """
+
+    flag: str
+    about: str
+    unit: float
+    parse: Callable[[str], Any]
+
+
+_OPTION = "option"  # in the metadata of a field
+
+
+def _limit(
+    default: float,
+    flag: str,
+    about: str,
+    unit: float = 1,
+    parse: Callable[[str], Any] | None = None,
+) -> Any:
+    """Return the field of one limit."""
+    if parse is None:
+        parse = positive_int if isinstance(default, int) and unit == 1 else positive_number
+    return field(default=default, metadata={_OPTION: LimitOption(flag, about, unit, parse)})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one server, all above zero; :class:`UsageError` otherwise.
+    """Limits of one server process; all are above zero but for two times, which may be zero.
 
-    Attributes:
-        upload_bytes: of a whole request body, counted while it arrives.
-        audio_seconds: of one file, by its header and again while it is decoded.
-        text_characters: of one text.
-        requests_per_second: of one client address, in the long run.
-        burst: requests that one client may send at once after a pause.
-        workers: batches that are computed at the same time, of short texts or of one request.
-        batch: texts of a batch.
-        waiting: requests that may arrive or wait for a worker beside those; the next is refused.
-            One client address may have half of all these, at least one.
-        held_bytes: bodies of all requests in progress; of one client half.
-        header_seconds: until the headers of a request have arrived.
-        body_grace_seconds: that a body may take beyond the time by `body_bytes_per_second`.
-        body_bytes_per_second: lowest rate at which a body may arrive.
-        body_seconds: until a body has arrived.
-        waiting_seconds: until its computation begins, once it has arrived.
-        answer_seconds: until its response, once it has arrived.
-        segments: windows of one timeline.
-        explained_seconds: of the audio, or the segment of it, that is explained at once.
-        connections: open at once, idle ones among them.
-        live_sessions: live conversations at a time. One client may have half of them, at least
-            one.
-        live_seconds: of one live conversation.
-        live_turn_seconds: of one turn, 1 to 30; a longer one is divided.
-        live_idle_seconds: without a message of the client, after which a conversation ends.
-        live_message_bytes: of one message.
-        live_waiting_turns: of one conversation that wait for the model; the next is dropped.
-        live_resume_seconds: that a conversation whose connection was lost can be continued.
-        live_ahead_seconds: of audio that may arrive sooner than it can have been recorded; more is
-            read later.
+    Each is declared here with its default (in bytes and seconds), its flag and its help.
+
+    Raises:
+        UsageError: a limit is out of its range.
     """
 
-    upload_bytes: int = 25 * MEGABYTE
-    audio_seconds: float = 15 * 60.0
-    text_characters: int = 5000
-    requests_per_second: float = 2.0
-    burst: int = 20
-    workers: int = 2
-    batch: int = 32
-    waiting: int = 64
-    held_bytes: int = 250 * MEGABYTE
-    header_seconds: float = 10.0
-    body_grace_seconds: float = 5.0
-    body_bytes_per_second: float = 50_000.0
-    body_seconds: float = 60.0
-    waiting_seconds: float = 60.0
-    answer_seconds: float = 180.0
-    segments: int = 2000
-    explained_seconds: float = 30.0
-    connections: int = 256
-    live_sessions: int = 4
-    live_seconds: float = 60 * 60.0
-    live_turn_seconds: float = 20.0
-    live_idle_seconds: float = 30.0
-    live_message_bytes: int = 64_000
-    live_waiting_turns: int = 4
-    live_resume_seconds: float = 60.0
-    live_ahead_seconds: float = 5.0
+    upload_bytes: int = _limit(
+        25 * MEGABYTE, "--upload-megabytes", "largest request, in MB", MEGABYTE
+    )
+    held_bytes: int = _limit(
+        250 * MEGABYTE,
+        "--held-megabytes",
+        "bodies of all requests in progress, in MB; one client may have half",
+        MEGABYTE,
+    )
+    audio_seconds: float = _limit(15 * 60.0, "--audio-minutes", "longest recording, in minutes", 60)
+    text_characters: int = _limit(5000, "--text-characters", "longest text, in characters")
+    rows: int = _limit(64, "--batch-rows", "recordings and texts of one request")
+    segments: int = _limit(
+        2000, "--segments", "windows of one timeline, and turns of one conversation"
+    )
+    explained_seconds: float = _limit(
+        30.0, "--explained-seconds", "of audio that is explained at once, in seconds"
+    )
+    requests_per_second: float = _limit(
+        2.0, "--requests-per-second", "of one client, in the long run"
+    )
+    burst: int = _limit(20, "--burst", "requests that one client may send at once after a pause")
+    connections: int = _limit(256, "--connections", "open at once, idle ones among them")
+    threads: int = _limit(2, "--threads", "requests, or batches of them, that are computed at once")
+    batch: int = _limit(32, "--batch-size", "most requests that are computed as one batch")
+    batch_wait_seconds: float = _limit(
+        0.0,
+        "--batch-wait-milliseconds",
+        "that a batch with room waits for further requests, in milliseconds",
+        1e-3,
+        number_from_zero,
+    )
+    waiting: int = _limit(64, "--queue", "requests that may wait; the next one is refused")
+    waiting_seconds: float = _limit(
+        60.0, "--queue-seconds", "that a request may wait, in seconds; then it is refused"
+    )
+    answer_seconds: float = _limit(
+        180.0, "--answer-seconds", "until a response, in seconds; then it is refused"
+    )
+    header_seconds: float = _limit(
+        10.0, "--header-seconds", "until the headers of a request have arrived, in seconds"
+    )
+    body_seconds: float = _limit(60.0, "--body-seconds", "until a body has arrived, in seconds")
+    body_bytes_per_second: float = _limit(
+        50_000.0, "--body-bytes-per-second", "lowest rate at which a body may arrive"
+    )
+    body_grace_seconds: float = _limit(
+        5.0, "--body-grace-seconds", "that a body may take beyond that rate, in seconds"
+    )
+    drain_seconds: float = _limit(
+        30.0, "--drain-seconds", "after SIGTERM, for requests that have begun, in seconds"
+    )
+    drain_delay_seconds: float = _limit(
+        0.0,
+        "--drain-delay-seconds",
+        "after SIGTERM in which new requests are still taken, in seconds",
+        1,
+        number_from_zero,
+    )
+    live_sessions: int = _limit(
+        4, "--live-sessions", "live conversations at a time; one client may have half of them"
+    )
+    live_seconds: float = _limit(
+        60 * 60.0, "--live-minutes", "of one live conversation, in minutes", 60
+    )
+    live_turn_seconds: float = _limit(
+        20.0, "--live-turn-seconds", "of one turn, in seconds, 1 to 30; a longer one is divided"
+    )
+    live_idle_seconds: float = _limit(
+        30.0,
+        "--live-idle-seconds",
+        "without a message, in seconds, after which a live conversation ends",
+    )
+    live_message_bytes: int = _limit(
+        64_000, "--live-message-bytes", "largest message of live audio"
+    )
+    live_waiting_turns: int = _limit(
+        4, "--live-queue", "turns of one that may wait for the model; the next is dropped"
+    )
+    live_resume_seconds: float = _limit(
+        60.0, "--live-resume-seconds", "that a lost connection may be continued, in seconds"
+    )
+    live_ahead_seconds: float = _limit(
+        5.0,
+        "--live-ahead-seconds",
+        "of live audio that may arrive sooner than it can have been recorded, in seconds",
+    )
 
     def __post_init__(self) -> None:
-        for limit in fields(self):
-            value = getattr(self, limit.name)
-            if not 0 < value < float("inf"):
+        for name, option in limit_options().items():
+            value = getattr(self, name)
+            lowest_is_zero = option.parse is number_from_zero
+            if not 0 <= value < math.inf or (value == 0 and not lowest_is_zero):
                 raise UsageError(
-                    f"limit {limit.name} {value}: give a number above zero", "limit-not-positive"
+                    f"limit {name} {value}: give a number above zero", "limit-not-positive"
                 )
+
+
+def limit_options() -> dict[str, LimitOption]:
+    """Return the option of each limit by the name of its field."""
+    return {limit.name: limit.metadata[_OPTION] for limit in fields(Limits)}
+
+
+def limits_of(given: Mapping[str, float | None]) -> Limits:
+    """Return the limits of options, in the units of these; None is the default.
+
+    Bodies that are held grow with the largest request, so that one client may send it.
+    """
+    values: dict[str, Any] = {}
+    for name, option in limit_options().items():
+        if (value := given.get(name)) is not None:
+            is_whole = isinstance(getattr(Limits, name), int)
+            values[name] = round(value * option.unit) if is_whole else value * option.unit
+    if "upload_bytes" in values:
+        held = max(Limits.held_bytes, _BODIES_HELD * values["upload_bytes"])
+        values.setdefault("held_bytes", held)
+    return Limits(**values)
 
 
 # -- rates -----------------------------------------------------------------------------------------

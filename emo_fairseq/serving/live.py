@@ -26,9 +26,16 @@ from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
+from emo_fairseq.serving.http_errors import HttpError
+from emo_fairseq.serving.lifecycle import Lifecycle
 from emo_fairseq.serving.limits import Limits, client_address
 from emo_fairseq.serving.live_protocol import (
     NORMAL,
+    RESTART,
+    STOPPED,
+    STOPPING,
+    SUBPROTOCOL,
+    TIME_LIMIT,
     UNSUPPORTED,
     LiveError,
     Message,
@@ -39,6 +46,7 @@ from emo_fairseq.serving.live_protocol import (
 )
 from emo_fairseq.serving.live_sessions import LiveSession, LiveSessions
 from emo_fairseq.serving.live_turns import SpeechTurn, TurnDetector, VoiceActivity
+from emo_fairseq.serving.meter import Meter
 from emo_fairseq.types import SPEECH, TEXT
 
 logger = logging.getLogger(__name__)
@@ -102,6 +110,8 @@ class Live:
         limits: of the server.
         make_voice: makes a detector of speech; None if that is not installed.
         transcriber: of the turns, if they are transcribed.
+        lifecycle: of the server, whose end ends the conversations.
+        meter: counts them.
     """
 
     def __init__(
@@ -110,6 +120,8 @@ class Live:
         limits: Limits,
         make_voice: Callable[[], VoiceActivity] | None,
         transcriber: FasterWhisper | None = None,
+        lifecycle: Lifecycle | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.predictor = predictor
         self.limits = limits
@@ -117,6 +129,10 @@ class Live:
         self._make_voice = make_voice
         self._transcriber = transcriber
         self.sessions = LiveSessions(limits)
+        self.lifecycle = lifecycle or Lifecycle(limits)
+        self.lifecycle.on_close(self._stop)
+        self._meter = meter or Meter()
+        self._connections: set[_Connection] = set()
         self._detecting = ThreadPoolExecutor(1, thread_name_prefix="live-speech")
         self._predicting = ThreadPoolExecutor(1, thread_name_prefix="live-turns")
 
@@ -139,9 +155,21 @@ class Live:
 
     async def serve(self, socket: WebSocket) -> None:
         """Hold one connection until it ends."""
-        await socket.accept()
-        with suppress(WebSocketDisconnect):
-            await _Connection(self, socket).run()
+        offered = socket.scope.get("subprotocols", [])
+        await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        connection = _Connection(self, socket)
+        self._connections.add(connection)
+        self._meter.live_changed(1)
+        try:
+            with suppress(WebSocketDisconnect):
+                await connection.run()
+        finally:
+            self._connections.discard(connection)
+            self._meter.live_changed(-1)
+
+    def _stop(self) -> None:
+        for connection in self._connections:
+            connection.stop()
 
     def transcribe(self, should_stop: ShouldStop) -> Transcribe | None:
         """Return what transcribes turns; None without."""
@@ -185,11 +213,21 @@ class _Connection:
         self._idle = asyncio.timeout(None)  # while messages are awaited
         self._left = threading.Event()  # no client waits for predictions any longer
         self._was_taken = False
+        self._is_stopping = False
+        self._is_receiving = False
 
     def close(self) -> None:
         """Leave the conversation to another connection of the client."""
         self._was_taken = True
-        with suppress(RuntimeError):  # it does not await messages just now
+        self._interrupt()
+
+    def stop(self) -> None:
+        """End the conversation as if its client had stopped it, since the server stops."""
+        self._is_stopping = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._is_receiving:  # else samples that are being read would be lost
             self._idle.reschedule(self._clock())
 
     async def run(self) -> None:
@@ -221,6 +259,10 @@ class _Connection:
                 start = await self._receive()
         except TimeoutError:
             raise LiveError("The first message did not come in time.", "start-timeout") from None
+        try:
+            live.lifecycle.check_open()
+        except HttpError as error:
+            raise LiveError(error.message, error.code, RESTART) from None
         if not isinstance(start, Start):
             raise LiveError('The first message is not of the type "start".', "start-missing")
         if live.support.missing:
@@ -245,7 +287,7 @@ class _Connection:
             self._waiting.put_nowait(None)
             await predicting
             await self._send("end", reason=reason, **_state(session))
-            await self._socket.close(NORMAL)
+            await self._socket.close(RESTART if reason == STOPPING else NORMAL)
         finally:
             predicting.cancel()
             await asyncio.gather(predicting, return_exceptions=True)
@@ -261,12 +303,14 @@ class _Connection:
         reported, was_speaking = offset, False
         try:
             async with self._idle:
-                while not self._was_taken:
+                while not (self._was_taken or self._is_stopping):
                     self._idle.reschedule(self._clock() + self._limits.live_idle_seconds)
+                    self._is_receiving = True
                     message = await self._receive()
+                    self._is_receiving = False
                     match message:
                         case Stop():
-                            return "stopped"
+                            return STOPPED
                         case Start():
                             raise LiveError("The conversation has begun already.", "start-repeated")
                         case Skip(seconds):
@@ -282,14 +326,16 @@ class _Connection:
                         await self._send_status(session, was_speaking)
                     age = max(session.seconds, self._live.sessions.age(session))
                     if age >= self._limits.live_seconds:
-                        return "time-limit"
+                        return TIME_LIMIT
                     # What arrives sooner than it can have been recorded is read at that speed.
                     ahead = session.seconds - offset - (self._clock() - began)
                     await asyncio.sleep(max(0.0, ahead - self._limits.live_ahead_seconds))
         except TimeoutError:
-            if not self._was_taken:
+            if not (self._was_taken or self._is_stopping):
                 seconds = self._limits.live_idle_seconds
                 raise LiveError(f"Nothing came for {seconds:g} seconds.", _IDLE) from None
+        if not self._was_taken:
+            return STOPPING
         raise LiveError("The conversation is continued by another connection.", "live-taken")
 
     async def _add(

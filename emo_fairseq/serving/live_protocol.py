@@ -14,7 +14,7 @@ The server sends JSON objects:
     {"type": "turn", "number", "start", "end", "label", ..., "delay"}
     {"type": "dropped", "number", "start", "end"}        a turn that was not predicted
     {"type": "status", "speaking", "waiting", STATE}
-    {"type": "end", "reason": "stopped" or "time-limit", STATE}
+    {"type": "end", "reason": "stopped", "time-limit" or "server-stopping", STATE}
     {"type": "error", "error": sentence, "code": code}   and the connection is closed
 
 STATE is "seconds" of the conversation so far, and how many "turns" were found, how many of them
@@ -38,7 +38,11 @@ _FULL_SCALE = 32768
 _LONGEST = 1e6  # seconds
 
 # Close codes of RFC 6455, and of the IANA registry.
-NORMAL, UNSUPPORTED, REFUSED, TOO_BIG, TRY_AGAIN = 1000, 1003, 1008, 1009, 1013
+NORMAL, UNSUPPORTED, REFUSED, TOO_BIG, RESTART, TRY_AGAIN = 1000, 1003, 1008, 1009, 1012, 1013
+
+# Of the two subprotocols that a client with a token offers, the one that the server selects.
+SUBPROTOCOL = "emo-fairseq.live"
+STOPPED, TIME_LIMIT, STOPPING = "stopped", "time-limit", "server-stopping"  # reasons of an end
 
 
 class LiveError(Exception):

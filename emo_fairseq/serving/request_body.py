@@ -1,9 +1,11 @@
 """Read the body of a request: its bytes while they arrive, its parts, and its fields."""
 
 import asyncio
+import base64
+import binascii
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -19,19 +21,26 @@ JSON, MULTIPART = "application/json", "multipart/form-data"
 
 _JSON_BYTES_A_CHARACTER = 12  # \ud83d\ude00, the longest way to write one
 _JSON_FIELDS_BYTES = 4096
-_MAX_PARTS = 16
+_JSON_MARKS = b"{[,"  # one at least for each value, and none in base64
+_JSON_ROW_MARKS = 16  # of a row, beside those of its text
+_MAX_PARTS = 16  # beside those of rows
 
 # -- bytes, counted while they arrive: the declared length is only a first hint --------------------
 
 
-def body_limit(request: Request, limits: Limits, is_json: bool) -> int:
+def body_limit(request: Request, limits: Limits, is_text: bool) -> int:
     """Return the declared length of a body in bytes, or the limit where none is declared.
+
+    Args:
+        request: whose body has not been read.
+        limits: of the server.
+        is_text: whether the body holds a text and no audio.
 
     Raises:
         HttpError: Content-Length is above the limit, or not a number.
     """
     limit = limits.upload_bytes
-    if is_json:  # holds a text and no audio
+    if is_text:
         limit = min(limit, limits.text_characters * _JSON_BYTES_A_CHARACTER + _JSON_FIELDS_BYTES)
     declared = request.headers.get("content-length")
     if declared is None:
@@ -93,8 +102,13 @@ def _too_large(limit: int) -> HttpError:
 # -- multipart/form-data, parsed in memory: no temporary file is ever written ----------------------
 
 
-def read_parts(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
+def read_parts(content_type: str, body: bytes, n_rows: int = 0) -> list[tuple[str, bytes]]:
     """Parse a multipart/form-data body into names and contents, in order; names may repeat.
+
+    Args:
+        content_type: with the boundary.
+        body: whole.
+        n_rows: that it may have, each a recording and a text.
 
     Raises:
         HttpError: no boundary, a part without a name, too many parts, or a body that is not
@@ -104,7 +118,7 @@ def read_parts(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
     boundary = options.get(b"boundary", b"")
     if not boundary:
         raise _malformed("its Content-Type has no boundary")
-    parts = _Parts()
+    parts = _Parts(_MAX_PARTS + 2 * n_rows)
     try:
         parser = MultipartParser(boundary, parts.callbacks())
         parser.write(body)
@@ -120,6 +134,7 @@ def read_parts(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
 class _Parts:
     """Collects parts by the callbacks of the parser."""
 
+    most: int
     parts: list[tuple[str, bytearray]] = field(default_factory=list)
     complete: bool = False
     _header: bytearray = field(default_factory=bytearray)
@@ -139,8 +154,8 @@ class _Parts:
 
     def _begin(self) -> None:
         self._disposition = b""
-        if len(self.parts) == _MAX_PARTS:
-            raise _malformed(f"it has more than {_MAX_PARTS} parts")
+        if len(self.parts) == self.most:
+            raise _malformed(f"it has more than {self.most} parts")
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
@@ -176,31 +191,54 @@ def media_type(content_type: str) -> str:
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in (JSON, MULTIPART):
-        message = f"Send {MULTIPART}, or {JSON} with a text alone."
+        message = f"Send {MULTIPART}, or {JSON} with a text."
         raise HttpError(415, message, "media-type-unsupported", close=True)
     return kind
 
 
 def read_fields(
-    kind: str, pairs: Iterable[tuple[str, Any]], readers: Mapping[str, Reader]
+    kind: str,
+    pairs: Iterable[tuple[str, Any]],
+    readers: Mapping[str, Reader],
+    repeated: Collection[str] = (),
 ) -> dict[str, Any]:
     """Read each field by its reader.
+
+    Args:
+        kind: media type of the body.
+        pairs: names and values.
+        readers: by name.
+        repeated: names of forms that may repeat; their values become a list, which is read by its
+            reader.
 
     Raises:
         HttpError: a name that is unknown or repeated, or a value that its reader refuses.
     """
     fields: dict[str, Any] = {}
+    lists: dict[str, list[Any]] = {}
     for name, value in pairs:
         if name not in readers:
             message = f"There is no field {_shown(name)}; known fields: {', '.join(readers)}."
             raise HttpError(400, message, "field-unknown")
+        if name in repeated and kind == MULTIPART:
+            lists.setdefault(name, []).append(value)
+            continue
         if name in fields:
             raise HttpError(400, f"The field {name} is repeated.", "field-duplicate")
-        if kind == JSON and name == "audio":
-            message = f"Audio cannot be sent as JSON; send it as {MULTIPART}."
-            raise HttpError(400, message, "audio-in-json")
         fields[name] = readers[name](name, value)
-    return fields
+    return {**fields, **{name: readers[name](name, values) for name, values in lists.items()}}
+
+
+def check_json_size(body: bytes, limits: Limits) -> None:
+    """Refuse JSON of more values than rows can have, before it is parsed into objects.
+
+    Raises:
+        HttpError: there are more.
+    """
+    marks = sum(body.count(mark) for mark in _JSON_MARKS)
+    if marks > limits.rows * (limits.text_characters + _JSON_ROW_MARKS):
+        message = f"The request has more values than {limits.rows} rows, the limit."
+        raise HttpError(413, message, "rows-too-many")
 
 
 def json_pairs(body: bytes) -> list[tuple[str, Any]]:
@@ -229,9 +267,50 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def audio_bytes(name: str, value: Any) -> bytes:
     """Read a file that is not empty."""
+    if not isinstance(value, bytes):
+        message = f"Audio cannot be sent as JSON here; send it as {MULTIPART}."
+        raise HttpError(400, message, "audio-in-json")
     if not value:
         raise HttpError(400, "The audio file is empty (0 bytes).", "audio-empty")
     return bytes(value)
+
+
+def audio_or_base64(name: str, value: Any) -> bytes:
+    """Read a file that is not empty; in JSON it is base64."""
+    if isinstance(value, str):
+        try:
+            value = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):  # the latter of characters beyond ASCII
+            message = f"{name} is not valid base64."
+            raise HttpError(400, message, "audio-not-base64") from None
+    return audio_bytes(name, value)
+
+
+def list_of(most: int, what: str) -> Reader:
+    """Return the reader of a list with one entry at least."""
+
+    def read(name: str, value: Any) -> list[Any]:
+        if not isinstance(value, list) or isinstance(value, _Pairs) or not value:
+            message = f"{name} has to be a list of {what}."
+            raise HttpError(400, message, "field-not-list")
+        if len(value) > most:
+            message = f"{name} has {len(value)} entries; the limit is {most}."
+            raise HttpError(413, message, "rows-too-many")
+        return value
+
+    return read
+
+
+def object_fields(value: Any, readers: Mapping[str, Reader]) -> dict[str, Any]:
+    """Read the fields of an object within JSON.
+
+    Raises:
+        HttpError: it is none, or as :func:`read_fields`.
+    """
+    if not isinstance(value, _Pairs):
+        message = 'This is not a JSON object such as {"text": "Hello"}.'
+        raise HttpError(400, message, "json-not-object")
+    return read_fields(JSON, value, readers)
 
 
 def file_bytes(name: str, value: Any) -> bytes:

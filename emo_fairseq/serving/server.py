@@ -1,18 +1,22 @@
 """Serve a model over HTTP with uvicorn, with deadlines and bounds for connections.
 
-Behind a proxy all clients have its address, and so share one rate and half of the concurrency: the
-proxy has to limit each client, and the limits here have to be raised.
+Behind a proxy all clients have its address, and so share one rate and half of the concurrency,
+unless the proxy is trusted to name theirs (``--trusted-proxy``).
 """
 
 import asyncio
-import contextlib
 import functools
 import importlib.util
 import ipaddress
 import logging
+import signal
+import socket
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar
 
 import h11
@@ -27,13 +31,16 @@ from emo_fairseq.diarization.voice_activity import VoiceActivity
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.inference.transcribing import FasterWhisper
+from emo_fairseq.serving.access_log import AccessLog
 from emo_fairseq.serving.api import read_description
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.http_errors import CLOSE, HttpError, error_response
+from emo_fairseq.serving.lifecycle import Lifecycle
 from emo_fairseq.serving.limits import Limits
 
 logger = logging.getLogger(__name__)
 
+_CLOSING_SECONDS = 5  # for responses that are being sent, once requests are finished
 _SHORTEST_TURN = 1.0  # seconds that a long turn may be divided into
 HOST, PORT = "127.0.0.1", 8000
 _TIMEOUT, _UNAVAILABLE = 408, 503
@@ -127,42 +134,166 @@ async def _refuse_connection(scope: Scope, receive: Receive, send: Send) -> None
 # -- the server ------------------------------------------------------------------------------------
 
 
-def run(
-    folder: Path,
-    host: str = HOST,
-    port: int = PORT,
-    *,
-    limits: Limits | None = None,
-    hosts: Collection[str] = (),
-    device: str | None = None,
-    transcriber: FasterWhisper | None = None,
-) -> None:
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a model is served.
+
+    Attributes:
+        host: address to listen on; a warning is logged if other machines can reach it.
+        port: 1 to 65535.
+        hosts: names of this server in the network or at a proxy.
+        trusted_proxies: networks of proxies that name the addresses of their clients.
+        tokens: of which clients of the API need one; none: they need none.
+        access_log: file of a line for each request, or ``-`` for the standard output; None: none.
+        workers: processes that share the port.
+        device: of the model; by default the GPU, if there is one.
+        limits: of what clients may send, to one process.
+        load_transcriber: loads what transcribes speech that comes without a text.
+    """
+
+    host: str = HOST
+    port: int = PORT
+    hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    access_log: str | None = None
+    workers: int = 1
+    device: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    load_transcriber: Callable[[], FasterWhisper | None] = lambda: None
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which after SIGTERM or an interruption finishes what it has begun.
+
+    Args:
+        config: of :func:`server_config`.
+        lifecycle: of the application.
+        is_worker: whether another process passes signals on: an interruption of the terminal, which
+            reaches all processes, has no effect.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, lifecycle: Lifecycle, is_worker: bool = False
+    ) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._is_worker = is_worker
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the end; a second signal ends the server at once."""
+        if self._is_worker and sig == signal.SIGINT:
+            return
+        if self._lifecycle.is_ready:
+            self._lifecycle.drain()
+        else:
+            self.should_exit = self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to exit; called ten times a second."""
+        if self._lifecycle.is_over():
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def run(folder: Path, options: ServerOptions) -> None:
     """Serve the page and the API of a model.
 
     Args:
         folder: a model folder of ``emotion-recognize export``, or a checkpoint.
-        host: address to listen on; a warning is logged if other machines can reach it.
-        port: 1 to 65535.
-        limits: of what clients may send.
-        hosts: names of this server in the network or at a proxy.
-        device: of the model; by default the GPU, if there is one.
-        transcriber: of speech that comes without a text.
+        options: of the server.
 
     Raises:
-        UsageError: the port or a limit is out of range, or the folder holds no model.
+        UsageError: the port or a limit is out of range, the port cannot be listened on, or the
+            folder holds no model.
     """
-    if not 1 <= port <= 65535:
-        raise UsageError(f"--port {port}: give a number from 1 to 65535", "port-out-of-range")
-    predictor = load_predictor(folder, device)
-    limits = limits or Limits()
-    make_voice = voice_maker(limits, predictor.max_seconds())
-    about = read_description(folder)
-    app = create_app(predictor, limits, about, [host, *hosts], transcriber, make_voice)
-    sys.stderr.write(f"{folder}: http://{f'[{host}]' if ':' in host else host}:{port}/\n")
-    if warning := exposure(host):
+    if not 1 <= options.port <= 65535:
+        raise UsageError(
+            f"--port {options.port}: give a number from 1 to 65535", "port-out-of-range"
+        )
+    check_turn_seconds(options.limits)
+    host = options.host
+    if options.workers > 1:
+        from emo_fairseq.serving.workers import run_workers
+
+        with closing(bind(host, options.port)) as listening:
+            announce(folder, options)
+            run_workers(folder, options, listening)
+        return
+    server = load_server(folder, options)
+    with closing(bind(host, options.port)) as listening:
+        announce(folder, options)
+        server.run([listening])
+
+
+def announce(folder: Path, options: ServerOptions) -> None:
+    """Print the address, and warn where other machines can reach it."""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    sys.stderr.write(f"{folder}: http://{host}:{options.port}/\n")
+    if warning := exposure(options.host, bool(options.tokens)):
         logger.warning(warning)
-    with contextlib.suppress(KeyboardInterrupt):  # the usual end of a server
-        uvicorn.Server(server_config(app, host, port, limits)).run()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket at an address, which does not listen yet.
+
+    Raises:
+        UsageError: the address is not of this machine, or is in use.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(
+            f"--host {host} --port {port}: {reason}; give another one", "address-unusable"
+        ) from None
+    return listening
+
+
+def load_server(folder: Path, options: ServerOptions, is_worker: bool = False) -> Server:
+    """Load a model, and return its server; see :class:`Server`.
+
+    Raises:
+        UsageError: see :func:`run`.
+    """
+    limits = options.limits
+    access_log = None if options.access_log is None else AccessLog(options.access_log)
+    predictor = load_predictor(folder, options.device)
+    from emo_fairseq.serving.metrics import PrometheusMeter  # after its folder is set
+
+    app = create_app(
+        predictor,
+        limits,
+        read_description(folder),
+        [options.host, *options.hosts],
+        options.load_transcriber(),
+        voice_maker(limits, predictor.max_seconds()),
+        tokens=options.tokens,
+        trusted_proxies=options.trusted_proxies,
+        access_log=access_log,
+        meter=PrometheusMeter(),
+    )
+    config = server_config(app, options.host, options.port, limits)
+    return Server(config, app.state.lifecycle, is_worker)
+
+
+def check_turn_seconds(limits: Limits) -> None:
+    """Raise a :class:`UsageError` if live turns are longer or shorter than can be divided."""
+    if not _SHORTEST_TURN <= limits.live_turn_seconds <= LONGEST_STRETCH:
+        raise UsageError(
+            f"--live-turn-seconds {limits.live_turn_seconds:g}: give a number from "
+            f"{_SHORTEST_TURN:g} to {LONGEST_STRETCH:g}",
+            "limit-out-of-range",
+        )
 
 
 def voice_maker(limits: Limits, max_seconds: float) -> Callable[[], VoiceActivity] | None:
@@ -175,12 +306,7 @@ def voice_maker(limits: Limits, max_seconds: float) -> Callable[[], VoiceActivit
     Raises:
         UsageError: turns may be longer or shorter than the detector can divide them.
     """
-    if not _SHORTEST_TURN <= limits.live_turn_seconds <= LONGEST_STRETCH:
-        raise UsageError(
-            f"--live-turn-seconds {limits.live_turn_seconds:g}: give a number from "
-            f"{_SHORTEST_TURN:g} to {LONGEST_STRETCH:g}",
-            "limit-out-of-range",
-        )
+    check_turn_seconds(limits)
     if importlib.util.find_spec("faster_whisper") is None:
         return None
     longest = max(_SHORTEST_TURN, min(limits.live_turn_seconds, max_seconds))
@@ -198,14 +324,14 @@ def server_config(app: FastAPI, host: str, port: int, limits: Limits) -> uvicorn
         access_log=False,  # requests hold people's words
         proxy_headers=False,  # a client must not choose the address by which its rate is limited
         server_header=False,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=_CLOSING_SECONDS,
         ws=WebSocketsSansIOProtocol,
         ws_max_size=2 * limits.live_message_bytes,  # from one to two the client gets a sentence
         ws_per_message_deflate=False,  # samples hardly become smaller
     )
 
 
-def exposure(host: str) -> str:
+def exposure(host: str, needs_token: bool = False) -> str:
     """Return a warning if other machines can reach `host`; empty for the loopback interface.
 
     >>> exposure("127.0.0.1"), exposure("localhost"), exposure("::1")
@@ -219,7 +345,8 @@ def exposure(host: str) -> str:
         inside = False
     if inside:
         return ""
+    lacks = "has no encryption" if needs_token else "has neither tokens nor encryption"
     return (
-        f"{host}: other machines can reach this server; it has neither passwords nor encryption, "
-        "so put a proxy that has in front of it"
+        f"{host}: other machines can reach this server; it {lacks}, so put a proxy in front of it "
+        "(deploy/ has configurations)"
     )

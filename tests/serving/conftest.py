@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import uvicorn
 from starlette.testclient import TestClient
 from trained_models import load_with_options
 
@@ -20,7 +19,7 @@ from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.api import read_description
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.server import server_config
+from emo_fairseq.serving.server import Server, server_config
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
 PATIENT = {"requests_per_second": 1000.0, "burst": 1000}
@@ -66,9 +65,12 @@ def narrow(predictor: Any, model_folder: Any, monkeypatch: Any) -> Callable[...,
 def make_app(predictor: Any, model_folder: Any) -> Callable[..., Any]:
     """Return a function that makes the application with limits; by default many requests."""
 
-    def make(transcriber: Any = None, make_voice: Any = None, **limits: Any) -> Any:
+    def make(
+        transcriber: Any = None, make_voice: Any = None, options: Any = None, **limits: Any
+    ) -> Any:
         bounds, about = Limits(**{**PATIENT, **limits}), read_description(model_folder)
-        return create_app(predictor, bounds, about, transcriber=transcriber, make_voice=make_voice)
+        given = {"transcriber": transcriber, "make_voice": make_voice, **(options or {})}
+        return create_app(predictor, bounds, about, **given)
 
     return make
 
@@ -91,12 +93,14 @@ def serve(make_app: Callable[..., Any]) -> Callable[..., Any]:
     """A context: the application on a free port of this machine, which it yields."""
 
     @contextmanager
-    def start(transcriber: Any = None, make_voice: Any = None, **limits: Any) -> Iterator[int]:
+    def start(
+        transcriber: Any = None, make_voice: Any = None, options: Any = None, **limits: Any
+    ) -> Iterator[Any]:
         with closing(socket.socket()) as listening:
             listening.bind(("127.0.0.1", 0))
-            app = make_app(transcriber, make_voice, **limits)
+            app = make_app(transcriber, make_voice, options, **limits)
             at_port = server_config(app, "127.0.0.1", 0, Limits(**limits))
-            server = uvicorn.Server(at_port)
+            server = Server(at_port, app.state.lifecycle)
             sockets = {"sockets": [listening]}
             thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
             thread.start()

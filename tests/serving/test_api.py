@@ -9,10 +9,7 @@ from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.server import (
-    exposure,
-    run,
-)
+from emo_fairseq.serving.server import ServerOptions, exposure, run
 
 TEXT = "what a lovely day, “really”"
 
@@ -87,8 +84,8 @@ def test_the_model_is_described(client, predictor, model_folder):
     ("method", "path", "status"),
     [
         ("GET", "/nothing", 404),
-        ("GET", "/docs", 404),
-        ("GET", "/openapi.json", 404),
+        ("GET", "/docs/", 404),
+        ("GET", "/redoc", 404),
         ("GET", "/static/../app.py", 404),
         ("GET", "/static/%2e%2e/app.py", 404),
         ("GET", "/static/", 404),
@@ -146,9 +143,9 @@ def test_a_failure_of_the_model_is_logged_and_not_shown(client, predictor, monke
 
 def test_bad_options_are_usage_errors(tmp_path):
     with raises("port-out-of-range"):
-        run(tmp_path, port=70000)
+        run(tmp_path, ServerOptions(port=70000))
     with raises("checkpoint-missing"):
-        run(tmp_path / "none")
+        run(tmp_path / "none", ServerOptions())
     with raises("limit-not-positive"):
-        Limits(workers=0)
+        Limits(threads=0)
     assert "other machines" in exposure("0.0.0.0")

@@ -35,7 +35,7 @@ def post(port, text, client="127.0.0.1", name="predict"):
 
 def test_each_text_gets_the_prediction_that_it_gets_alone(serve, predictor, gathered):
     release, sizes = gathered
-    with serve(workers=1, batch=16) as port, ThreadPoolExecutor(len(TEXTS)) as pool:
+    with serve(threads=1, batch=16) as port, ThreadPoolExecutor(len(TEXTS)) as pool:
         asked = [pool.submit(post, port, text) for text in TEXTS]
         time.sleep(1)
         release.set()
@@ -61,7 +61,7 @@ def test_a_text_that_fails_fails_alone(serve, predictor, monkeypatch, gathered):
         return predict_items(items, *args, **kwargs)
 
     monkeypatch.setattr(predictor, "predict_items", fail)
-    with serve(workers=1) as port, ThreadPoolExecutor(6) as pool:
+    with serve(threads=1) as port, ThreadPoolExecutor(6) as pool:
         texts = ["first", "good", "poison", "better", " \x7f ", "best"]
         asked = [pool.submit(post, port, text) for text in texts]
         time.sleep(0.5)
@@ -72,7 +72,7 @@ def test_a_text_that_fails_fails_alone(serve, predictor, monkeypatch, gathered):
 
 def test_a_request_that_waits_too_long_is_refused(serve, gathered):
     release, sizes = gathered
-    with serve(workers=1, waiting_seconds=0.5, batch=1) as port, ThreadPoolExecutor(3) as pool:
+    with serve(threads=1, waiting_seconds=0.5, batch=1) as port, ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(post, port, text) for text in ("first", "second", "third")]
         time.sleep(1.5)
         release.set()

@@ -96,7 +96,7 @@ def test_computation_stops_once_its_client_has_disconnected(
     body = form.read()
     lines = [f"{name}: {value}" for name, value in form.headers.items()]
     head = "\r\n".join(["POST /api/timeline HTTP/1.1", *lines, "", ""]).encode()
-    with serve(workers=1) as port:
+    with serve(threads=1) as port:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(head + body)
             assert begun.wait(20)

@@ -107,7 +107,7 @@ def test_computation_stops_once_the_client_has_left(serve, predictor, monkeypatc
     monkeypatch.setattr(predictor.engine, "forward", slow)
     turns = "start,end\n" + "".join(f"{n / 10},{n / 10 + 0.1}\n" for n in range(300))
     files = {"audio": encode(hum(31)), "turns": turns.encode()}
-    with serve(workers=1) as port:
+    with serve(threads=1) as port:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"http://127.0.0.1:{port}/api/conversation", files=files, timeout=1.0)
         assert begun.wait(20)

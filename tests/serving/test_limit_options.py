@@ -16,7 +16,7 @@ from emo_fairseq.serving.limits import Limits
 def limits(monkeypatch, model_folder):
     """Return the limits with which a command line starts the server."""
     started = []
-    monkeypatch.setattr(server, "run", lambda *_, **given: started.append(given["limits"]))
+    monkeypatch.setattr(server, "run", lambda _, options: started.append(options.limits))
 
     def parse(*words: str) -> Limits:
         assert main(["serve", str(model_folder), *words]) == 0
@@ -30,7 +30,7 @@ def test_each_option_is_a_limit(limits):
     words = (
         "--upload-megabytes 100 --audio-minutes 30 --text-characters 9 --requests-per-second 0.5"
     )
-    words += " --burst 3 --workers 1 --queue 5 --answer-seconds 600"
+    words += " --burst 3 --threads 1 --queue 5 --answer-seconds 600"
     words += " --live-sessions 2 --live-minutes 5 --live-turn-seconds 10 --live-idle-seconds 7"
     words += " --live-message-bytes 8000 --live-queue 6 --live-resume-seconds 8"
     assert limits(*words.split()) == Limits(
@@ -39,7 +39,7 @@ def test_each_option_is_a_limit(limits):
         text_characters=9,
         requests_per_second=0.5,
         burst=3,
-        workers=1,
+        threads=1,
         waiting=5,
         held_bytes=400_000_000,  # so that one client may send the largest request
         answer_seconds=600.0,

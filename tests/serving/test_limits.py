@@ -61,10 +61,13 @@ def test_a_large_body_is_refused_whatever_its_declared_length(serve, client):
 def test_json_is_limited_to_the_size_of_a_text(make_client):
     client = make_client(text_characters=100)
     padded = b'{"text": "a"' + b" " * 10_000 + b"}"
-    refused = client.post(
-        "/api/predict", content=padded, headers={"Content-Type": "application/json"}
-    )
+    as_json = {"Content-Type": "application/json"}
+    refused = client.post("/api/explain", content=padded, headers=as_json)
     assert refused.status_code == 413
+    # A prediction may have audio in it: there the number of values is limited.
+    many = b'{"inputs": [' + b"{}," * 20_000 + b"{}]}"
+    refused = client.post("/api/predict", content=many, headers=as_json)
+    assert (refused.status_code, refused.json()["code"]) == (413, "rows-too-many")
 
 
 def claim_samples(flac, n_samples):
@@ -157,7 +160,7 @@ def first_of(asked, n_answers):
 
 def test_requests_do_not_accumulate_and_one_client_leaves_capacity_to_others(serve, blocked):
     release, entered = blocked
-    with serve(workers=1, waiting=3) as port, ThreadPoolExecutor(8) as pool:
+    with serve(threads=1, waiting=3) as port, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, port) for _ in range(4)]
         entered.acquire(timeout=20)
         refused = first_of(asked, 2)  # half of four places are one client's
@@ -179,7 +182,7 @@ def test_requests_do_not_accumulate_and_one_client_leaves_capacity_to_others(ser
 
 def test_slow_computation_is_stopped_and_counts_until_it_ends(serve, blocked):
     release, _ = blocked
-    with serve(workers=1, waiting=3, answer_seconds=0.3) as port:
+    with serve(threads=1, waiting=3, answer_seconds=0.3) as port:
         given_up = [ask(port), ask(port)]
         assert [answer.status_code for answer in given_up] == [503, 503]
         assert given_up[0].json()["code"] == "computation-timeout"
