@@ -112,6 +112,7 @@ class View {
     this.speakers = [...new Set(this.turns.map((turn) => turn.speaker ?? null))];
     this.color = colors(this.labels);
     this.letter = letters(this.labels);
+    this.shownNames = conversation.names ?? {}; // of labels
     this.shared = sharedWarnings(this.turns);
     if (audioUrl !== this.url) {
       this.url = audioUrl;
@@ -130,6 +131,10 @@ class View {
     this.select(this.selected, false);
   }
 
+  named(label) {
+    return this.shownNames[label] ?? words(label ?? "");
+  }
+
   // -- what is said above ------------------------------------------------------------------------
 
   describe({ recording, notes = [], skipped = {} }) {
@@ -137,14 +142,16 @@ class View {
     const spoken = this.turns.reduce((sum, turn) => sum + turn.end - turn.start, 0);
     const known = this.speakers.filter((name) => name !== null).length;
     const parts = [
-      recording, plural(n, "turn"), ...(known ? [plural(known, "speaker")] : []),
+      plural(n, "turn"), ...(known ? [plural(known, "speaker")] : []),
       `${clock(spoken)} of speech in ${clock(this.seconds)}`,
     ];
     const shifts = this.turns.filter((turn) => turn.shift).length;
     if (this.labels.length) parts.push(plural(shifts, "emotion shift"));
     const errors = this.turns.filter((turn) => turn.error).length;
     if (errors) parts.push(`${plural(errors, "turn")} without a prediction`);
-    this.summary.textContent = n ? parts.filter(Boolean).join(" · ") : `${recording}: no speech in ${clock(this.seconds)}`;
+    const name = make("bdi", {}, recording ?? ""); // whose direction is its own
+    const rest = n ? ` · ${parts.filter(Boolean).join(" · ")}` : `: no speech in ${clock(this.seconds)}`;
+    this.summary.replaceChildren(name, recording ? rest : rest.replace(/^ · /, ""));
     const lines = [...notes, ...this.shared.map((warning) => `every turn: ${warning}`), ...Object.entries(skipped).map(([what, count]) => `${what}: ${count}`)];
     this.notes.replaceChildren(...lines.map((line) => make("li", {}, line)));
     this.notes.hidden = !lines.length;
@@ -155,7 +162,7 @@ class View {
     const keys = used.map((label) => {
       const key = make("span", { class: "conversation-key", "aria-hidden": "true" }, this.letter[label]);
       key.style.setProperty("--conversation-color", this.color[label]);
-      return make("li", {}, key, words(label));
+      return make("li", {}, key, this.named(label));
     });
     if (this.axes.length && this.speakers.length > 1) {
       keys.push(...this.speakers.map((name, number) => make("li", {}, shape("svg", { class: "conversation-dash", width: 28, height: 8, "aria-hidden": "true" },
@@ -218,7 +225,7 @@ class View {
       shape("title", {}, this.tell(turn)),
       shape("rect", { class: "conversation-tint", x, y, width, height: LANE }),
       shape("rect", { class: "conversation-fill", x, y: y + LANE * (1 - share), width, height: LANE * share }));
-    const name = turn.error ? "no prediction" : label === null ? "" : words(label);
+    const name = turn.error ? "no prediction" : label === null ? "" : this.named(label);
     const short = turn.error ? "!" : this.letter[label] ?? "";
     const text = width > 7.5 * name.length + 6 ? name : width > 8 * short.length + 3 ? short : "";
     if (text) group.append(shape("text", { x: x + 4, y: y + LANE / 2 + 5 }, text));
@@ -247,7 +254,7 @@ class View {
   }
 
   tell(turn) {
-    const parts = [`${clock(turn.start)} to ${clock(turn.end)}`, turn.speaker, outcome(turn), turn.text];
+    const parts = [`${clock(turn.start)} to ${clock(turn.end)}`, turn.speaker, outcome(turn, this.named(turn.label)), turn.text];
     return parts.filter(Boolean).join(", ");
   }
 
@@ -284,7 +291,7 @@ class View {
       piece.style.width = `${100 * share}%`;
       return piece;
     }));
-    const sentence = parts.map(([label, share]) => `${label === null ? "no prediction" : words(label)} ${percent(share)}`).join(", ");
+    const sentence = parts.map(([label, share]) => `${label === null ? "no prediction" : this.named(label)} ${percent(share)}`).join(", ");
     return [bar, make("span", { class: "conversation-small" }, sentence)];
   }
 
@@ -293,7 +300,7 @@ class View {
   showList() {
     const top = this.list.scrollTop;
     this.rows = this.turns.map((turn, index) => {
-      const key = JSON.stringify([turn, this.shared, !this.url]), before = this.rows[index];
+      const key = JSON.stringify([turn, this.shared, !this.url, this.shownNames]), before = this.rows[index];
       return before?.key === key ? before : { key, ...this.row(turn, index) };
     });
     const items = this.rows.map((row) => row.item);
@@ -313,7 +320,7 @@ class View {
       const bar = make("span", { class: "conversation-confidence", "aria-hidden": "true" }, make("span"));
       bar.style.setProperty("--conversation-color", this.color[turn.label] ?? CALM);
       bar.firstChild.style.width = `${100 * (turn.confidence ?? 0)}%`;
-      emotion.append(make("strong", {}, words(turn.label)), ` ${percent(turn.confidence ?? 0)}`, bar);
+      emotion.append(make("strong", {}, this.named(turn.label)), ` ${percent(turn.confidence ?? 0)}`, bar);
     }
     const values = Object.entries(turn.values).map(([axis, value]) => `${words(axis)} ${value.toFixed(2)}`).join(", ");
     if (values) emotion.append(make("span", { class: "conversation-small" }, values));
@@ -531,10 +538,10 @@ const words = (name) => name.replaceAll("_", " ");
 const percent = (value) => `${Math.round(100 * (value || 0))} %`;
 const plural = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 
-function outcome(turn) {
+function outcome(turn, name) {
   if (turn.error) return `no prediction: ${turn.error}`;
   const values = Object.entries(turn.values).map(([axis, value]) => `${words(axis)} ${value.toFixed(2)}`);
-  const label = turn.label === null ? [] : [`${words(turn.label)} ${percent(turn.confidence)}`];
+  const label = turn.label === null ? [] : [`${name} ${percent(turn.confidence)}`];
   return [...label, ...(turn.shift ? ["emotion shift"] : []), ...values].join(", ");
 }
 

@@ -36,6 +36,15 @@ export function fitted(box, draw) {
   return () => observer.disconnect();
 }
 
+const HEAD = 50, TAIL = 20; // characters of a long name that are shown
+
+// A name with its middle left out, if it is long.
+export function shortened(name) {
+  const letters = [...name];
+  if (letters.length <= HEAD + TAIL) return name;
+  return `${letters.slice(0, HEAD).join("")}…${letters.slice(-TAIL).join("")}`;
+}
+
 export const number = (value, digits = 2) => value.toFixed(digits);
 export const percent = (value) => `${(100 * value).toFixed(1)} %`;
 

@@ -1,6 +1,7 @@
 // The words of the text, shaded by their weights, and below what was not explained.
 
 import { clock, element, number, numbersBehind } from "./elements.js";
+import { shown } from "./labels.js";
 
 export function showExplanation({ label, words, moments, left_out: leftOut, cut }) {
   const parts = [legend(label)];
@@ -25,7 +26,7 @@ function legend(label) {
     return element("p", { class: "soft small" }, caption);
   }
   return element("div", {},
-    element("p", { class: "legend small" }, key("for", `supports ${label}`), key("against", `opposes ${label} (dashed, or downwards)`)),
+    element("p", { class: "legend small" }, key("for", `supports ${shown(label)}`), key("against", `opposes ${shown(label)} (dashed, or downwards)`)),
     element("p", { class: "soft small" }, "Each word or segment was occluded once; its weight is the decrease of the label’s log-probability."));
 }
 
@@ -35,7 +36,7 @@ function text(words, label) {
     const amount = Math.abs(weight) / most;
     const direction = weight < 0 ? "against" : "for";
     const kind = amount < 0.05 ? "" : ` is-${direction}`;
-    const title = label === null ? `changed the values by ${number(weight, 3)}` : `${direction === "for" ? "supports" : "opposes"} ${label}: ${number(weight, 3)}`;
+    const title = label === null ? `changed the values by ${number(weight, 3)}` : `${direction === "for" ? "supports" : "opposes"} ${shown(label)}: ${number(weight, 3)}`;
     const span = element("span", { class: `word${kind}`, title }, word);
     span.style.setProperty("--amount", amount.toFixed(2));
     return [span, " "];

@@ -3,6 +3,7 @@
 import { renderConversation } from "./conversation.js";
 import { at, clock, number, percent } from "./elements.js";
 import { LiveSocket } from "./live_socket.js";
+import { shown as shownLabel, shownNames } from "./labels.js";
 import { canListen, openMicrophone } from "./microphone.js";
 import { words } from "./prediction.js";
 import { saveCsv, saveJson } from "./save.js";
@@ -105,7 +106,7 @@ function onTurn({ type, number: _, delay, ...turn }) {
   shown.seconds = Math.max(shown.seconds, turn.end);
   const latest = turn.error ?? (turn.label === null
     ? Object.entries(turn.values).map(([axis, value]) => `${words(axis)} ${number(value)}`).join(", ")
-    : `${turn.label} ${percent(turn.confidence)}`);
+    : `${shownLabel(turn.label)} ${percent(turn.confidence)}`);
   at("live-latest").textContent = latest;
   state.waiting = Math.max(0, state.waiting - 1);
   showState();
@@ -141,6 +142,11 @@ function onEnd(problem) {
 
 // -- what is shown --
 
+// After another language was chosen.
+export function redrawLive() {
+  if (view && shown?.turns.length) showView();
+}
+
 function note(line) {
   shown.notes.push(line);
 }
@@ -154,7 +160,7 @@ function showView() {
   shown.skipped = Object.fromEntries(Object.entries(skipped).filter(([, count]) => count > 0));
   if (!shown.turns.length && !Object.keys(shown.skipped).length) return;
   at("live-result").hidden = false;
-  view = renderConversation(at("live-view"), shown, null);
+  view = renderConversation(at("live-view"), { ...shown, names: shownNames(shown.labels) }, null);
 }
 
 function showButton(on) {

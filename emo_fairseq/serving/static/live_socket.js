@@ -1,10 +1,19 @@
 // The connection of a live conversation, which is made again when it is lost.
 
+import { getToken } from "./api.js";
 import { RATE } from "./audio.js";
 
 const BEHIND = 2; // seconds of sound that wait to be sent; more is left out and reported
 const WAITS = [0.5, 1, 2, 4, 8]; // seconds before another attempt
 const BYTES = 2; // a sample
+const ENDS = { "server-stopping": "The server is stopping, and has ended the conversation.", "time-limit": "The conversation has the length that one may have." };
+const PROTOCOL = "emo-fairseq.live";
+
+// A browser cannot send the token in a header here.
+function subprotocols() {
+  const token = getToken();
+  return token ? [PROTOCOL, `bearer.${btoa(token).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`] : [];
+}
 
 // `onMessage(message)` for each message of the server, `onLost()` when the connection is lost, and `onEnd(sentence)`
 // once nothing follows, with a sentence if that is an error.
@@ -23,7 +32,7 @@ export class LiveSocket {
 
   connect() {
     this.isReady = false;
-    this.socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`);
+    this.socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`, subprotocols());
     this.socket.onopen = () => {
       this.skipped = 0; // `position` includes it
       this.sendMessage({ type: "start", session: this.session, position: this.recorded / RATE });
@@ -71,7 +80,7 @@ export class LiveSocket {
       this.nAttempts = 0;
     }
     this.tell.onMessage(message);
-    if (message.type === "end") this.finish(null);
+    if (message.type === "end") this.finish(ENDS[message.reason] ?? null);
   }
 
   onClose() {

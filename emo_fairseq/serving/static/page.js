@@ -1,16 +1,19 @@
 // The page: reads the input, posts it to the API, and shows the responses.
 
-import { getModel, post } from "./api.js";
+import { getModel, post, setToken, TokenError } from "./api.js";
 import { canRecord, prepare } from "./audio.js";
 import { renderCard } from "./card.js";
-import { at, clock, element } from "./elements.js";
+import { at, clock, element, shortened } from "./elements.js";
 import { showExplanation } from "./explanation.js";
-import { setUpLive } from "./live.js";
+import { setLanguage } from "./labels.js";
+import { redrawLive, setUpLive } from "./live.js";
 import { seek, setAudio, showSegments, unsetAudio } from "./player.js";
 import { showPrediction } from "./prediction.js";
 import { toggleRecording } from "./recorder.js";
+import { fileName } from "./save.js";
 import { showTimeline } from "./timeline.js";
-import { setUpConversation, showConversation } from "./upload_conversation.js";
+import { saveTimelineCsv, saveTimelineTextGrid } from "./timeline_files.js";
+import { redrawConversation, setUpConversation, showConversation } from "./upload_conversation.js";
 
 const LONG = 8; // seconds of audio above which a timeline is shown
 const EXPLAINED = 15; // seconds of audio up to which it is explained without a choice of a segment
@@ -19,6 +22,8 @@ let model = null;
 let sound = null; // what prepare() returned for the chosen audio
 let nChosen = 0; // files and recordings so far: only the newest becomes the sound
 let running = new AbortController(); // of the latest requests
+let timeline = null; // the response that is shown
+let draws = {}; // functions that draw the shown responses, by the id of their part
 
 const text = at("text"), player = at("player");
 
@@ -26,8 +31,10 @@ async function start() {
   try {
     model = await getModel();
   } catch (error) {
-    return showProblem(error);
+    return error instanceof TokenError ? askToken(error) : showProblem(error);
   }
+  at("main").hidden = false;
+  at("token-form").hidden = true;
   const reads = (name) => model.modalities.includes(name) || (name === "speech" && model.transcribes !== null);
   at("audio-part").hidden = !reads("speech");
   at("text-part").hidden = !reads("text");
@@ -44,6 +51,17 @@ async function start() {
   setUpConversation();
   setUpLive(model);
   at("recognize").disabled = false;
+}
+
+// Shows the form of the token in place of the page; with a problem once one has been given.
+function askToken(error) {
+  const wasAsked = !at("token-form").hidden;
+  at("main").hidden = true;
+  at("token-form").hidden = false;
+  at("lead").textContent = "";
+  at("token-problem").hidden = !wasAsked;
+  at("token-problem").textContent = wasAsked ? error.message : "";
+  at("token").focus();
 }
 
 const spaced = (name) => name.replaceAll("_", " ");
@@ -74,7 +92,9 @@ async function choose(file, name) {
   if (mine !== nChosen || !prepared) return;
   sound = { ...prepared, name };
   at("sound").hidden = false;
-  at("sound-name").textContent = sound.seconds ? `${name}, ${clock(sound.seconds)}` : name;
+  at("sound-file").textContent = shortened(name);
+  at("sound-file").title = name;
+  at("sound-seconds").textContent = sound.seconds ? `, ${clock(sound.seconds)}` : "";
   setAudio(file, sound);
   await recognize();
 }
@@ -115,7 +135,14 @@ async function recognize() {
   }
 }
 
+// Draws a part, now and whenever another language is chosen.
+function draw(part, show) {
+  draws[part] = show;
+  show();
+}
+
 function clearPrediction() {
+  draws = {};
   at("prediction").replaceChildren();
   at("nothing").hidden = false;
 }
@@ -127,14 +154,15 @@ async function showAll(given) {
     throw error;
   });
   at("nothing").hidden = true;
-  at("prediction").replaceChildren(...showPrediction(prediction));
+  draw("prediction", () => at("prediction").replaceChildren(...showPrediction(prediction)));
   bringIntoView(at("prediction-part"));
   const seconds = given.audio ? prediction.seconds ?? sound.seconds ?? 0 : 0;
   if (seconds > LONG && model.modalities.includes("speech")) {
     showStatus("Predicting the timeline …");
-    const timeline = await post("timeline", given);
+    timeline = await post("timeline", given);
     at("timeline-part").hidden = false;
-    showTimeline(at("timeline"), timeline, (start, end) => explainSegment(given, start, end), seek);
+    const explainRun = (start, end) => explainSegment(given, start, end);
+    draw("timeline", () => showTimeline(at("timeline"), timeline, explainRun, seek));
   }
   if (seconds > EXPLAINED) return at("timeline-part").hidden ? "Done." : "Done. Choose a segment of the timeline to explain it.";
   await explain(prediction.transcript ? { ...given, ...transcribedInput(given, prediction.transcript) } : given);
@@ -151,7 +179,7 @@ async function explain(given, part = {}, cut = []) {
   const explanation = await post("explain", { ...given, ...part });
   explanation.cut.push(...cut);
   at("explanation-part").hidden = false;
-  at("explanation").replaceChildren(...showExplanation(explanation));
+  draw("explanation", () => at("explanation").replaceChildren(...showExplanation(explanation)));
   showSegments(explanation.moments, sound, part);
 }
 
@@ -201,6 +229,20 @@ function showProblem(error) {
 }
 
 // -- events --
+
+at("language").addEventListener("change", ({ target }) => {
+  setLanguage(target.value);
+  for (const redraw of Object.values(draws)) redraw();
+  redrawConversation();
+  redrawLive();
+});
+at("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  setToken(at("token").value.trim());
+  start();
+});
+at("timeline-csv").addEventListener("click", () => saveTimelineCsv(timeline, sound?.name ?? "", fileName(sound?.name ?? "", "recording")));
+at("timeline-textgrid").addEventListener("click", () => saveTimelineTextGrid(timeline, fileName(sound?.name ?? "", "recording")));
 
 at("form").addEventListener("submit", (event) => { event.preventDefault(); recognize(); });
 at("file").addEventListener("change", ({ target }) => target.files[0] && choose(target.files[0], target.files[0].name));

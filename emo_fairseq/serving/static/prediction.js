@@ -1,6 +1,7 @@
 // A prediction: its headline, bars with numbers, the point in the plane of valence and arousal.
 
 import { element, number, percent, shape } from "./elements.js";
+import { shown } from "./labels.js";
 
 const AXES = ["valence", "arousal", "dominance"];
 const SCORE = "sentiment_score"; // -3 to 3
@@ -32,7 +33,7 @@ function headline({ label, probabilities, values, modalities, transcript, transc
   const from = element("p", { class: "soft small" }, [`From ${inputs}.`, ...cut, ...warnings.map((warning) => `Warning: ${warning}.`)].join(" "));
   const main = element("p", { class: "headline" });
   if (label !== null) {
-    main.append(element("span", { class: "label" }, label));
+    main.append(element("span", { class: "label" }, shown(label)));
     if (label in probabilities) main.append(element("span", { class: "number" }, percent(probabilities[label])));
   } else {
     for (const [name, value] of Object.entries(values)) {
@@ -61,7 +62,7 @@ function bars(caption, figures, label) {
 
 function row(name, kind, fill, figure) {
   const track = element("span", { class: "track", "aria-hidden": "true" }, ...fill);
-  return element("tr", { class: kind }, element("th", { scope: "row" }, words(name)),
+  return element("tr", { class: kind }, element("th", { scope: "row" }, shown(name)),
     element("td", {}, track), element("td", { class: "number" }, figure));
 }
 

@@ -3,12 +3,14 @@
 import { post } from "./api.js";
 import { renderConversation } from "./conversation.js";
 import { at } from "./elements.js";
-import { saveCsv, saveJson } from "./save.js";
+import { shownNames } from "./labels.js";
+import { fileName, saveCsv, saveJson } from "./save.js";
 
 const FORMATS = { rttm: "rttm", textgrid: "textgrid", eaf: "eaf", srt: "srt", vtt: "vtt", json: "whisper", csv: "csv", tsv: "csv" };
 
 let shown = null; // the document of the view
 let name = "conversation";
+let audioUrl = null;
 
 export function setUpConversation() {
   at("conversation-csv").addEventListener("click", () => saveCsv(shown, name));
@@ -20,9 +22,14 @@ export async function showConversation({ audio, signal }, recording, url) {
   const [turns] = at("turns").files;
   const which = turns ? { turns, turns_format: format(turns.name) } : { speakers: at("speakers").value };
   shown = await post("conversation", { audio, signal, recording, ...which });
-  name = recording.replace(/\.[^.]*$/, "") || "conversation";
+  name = fileName(recording, "conversation");
+  audioUrl = url;
   at("conversation-part").hidden = false;
-  renderConversation(at("conversation"), shown, url);
+  redrawConversation();
+}
+
+export function redrawConversation() {
+  if (shown) renderConversation(at("conversation"), { ...shown, names: shownNames(shown.labels) }, audioUrl);
 }
 
 function format(file) {
