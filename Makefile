@@ -151,13 +151,13 @@ test-fast: $(VENV)/.installed ## Run the tests of single modules, without whole 
 
 # From a wheel, in an environment without torch, fairseq and a compiler.
 LIGHT_VENV := build/light-venv
-test-light: $(VENV)/.installed ## Install the light runtime by itself, and predict with it (a minute)
+test-light: $(VENV)/.installed ## Install the light runtime by itself, predict and serve with it (a minute)
 	rm -rf build/wheel
 	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
 	$(PYTHON) -m venv --clear $(LIGHT_VENV)
-	$(LIGHT_VENV)/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[predict]"
+	$(LIGHT_VENV)/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[predict,serve]"
 	du -sh $(LIGHT_VENV)
-	EMO_FAIRSEQ_LIGHT_PYTHON=$(CURDIR)/$(LIGHT_VENV)/bin/python $(BIN)/python -m pytest tests/export/test_light_runtime.py
+	EMO_FAIRSEQ_LIGHT_PYTHON=$(CURDIR)/$(LIGHT_VENV)/bin/python $(BIN)/python -m pytest tests/export/test_light_runtime.py tests/export/test_light_service.py
 
 lint: $(VENV)/.installed ## Check style and formatting (ruff)
 	$(BIN)/ruff check .
