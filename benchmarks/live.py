@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from benchmarks.serving import _cpu_seconds, _server
+from benchmarks.serving import Served, _cpu_seconds, _server
 from data_prep.audio.loading import load_with_warnings
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.diarization.silero import FRAME
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "microphone.wav"
         seconds = _write_turns(file, options)
-        with _server(_HERE, options.model) as (server, port):
+        with _server(Served("live", _HERE), options.model) as (server, port):
             found, cpu = _listen(port, server.pid, file, seconds)
     _report(options.turns, found, cpu)
 
