@@ -30,6 +30,13 @@ LIGHT = [
     "data_prep.schema",
     # The command lines: --help and a wrong option take no longer than Python takes to start.
     "emo_fairseq.cli.__main__",
+    "emo_fairseq.cli.analyze.command",
+    "emo_fairseq.cli.evaluate.command",
+    "emo_fairseq.cli.export",
+    "emo_fairseq.cli.predict.command",
+    "emo_fairseq.cli.push",
+    "emo_fairseq.cli.serve",
+    "emo_fairseq.cli.train.command",
     "emo_fairseq.experiments.collect",
     "emo_fairseq.experiments.score",
     "emo_fairseq.experiments.search",
@@ -131,3 +138,56 @@ assert sklearn.metrics.__file__ and scipy.stats.__file__
 
 def test_fairseq_is_imported_without_scikit_learn_which_its_criterions_call_all_the_same() -> None:
     run(DEFERRED)
+
+
+MODELS_OF_TRANSFORMERS = """
+import sys
+from emo_fairseq.compat.deferred_imports import import_transformers_models
+import_transformers_models()
+import torch, transformers
+from transformers import BertConfig
+config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+model = transformers.AutoModel.from_config(config).eval()
+assert model(torch.arange(3)[None]).last_hidden_state.shape == (1, 3, 8)
+loaded = {"scipy", "sympy", "torch._dynamo", "torch.distributed.tensor"} & sys.modules.keys()
+assert not loaded, f"models of transformers import {loaded}"
+
+from transformers import modeling_utils
+from transformers.generation import ContinuousMixin, GenerationMixin
+from transformers.loss.loss_for_object_detection import linear_sum_assignment
+from transformers.masking_utils import TransformGetItemToIndex
+one = torch.ones(2)
+assert modeling_utils._tied_params_are_equal(one, one)
+assert linear_sum_assignment([[1.0, 2.0], [0.0, 9.0]])[1].tolist() == [1, 0]
+assert issubclass(GenerationMixin, ContinuousMixin)
+with TransformGetItemToIndex():
+    assert one[0] == 1
+import torch._dynamo
+assert isinstance(TransformGetItemToIndex(), TransformGetItemToIndex)
+assert not isinstance(one, TransformGetItemToIndex)
+assert torch.compiler.disable(len)([1]) == 1
+"""
+
+
+def test_models_of_transformers_are_imported_without_what_shards_and_compiles_them() -> None:
+    run(MODELS_OF_TRANSFORMERS)
+
+
+CALLED = """
+import contextlib, io, sys
+from emo_fairseq.cli.__main__ import main
+out = io.StringIO()
+with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
+assert "usage: emotion-recognize" in out.getvalue()
+modules = {name for name in sys.modules if name.startswith("emo_fairseq.cli.")}
+loaded = [name for name in ("train", "evaluate", "predict", "analyze", "serve", "push", "export")
+          if f"emo_fairseq.cli.{name}" in modules]
+assert loaded == sys.argv[1:-1], loaded
+assert "numpy" not in sys.modules or loaded
+"""
+
+
+def test_a_subcommand_is_imported_where_it_is_called() -> None:
+    run(CALLED, "--help")
+    run(CALLED, "push", "--help")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import data_prep
 from data_prep.corpora.registry import CORPORA
+from emo_fairseq.cli import subcommands
 from reference_pages.docstrings import to_markdown
 from reference_pages.markdown import GENERATED, code, escaped, joined, table
 from reference_pages.parsers import parser_of, subparsers_of
@@ -60,9 +61,14 @@ def every_command() -> Iterator[Command]:
 
 def emotion_recognize() -> Iterator[Command]:
     """Yield the subcommands of `emotion-recognize`."""
-    parser = parser_of("emo_fairseq.cli.__main__", "main", ["--help"])
-    for name, sub in subparsers_of(parser).items():
-        yield f"emotion-recognize {name}", sub
+    for name, sub in subparsers_of(_emotion_recognize("--help")).items():
+        # The options of a subcommand are there where it is called; of some, in another command.
+        called = sub if subcommands.takes([name]) else subparsers_of(_emotion_recognize(name))[name]
+        yield f"emotion-recognize {name}", called
+
+
+def _emotion_recognize(word: str) -> argparse.ArgumentParser:
+    return parser_of("emo_fairseq.cli.__main__", "main", [word])
 
 
 def preparation() -> Iterator[Command]:

@@ -5,12 +5,13 @@ printed first (that of ``evaluate`` with ``-v``), and can be run without this on
 """
 
 import argparse
+import importlib
 import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import emo_fairseq
 from data_prep.errors import CodedError
@@ -21,19 +22,45 @@ from data_prep.messages import (
     missing_library,
     sentence_with_code,
 )
-from emo_fairseq.cli import export, push, serve, subcommands
-from emo_fairseq.cli.analyze import command as analyze
+from emo_fairseq.cli import subcommands
 from emo_fairseq.cli.checkpoints import local_model
-from emo_fairseq.cli.evaluate import command as evaluate
-from emo_fairseq.cli.predict import command as predict
-from emo_fairseq.cli.train import command as train
 from emo_fairseq.compat.excepthook import TRACEBACK_SWITCH, find_mistake
 
 _PROGRAM = "emotion-recognize"
 _FURTHER = "--"  # options after it are passed to fairseq
 
-# In the order of use. Each adds its parser, whose defaults name the function to run.
-_SUBCOMMANDS = (subcommands, train, evaluate, predict, analyze, export, push, serve)
+
+class _Subcommand(NamedTuple):
+    module: str  # below emo_fairseq.cli: its `add` adds the parser, whose defaults name its `run`
+    about: str
+
+
+# In the order of use. Only the module of the one that is called is imported.
+_SUBCOMMANDS: Mapping[str, _Subcommand] = {
+    "train": _Subcommand(
+        "train.command",
+        "train and score a model on a table, a folder of recordings, a corpus or a data dir",
+    ),
+    "evaluate": _Subcommand(
+        "evaluate.command",
+        "score one model or several on a split, and print their metrics with intervals",
+    ),
+    "predict": _Subcommand(
+        "predict.command", "predict from audio files, folders, tables, or lines of text"
+    ),
+    "analyze": _Subcommand(
+        "analyze.command", "find the emotion of every turn of recordings, with a page of each"
+    ),
+    "export": _Subcommand(
+        "export", "write a self-contained folder: weights, options, tokenizers, model card"
+    ),
+    "push": _Subcommand(
+        "push", "upload a model folder to the Hugging Face hub; private unless --public"
+    ),
+    "serve": _Subcommand(
+        "serve", "serve a trained model: a web page for recordings and texts, and a JSON API"
+    ),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if subcommands.takes(words):
         return _exit_code(lambda: subcommands.run(words))
     own, further = _split(words)
-    parser = _parser()
+    parser = _parser(words[0] if words else "")
     options, unknown = parser.parse_known_args(own)
     if unknown and not _take_items(options, unknown):
         parser.error(_unknown_options(options, own, unknown))
@@ -128,24 +155,37 @@ def _unknown_options(
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(called: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line, with the options of the subcommand that is called."""
     parser = argparse.ArgumentParser(
         _PROGRAM,
         description="Multimodal emotion recognition: prepare, train, evaluate, predict, serve.",
         epilog=f"`{_PROGRAM} SUBCOMMAND --help` lists the options of each.",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show program's version number and exit"
+    )
     parsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    for subcommand in _SUBCOMMANDS:
-        subcommand.add(parsers)
+    subcommands.add(parsers)
+    for name, (module, about) in _SUBCOMMANDS.items():
+        if name == called:
+            importlib.import_module(f"emo_fairseq.cli.{module}").add(parsers, about)
+        else:
+            parsers.add_parser(name, help=about)
     return parser
 
 
-def _version() -> str:
-    try:
-        return version("emo_fairseq")
-    except PackageNotFoundError:
-        return emo_fairseq.__version__
+class _Version(argparse.Action):
+    """Print the version, whose look-up takes time, and exit."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("emo_fairseq")
+        except PackageNotFoundError:
+            number = emo_fairseq.__version__
+        parser.exit(message=f"{_PROGRAM} {number}\n")
 
 
 if __name__ == "__main__":

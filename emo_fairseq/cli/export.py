@@ -18,9 +18,8 @@ from emo_fairseq.requirements import require_training_stack
 _BATCHES = 12  # default of `--check`
 
 
-def add(subcommands: Any) -> None:
+def add(subcommands: Any, about: str) -> None:
     """Add the parser."""
-    about = "write a self-contained folder: weights, options, tokenizers, model card"
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "export", help=about, description=about
     )

@@ -7,9 +7,8 @@ from typing import Any
 from emo_fairseq.cli.processes import write
 
 
-def add(subcommands: Any) -> None:
+def add(subcommands: Any, about: str) -> None:
     """Add the parser."""
-    about = "upload a model folder to the Hugging Face hub; private unless --public"
     parser: argparse.ArgumentParser = subcommands.add_parser("push", help=about, description=about)
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
     option = parser.add_argument

@@ -24,9 +24,8 @@ _EXTRA = (
 )
 
 
-def add(subcommands: Any) -> None:
+def add(subcommands: Any, about: str) -> None:
     """Add the parser."""
-    about = "serve a trained model: a web page for recordings and texts, and a JSON API"
     parser: argparse.ArgumentParser = subcommands.add_parser("serve", help=about, description=about)
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
     which = "model folder, checkpoint, or folder of a training (its best one)"

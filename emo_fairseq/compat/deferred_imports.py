@@ -1,34 +1,71 @@
-"""fairseq imports all of its tasks and criterions, and with them libraries that two of them use.
+"""Import fairseq and transformers without the libraries that few of their parts use.
 
 ``fairseq.tasks.audio_classification`` and ``fairseq.criterions.sentence_prediction`` import
-functions of scikit-learn and SciPy, which takes a second of every start, and call them when they
-are trained or scored. While fairseq is imported here, such a function is one that imports the
-library when it is called; whoever else imports the library gets the library.
+functions of scikit-learn and SciPy, ``fairseq.logging.progress_bar`` imports tensorboardX, and the
+modules that all models of transformers share import torch's compiler, ``torch.distributed.tensor``
+and ``scipy.optimize``: two seconds of every start. They use them when a task of that kind is
+trained, or a model is sharded or compiled. While they are imported here, such a name is one that
+imports its module when it is called or read; whoever else imports the module gets the module.
 """
 
+import functools
 import importlib
+import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-# Modules that fairseq takes functions from, each after the package that holds it.
-_DEFERRED = ("sklearn", "sklearn.metrics", "scipy.stats")
+# Modules that these take names from, each after the package that holds it.
+_OF_FAIRSEQ = ("sklearn", "sklearn.metrics", "scipy.stats", "tensorboardX")
+_OF_TRANSFORMERS = (
+    "scipy.optimize",
+    "torch._dynamo",
+    "torch._dynamo._trace_wrapped_higher_order_op",
+    "transformers.distributed.checkpoint",
+    "transformers.distributed.expert_parallel",
+    "transformers.distributed.fsdp",
+    "transformers.distributed.parallel_utils",
+    "transformers.distributed.pipeline_parallel",
+    "transformers.distributed.sharding_utils",
+    "transformers.distributed.tensor_parallel",
+    "transformers.integrations.flex_attention",
+)
+_SHARED_BY_MODELS = (
+    "transformers.modeling_layers",
+    "transformers.activations",
+    "transformers.generation.utils",
+)
 
 
 def import_fairseq() -> None:
-    """Import fairseq without the libraries that two of its parts use. Later calls do nothing."""
+    """Import fairseq without the libraries that few of its parts use. Later calls do nothing."""
     if "fairseq" in sys.modules:
         return
-    with _deferred(_DEFERRED):
+    with _deferred(_OF_FAIRSEQ):
         importlib.import_module("fairseq")
 
 
+def import_transformers_models() -> None:
+    """Import what the models of transformers share likewise. Later calls do nothing.
+
+    Raises:
+        ImportError: transformers is not installed.
+    """
+    importlib.import_module("transformers")
+    to_come = [name for name in _SHARED_BY_MODELS if name not in sys.modules]
+    if not to_come:
+        return
+    with _deferred(_OF_TRANSFORMERS):
+        for name in to_come:
+            importlib.import_module(name)
+
+
 @contextmanager
-def _deferred(names: tuple[str, ...]) -> Iterator[None]:
-    """Replace modules that are not imported yet by ones whose functions import them."""
-    replaced = {name: _Deferred(name) for name in names if name not in sys.modules}
+def _deferred(names: Sequence[str]) -> Iterator[None]:
+    """Replace modules that are installed and not imported yet by ones whose names import them."""
+    replaced = {name: _Deferred(name) for name in names if _is_to_come(name)}
     for name, module in replaced.items():
         package, _, part = name.rpartition(".")
         if package in replaced:
@@ -42,15 +79,60 @@ def _deferred(names: tuple[str, ...]) -> Iterator[None]:
                 del sys.modules[name]
 
 
-class _Deferred(ModuleType):
-    """A module that gives for every name a function which imports the real module and calls it."""
+def _is_to_come(name: str) -> bool:
+    """Return whether a module is not imported yet, and its top package is installed."""
+    return name not in sys.modules and importlib.util.find_spec(name.split(".")[0]) is not None
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+
+class _Deferred(ModuleType):
+    """A module that gives for every name a class which imports the real module when it is used."""
+
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        module = self.__name__
+        return _DeferredName(name, (), {"_module": self.__name__})
 
-        def call(*arguments: Any, **options: Any) -> Any:
-            return getattr(importlib.import_module(module), name)(*arguments, **options)
 
-        return call
+class _DeferredName(type):
+    """A function or class of a module that is imported when it is called or read.
+
+    An object is an instance of such a class only once the module has been imported.
+    """
+
+    _module: str
+
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        if not (cls._is_deferred() and arguments and callable(arguments[0])):
+            return cls._load()(*arguments, **options)
+
+        # A decorator, such as torch.compiler.disable, which is applied when the function is called.
+        @functools.wraps(arguments[0])
+        def decorated(*further: Any, **more: Any) -> Any:
+            return cls._load()(*arguments, **options)(*further, **more)
+
+        return decorated
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(cls._load(), name)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return cls._is_loaded() and isinstance(instance, cls._load())
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return cls._is_loaded() and issubclass(subclass, cls._load())
+
+    def _is_deferred(cls) -> bool:
+        return isinstance(sys.modules.get(cls._module), _Deferred)
+
+    def _is_loaded(cls) -> bool:
+        return cls._module in sys.modules and not cls._is_deferred()
+
+    def _load(cls) -> Any:
+        if cls._is_deferred():  # used already by what is being imported
+            for name, module in list(sys.modules.items()):
+                related = f"{name}.".startswith(f"{cls._module}."), cls._module.startswith(name)
+                if isinstance(module, _Deferred) and any(related):
+                    del sys.modules[name]
+        return getattr(importlib.import_module(cls._module), cls.__name__)

@@ -23,6 +23,7 @@ from data_prep.files.documents import (
     load_json,
 )
 from data_prep.files.model_folders import model_folder
+from emo_fairseq.compat.deferred_imports import import_transformers_models
 from emo_fairseq.compat.size_limits import (
     check_sizes,
     check_stored,
@@ -194,7 +195,7 @@ def read_weights(
 def _read_model(encoder_spec: EncoderSpec, config: Any) -> tuple[Any, dict[str, Any]]:
     """Return the model with its weights, and transformers' report of mismatches."""
     try:
-        model, report = transformers().AutoModel.from_pretrained(
+        model, report = models_of_transformers().AutoModel.from_pretrained(
             folder_of(encoder_spec.source),
             config=config,
             dtype=torch.float32,
@@ -280,6 +281,17 @@ def _reason(error: BaseException) -> str:
 
 
 # -- transformers, an optional dependency ----------------------------------------------------------
+
+
+def models_of_transformers() -> Any:
+    """Import and return the library with what its models share, which takes a second.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    library = transformers()
+    import_transformers_models()
+    return library
 
 
 def transformers() -> Any:

@@ -13,9 +13,9 @@ from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.pretrained.hf_files import (
     config_from_state,
     config_to_state,
+    models_of_transformers,
     read_config,
     read_weights,
-    transformers,
     weights_digest,
 )
 from emo_fairseq.types import TOKENS
@@ -71,7 +71,7 @@ class HuggingFaceTextEncoder(Encoder):
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        self.model = transformers().AutoModel.from_config(config)
+        self.model = models_of_transformers().AutoModel.from_config(config)
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # as in _NOT_TAKEN
         self.embed_dim = config.hidden_size

@@ -11,7 +11,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.convolutions import receptive_field
 from emo_fairseq.modules.encoder import in_blocks
 from emo_fairseq.modules.staged_encoder import StagedEncoder
-from emo_fairseq.pretrained.hf_files import transformers
+from emo_fairseq.pretrained.hf_files import models_of_transformers, transformers
 from emo_fairseq.pretrained.waveforms import (
     MaskedGroupNorm,
     keep_batch_statistics,
@@ -45,7 +45,7 @@ class HuggingFaceWav2Vec2(StagedEncoder):
                 "supported; give a model without",
                 "encoder-unsupported",
             )
-        self.model = transformers().AutoModel.from_config(config)
+        self.model = models_of_transformers().AutoModel.from_config(config)
         self.norm_eps = NORM_EPS if front_end["do_normalize"] else None
         self.conv_layers = list(
             zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True)

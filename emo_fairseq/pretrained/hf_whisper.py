@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder, in_blocks
-from emo_fairseq.pretrained.hf_files import transformers
+from emo_fairseq.pretrained.hf_files import models_of_transformers
 from emo_fairseq.pretrained.waveforms import mask_beyond
 from emo_fairseq.types import WHISPER_FULL
 
@@ -40,7 +40,7 @@ class HuggingFaceWhisper(Encoder):
         self, config: Any, front_end: Mapping[str, Any], padding: str = WHISPER_FULL
     ) -> None:
         super().__init__()
-        whisper = importlib.import_module(f"{transformers().__name__}.models.whisper")
+        whisper = importlib.import_module(f"{models_of_transformers().__name__}.models.whisper")
         self.front_end = whisper.WhisperFeatureExtractor.from_dict(dict(front_end))
         self.hop = _MEL_STRIDE * self.front_end.hop_length
         self.max_samples = config.max_source_positions * self.hop

@@ -23,6 +23,7 @@ from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint, read_checkpo
 from emo_fairseq.pretrained.hf_files import (
     find_weights,
     folder_of,
+    models_of_transformers,
     read_config,
     transformers,
 )
@@ -156,11 +157,13 @@ def _read_model(path: str) -> Any:
     for file in find_weights(path):
         check_torch_file(file)
     try:
-        model, loading = transformers().AutoModelForSequenceClassification.from_pretrained(
-            folder_of(path),
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
+        model, loading = (
+            models_of_transformers().AutoModelForSequenceClassification.from_pretrained(
+                folder_of(path),
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]

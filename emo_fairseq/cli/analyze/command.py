@@ -52,9 +52,8 @@ others; the exit status is then 1.
   emotion-recognize analyze models/toy a.wav b.wav --segments turns/ --formats csv,textgrid"""
 
 
-def add(subcommands: Any) -> None:
+def add(subcommands: Any, about: str) -> None:
     """Add the parser."""
-    about = "find the emotion of every turn of recordings, with a page of each"
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "analyze",
         help=about,

@@ -20,9 +20,8 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.requirements import require_training_stack
 
 
-def add(subcommands: Any) -> None:
+def add(subcommands: Any, about: str) -> None:
     """Add the parser."""
-    about = "score one model or several on a split, and print their metrics with intervals"
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "evaluate",
         help=about,

@@ -51,9 +51,8 @@ error, and does not stop the rest; the exit status is then 1.
   emotion-recognize predict models/toy calls/ --transcribe models/whisper-small"""
 
 
-def add(subcommands: Any) -> None:
+def add(subcommands: Any, about: str) -> None:
     """Add the parser."""
-    about = "predict from audio files, folders, tables, or lines of text"
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "predict",
         help=about,

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 COMMAND_FILE = "command.txt"
 
 
-def add(subcommands: Any) -> None:
+def add(subcommands: Any, about: str) -> None:
     """Add the parser."""
-    about = "train and score a model on a table, a folder of recordings, a corpus or a data dir"
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "train", help=about, description=about, add_help=False
     )
