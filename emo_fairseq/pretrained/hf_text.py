@@ -1,8 +1,10 @@
 """Text encoders of Hugging Face: BERT, RoBERTa, MPNet, MiniLM, DeBERTa and variants."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
@@ -18,6 +20,7 @@ from emo_fairseq.pretrained.hf_files import (
     read_weights,
     weights_digest,
 )
+from emo_fairseq.pretrained.hf_lower_layers import view_of_lower_layers
 from emo_fairseq.types import TOKENS
 
 
@@ -26,6 +29,7 @@ class _Family(NamedTuple):
     # RoBERTa numbers positions from the padding id + 1: the embeddings before it are never used.
     offset_positions: bool = False
     after: tuple[str, ...] = ()  # modules that follow the last layer
+    lists_layers: bool = True  # the list has each layer once, in the order in which they run
 
 
 _BERT = _Family()
@@ -35,7 +39,7 @@ _FAMILIES: Mapping[str, _Family] = {  # by model_type
     **dict.fromkeys(("roberta", "xlm-roberta", "camembert", "data2vec-text", "mpnet"), _ROBERTA),
     "distilbert": _Family("transformer.layer"),
     "modernbert": _Family("layers", after=("final_norm",)),
-    "albert": _Family("encoder.albert_layer_groups"),  # each runs several times
+    "albert": _Family("encoder.albert_layer_groups", lists_layers=False),  # each runs several times
 }
 
 _NOT_TAKEN = (
@@ -62,6 +66,9 @@ _NOT_TAKEN = (
 )
 
 
+_MPNET = "mpnet"
+
+
 class HuggingFaceTextEncoder(Encoder):
     """Encode token ids by a model of transformers.
 
@@ -74,6 +81,11 @@ class HuggingFaceTextEncoder(Encoder):
         self.model = models_of_transformers().AutoModel.from_config(config)
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # as in _NOT_TAKEN
+        if config.model_type == _MPNET:
+            for layer in self.model.encoder.layer:
+                attention = layer.attention.attn
+                # As a partial of the module: a deep copy refers to the copy then.
+                attention.forward = functools.partial(_attend_with_bias, attention)
         self.embed_dim = config.hidden_size
         # A layer of ALBERT may consist of several.
         self.n_layers = config.num_hidden_layers * getattr(config, "inner_group_num", 1)
@@ -86,12 +98,19 @@ class HuggingFaceTextEncoder(Encoder):
             padding_mask: (B, T), True = padding.
 
         Returns:
-            See :meth:`Encoder.layers`.
+            See :meth:`Encoder.layers`. Layers above :attr:`top_layer` are left out.
         """
-        output = self.model(
-            input_ids=tokens, attention_mask=(~padding_mask).long(), output_hidden_states=True
-        )
-        return list(output.hidden_states), padding_mask
+        source = {"input_ids": tokens, "attention_mask": (~padding_mask).long()}
+        top = self.n_layers if self.top_layer is None else self.top_layer
+        family = _FAMILIES[self.model.config.model_type]
+        if top == self.n_layers or not family.lists_layers:
+            output = self.model(**source, output_hidden_states=True)
+            return list(output.hidden_states)[: top + 1], padding_mask
+        states: list[Tensor] = []
+        # The input of the first layer is that of a call.
+        lower = view_of_lower_layers(self.model, family.layers, max(1, top), family.after, states)
+        lower(**source, output_hidden_states=False)
+        return states[: top + 1], padding_mask
 
     def blocks(self) -> Sequence[nn.Module]:
         """See :meth:`Encoder.blocks`; layers that share parameters are one block."""
@@ -108,6 +127,52 @@ class HuggingFaceTextEncoder(Encoder):
             if not elsewhere & set(module.modules())
         ]
         return in_blocks(before, layers.children(), after)
+
+
+def _attend_with_bias(
+    attention: Any,
+    state: Tensor,
+    attention_mask: Tensor | None = None,
+    position_bias: Tensor | None = None,
+    output_attentions: bool = False,
+    **options: Any,
+) -> tuple[Tensor, ...]:
+    """Attend as MPNet does, by torch's fused attention, for which transformers has no code.
+
+    Fused attention has no dropout on CPUs, and returns no weights: there and for these the steps
+    that transformers writes out are run.
+
+    Args:
+        attention: an ``MPNetSelfAttention``.
+        state: (B, T, C).
+        attention_mask: (B, 1, 1, T), the lowest number at padding, else 0.
+        position_bias: (B, heads, T, T), added to the scores, too.
+        output_attentions: return the weights.
+        options: of transformers.
+
+    Returns:
+        (B, T, C), and the weights where they are requested.
+    """
+    drops = attention.training and attention.dropout.p > 0
+    if output_attentions or (drops and state.device.type == "cpu"):
+        by_steps: tuple[Tensor, ...] = type(attention).forward(
+            attention, state, attention_mask, position_bias, output_attentions, **options
+        )
+        return by_steps
+    added = [x for x in (position_bias, attention_mask) if x is not None]
+    n_rows, width, _ = state.shape
+
+    def heads(x: Tensor) -> Tensor:
+        return x.view(n_rows, width, attention.num_attention_heads, -1).transpose(1, 2)
+
+    attended = nn.functional.scaled_dot_product_attention(
+        heads(attention.q(state)),
+        heads(attention.k(state)),
+        heads(attention.v(state)),
+        attn_mask=functools.reduce(torch.add, added) if added else None,
+        dropout_p=attention.dropout.p if drops else 0.0,
+    )
+    return (attention.o(attended.transpose(1, 2).flatten(2)),)
 
 
 def describe_hf_text(source: str) -> EncoderSpec:

@@ -78,6 +78,75 @@ def test_features_are_the_librarys_own(folder: Folder, family: str) -> None:
 
 
 @every_family
+def test_only_the_layers_up_to_the_chosen_one_run(folder: Folder, family: str) -> None:
+    """And their states are those of a whole pass to the bit, of several rows with padding."""
+    encoder = load(folder(family))
+    rows = tokens_of(folder(family), "no", "i am so happy for you")
+    pad = HuggingFaceTokenizer(folder(family)).specials.pad
+    batch = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
+    mask = torch.arange(batch.size(1)) >= torch.tensor([len(row) for row in rows])[:, None]
+    n_runs: list[int] = []
+    for block in encoder.blocks()[1:]:
+        module = next(iter(block.children())) if type(block) is torch.nn.ModuleList else block
+        module.register_forward_hook(lambda *_: n_runs.append(1))
+    with torch.no_grad():
+        whole, _ = encoder.layers(batch, mask)
+        for top in range(N_LAYERS + 1):
+            encoder.top_layer = top
+            n_runs.clear()
+            lower, _ = encoder.layers(batch, mask)
+            assert len(lower) == top + 1
+            assert all(map(torch.equal, lower, whole[: top + 1]))
+            assert len(n_runs) == (N_LAYERS if family == "albert" else max(1, top))
+
+
+def test_the_lower_layers_are_trained_as_in_a_whole_pass(folder: Folder) -> None:
+    encoder = load(folder("bert"))
+    tokens = torch.tensor([[5, 6, 7]])
+    gradients = []
+    for top in (None, 2):
+        encoder.top_layer = top
+        encoder.zero_grad()
+        states, _ = encoder.layers(tokens, torch.zeros(1, 3, dtype=torch.bool))
+        states[2].square().sum().backward()
+        gradients.append({n: p.grad for n, p in encoder.named_parameters() if p.grad is not None})
+    whole, lower = gradients
+    assert whole.keys() == lower.keys()
+    assert all(torch.equal(whole[name], lower[name]) for name in whole)
+
+
+def test_attention_of_mpnet_is_fused_and_that_of_transformers(folder: Folder) -> None:
+    """In evaluation, and in training without dropout, gradients included; with padding."""
+    place = folder("mpnet")
+    encoder, reference = load(place).train(), transformers.AutoModel.from_pretrained(place).train()
+    for module in (*encoder.modules(), *reference.modules()):
+        if hasattr(module, "p"):
+            module.p = 0.0
+    tokens = torch.tensor([[5, 6, 7, 8, 9], [7, 5, 9, 1, 1]])
+    mask = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    fused = torch.nn.functional.scaled_dot_product_attention
+    calls: list[int] = []
+
+    def counted(*arguments: Any, **options: Any) -> Tensor:
+        calls.append(1)
+        return fused(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "scaled_dot_product_attention", counted)
+        ours = encoder.layers(tokens, mask)[0][-1][~mask]
+    assert len(calls) == N_LAYERS
+    theirs = reference(input_ids=tokens, attention_mask=(~mask).long()).last_hidden_state[~mask]
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    for states in (ours, theirs):
+        (states * torch.arange(16)).sum().backward()
+    expected = dict(reference.named_parameters())
+    for name, parameter in encoder.model.named_parameters():
+        assert parameter.grad is not None
+        gradient = expected[name].grad
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-4, rtol=1e-4)
+
+
+@every_family
 def test_no_feature_depends_on_padding(folder: Folder, family: str) -> None:
     encoder = load(folder(family))
     rows = tokens_of(folder(family), "no", "i am so happy for you", "so what")
