@@ -105,6 +105,18 @@ def _count_frozen_layers(name: str, encoder: ModalityEncoder, cfg: RobertaEMOCon
     return 0 if grad_mult == 0 or str(cfg.speech_tuning) == LORA else None
 
 
+def trains_without_front_end(model: RobertaEMOModel, cfg: RobertaEMOConfig) -> bool:
+    """Return whether a pretrained speech encoder is trained in full but for its front end."""
+    encoders = dict(model.encoders.items())
+    if SPEECH not in encoders or str(cfg.speech_tuning) == LORA:
+        return False
+    encoder = encoders[SPEECH]
+    assert isinstance(encoder, ModalityEncoder)
+    backbone = encoder.backbone
+    is_pretrained = isinstance(backbone, StagedEncoder) and not backbone.trains_front_end
+    return is_pretrained and encoder.frozen_layers == 0
+
+
 def _check_freezable(name: str, encoder: ModalityEncoder, n_layers: int) -> None:
     n_used = encoder.used_layers
     if n_layers >= n_used:

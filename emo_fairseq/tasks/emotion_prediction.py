@@ -44,7 +44,7 @@ from emo_fairseq.models.build import (
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.encode import encoding_device
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
-from emo_fairseq.models.tuning import log_trained_parameters, tune
+from emo_fairseq.models.tuning import log_trained_parameters, trains_without_front_end, tune
 from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.checking import check_nothing_stays_random, check_options
 from emo_fairseq.options.conditions import OptionContext
@@ -371,6 +371,8 @@ class EmotionPredictionTask(FairseqTask):
         is_solved = bool(self.state.state_dict.get("probe"))
         self.run_config.end_if_finished(checkpoint, n_updates, self.state.patience, is_solved)
         self.run_config.check_optimizer_state(checkpoint, resume.has_optimizer(checkpoint))
+        if trains_without_front_end(model, cfg) and not self.run_config.resets_optimizer:
+            resume.check_front_end(checkpoint)
         if any(encoder.has_stored_outputs for encoder in model.encoders.values()):
             resume.load_weights(model, checkpoint)
         return model

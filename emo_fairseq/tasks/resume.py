@@ -29,6 +29,8 @@ AT_START: Mapping[str, Callable[[], Any]] = {
     "probe": dict,  # see emo_fairseq.tasks.probe
 }
 
+_FRONT_END_OPTION = "speech_feature_grad_mult"
+
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """Read the state of the task in a checkpoint."""
@@ -46,6 +48,25 @@ def count_updates(checkpoint: Path) -> int:
 def has_optimizer(checkpoint: Path) -> bool:
     """Return whether a checkpoint holds the state of its optimizer, so that it can be resumed."""
     return load_torch_file(checkpoint, with_tensors=False).get("last_optimizer_state") is not None
+
+
+def check_front_end(checkpoint: Path) -> None:
+    """Check that a checkpoint whose training goes on with a frozen front end was made with one.
+
+    Checkpoints of older versions, which trained the convolutions of pretrained encoders by default,
+    have moments of them in their optimizer.
+
+    Raises:
+        UsageError: it is of such a version.
+    """
+    options = load_torch_file(checkpoint, with_tensors=False)["cfg"]["model"]
+    if _FRONT_END_OPTION not in options:
+        raise UsageError(
+            f"{checkpoint}: was made when the convolutions of a pretrained speech encoder were "
+            "trained by default, and now they are frozen; give --speech-feature-grad-mult 1 to "
+            "train them as before, or --reset-optimizer to freeze them from here on",
+            "resumed-front-end-trained",
+        )
 
 
 def load_weights(model: RobertaEMOModel, checkpoint: Path) -> None:

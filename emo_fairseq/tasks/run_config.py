@@ -180,6 +180,11 @@ class RunConfig:
         return not (options.reset_dataloader or options.reset_optimizer)
 
     @property
+    def resets_optimizer(self) -> bool:
+        """Whether a training begins with new moments, by ``--reset-optimizer``."""
+        return bool(self._run.checkpoint.reset_optimizer)
+
+    @property
     def resets_meters(self) -> bool:
         """Whether a resumed training forgets its best score, by ``--reset-meters``."""
         return self.is_training and bool(self._run.checkpoint.reset_meters)

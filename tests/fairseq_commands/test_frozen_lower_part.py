@@ -140,6 +140,21 @@ def test_it_is_resumed_exactly(train: Callable[..., Path]) -> None:
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
+def test_a_checkpoint_from_before_the_front_end_was_frozen_names_the_option_to_resume_it(
+    train: Callable[..., Path],
+) -> None:
+    checkpoint = train("old", "--speech-feature-grad-mult 1", updates=1)
+    saved = torch.load(checkpoint, weights_only=False)
+    for name in ("speech_feature_grad_mult", "speech_freeze_front_end"):
+        del saved["cfg"]["model"][name]
+    torch.save(saved, checkpoint)
+    with raises("resumed-front-end-trained") as error:
+        train("old", updates=2)
+    assert "--speech-feature-grad-mult 1 " in str(error.value)
+    train("old", "--speech-feature-grad-mult 1", updates=2)
+    assert torch.load(checkpoint)["optimizer_history"][-1]["num_updates"] == 2
+
+
 def test_it_is_scored_with_and_without_stored_outputs_and_from_a_folder(
     train: Callable[..., Path], predict: Callable[..., Any], data: Path, tmp_path: Path
 ) -> None:
