@@ -38,6 +38,7 @@ from data_prep.files.digests import (
     file_digests,
     is_whole,
     records_of,
+    remember_written,
 )
 from data_prep.files.documents import (
     Document,
@@ -228,6 +229,7 @@ def _packed(
                 names = _names(folder / split, rows)
                 write_frames(target, split, frames, dtype, names.__getitem__)
                 records = records_of(target, (f"{split}.npy", f"{split}.lengths"))
+                remember_written(target, records)
                 with replacing(signed, is_locked=True) as part:
                     text = json.dumps({"signature": signature, "files": records})
                     part.write_text(text, encoding="utf-8")

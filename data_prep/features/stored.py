@@ -42,6 +42,7 @@ from data_prep.files.digests import (
     Records,
     is_whole,
     records_of,
+    remember_written,
     verify_all,
     warn_unverified,
 )
@@ -295,8 +296,10 @@ def write_split(
         when_written=lambda: _write_card(folder, card),  # which vouches for the old files no more
     )
     made_from = {**_rows_digests(rows, settings), "content": content}
-    finished[split] = {**made_from, "files": _records(folder, split)}
+    records = _records(folder, split)
+    finished[split] = {**made_from, "files": records}
     _write_card(folder, card)
+    remember_written(folder, records)
 
 
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:

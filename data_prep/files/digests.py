@@ -30,6 +30,8 @@ from data_prep.progress import track
 
 # A file that changes twice within the clock's resolution looks unchanged: do not cache newer ones.
 _MIN_AGE_SECONDS = 2.0
+# Of a file system that stores fractions of seconds, which takes the time of the kernel's last tick.
+_TICK_SECONDS = 0.02
 _MEMORY = "digests.json"
 _LARGE = 1 << 30  # bytes from which on a progress bar is shown
 _MAX_BYTES = 2**28  # of a cache file: two million files
@@ -175,11 +177,38 @@ def _recall(memory: Path) -> dict[str, list[Any]]:
     return {name: [*entry] for name, entry in entries.items()}
 
 
+def remember_written(folder: Path, records: Records) -> None:
+    """Keep the digests of files that this process has written and digested in the user's cache.
+
+    Other new files are read again next time, since a clock of whole seconds may not show that they
+    have changed since. Of these it is certain, where the file system stores fractions of seconds.
+
+    Args:
+        folder: of the files, where they stay.
+        records: of :func:`records_of`; they may have been made in another folder.
+    """
+    entries = {}
+    for name, record in records.items():
+        file = folder / name
+        stamp = _stamp(file)
+        newest = max(stamp[1:3])
+        time.sleep(max(0.0, min(_TICK_SECONDS, newest / 1e9 + _TICK_SECONDS - time.time())))
+        if newest % 1_000_000_000 and stamp == _stamp(file) and stamp[0] == record[_SIZE]:
+            entries[str(file.absolute())] = [*stamp, record[_DIGEST]]
+    memory = user_memory()
+    _remember(memory, _recall_once(memory), entries, _MAX_ENTRIES, min_age=0.0)
+
+
 def _remember(
-    memory: Path, known: dict[str, list[Any]], new: dict[str, list[Any]], most: int | None
+    memory: Path,
+    known: dict[str, list[Any]],
+    new: dict[str, list[Any]],
+    most: int | None,
+    min_age: float | None = None,
 ) -> None:
     """Update the cache; if it cannot be written, the files are read again next time."""
-    newest = time.time_ns() - int(_MIN_AGE_SECONDS * 1e9)
+    min_age = _MIN_AGE_SECONDS if min_age is None else min_age
+    newest = time.time_ns() - int(min_age * 1e9)
     kept = {name: entry for name, entry in new.items() if max(entry[1:3]) < newest}
     if not kept:
         return

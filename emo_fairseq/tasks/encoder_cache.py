@@ -25,6 +25,7 @@ from data_prep.features.frame_files import StoredFeatures, read_frames, write_fr
 from data_prep.files.digests import (
     FileRecord,
     records_of,
+    remember_written,
     verify_all,
     warn_unverified,
 )
@@ -270,6 +271,7 @@ def _write(
     with replacing(part / CARD_FILE) as card_part:
         card_part.write_text(text, encoding="utf-8")
     part.rename(target)
+    remember_written(target, files)  # or the next run would read all of them once more
     return read_frames(target, split)
 
 

@@ -16,6 +16,7 @@ import torch
 import yaml
 from forked import SERVER
 
+from data_prep.files import digests
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.encoded import EncodedDataset
 from emo_fairseq.data.modality_dataset import RowsDataset
@@ -324,6 +325,26 @@ def test_a_damaged_file_is_made_again(
     calls.clear()
     cached(tmp_path)
     assert calls == []
+
+
+def test_outputs_are_digested_once_and_not_again_where_nothing_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digested: list[str] = []
+    whole = digests.file_digest
+
+    def noted(file: Path) -> str:
+        digested.append(file.name)
+        return whole(file)
+
+    monkeypatch.setattr(digests, "file_digest", noted)
+    for _ in range(2):
+        cached(tmp_path)
+        assert sorted(digested) == ["train.lengths", "train.npy"]
+    (key,) = folders(tmp_path)
+    (tmp_path / key / "train.npy").touch()  # as a copy to another folder would
+    cached(tmp_path)
+    assert sorted(digested) == ["train.lengths", "train.npy", "train.npy"]
 
 
 def test_of_two_at_once_one_encodes(tmp_path: Path, calls: list[int]) -> None:
