@@ -219,9 +219,9 @@ def _tokenize(
     return folder
 
 
-def _build_encoder(carried: CarriedFiles) -> Callable[[str | None], Tokens]:
+def _build_encoder(carried: CarriedFiles) -> Callable[[Sequence[str | None]], list[Tokens]]:
     with carried.written() as folder:
-        return load_text_tokenizer(folder).encode
+        return load_text_tokenizer(folder).encode_batch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from data_prep.engines import Workers
-from data_prep.engines.mapping import for_groups
 from data_prep.errors import CodedError
 from data_prep.files.shards import ArrayCodec, ShardStore, shard_map, spans_of
 from data_prep.manifest.digests import sequence_digest
@@ -90,7 +88,7 @@ def train_rows(
 def binarize_splits(
     folder: TokenFolder,
     jobs: Mapping[str, SplitJob[Item]],
-    build_encoder: Callable[[], Callable[[Item], Tokens]],
+    build_encoder: Callable[[], Callable[[Sequence[Item]], list[Tokens]]],
     workers: Workers,
     costs: Callable[[Item], int | None] | None = None,
 ) -> None:
@@ -99,7 +97,7 @@ def binarize_splits(
     Args:
         folder: of the tokens, locked.
         jobs: the input of each split.
-        build_encoder: picklable; called once in each worker, returns the function of an item.
+        build_encoder: picklable; called once in each worker, returns the function of some items.
         workers: an engine, or a number of processes on this machine.
         costs: samples of an item. The tokens of finished shards of a split are kept then until it
             is written, so that a run which was killed continues; texts are faster tokenized again.
@@ -113,8 +111,7 @@ def binarize_splits(
             remaining[split] = job
     if not remaining:
         return
-    build = partial(for_groups, build_encoder)
-    with shard_map(build, workers) as encode_all:
+    with shard_map(build_encoder, workers) as encode_all:
         for split, job in remaining.items():
             name = f"{folder.folder.name} {split}"
             store, spans = None, spans_of(len(job.items), most_rows=_TEXTS)

@@ -226,12 +226,16 @@ class TokenFolder:
         """Write the tokens of a split, then the card; nothing after an exception in `rows`."""
         counts = SplitCounts(digest=digest, missing=missing, manifest=manifest)
 
+        unknown_id = self.specials.unknown
+
         def counted() -> Iterator[Tokens]:
+            n_rows = n_tokens = n_unknown = 0
             for tokens in rows:
-                counts.rows += 1
-                counts.tokens += len(tokens)
-                counts.unknown += int(np.count_nonzero(tokens == self.specials.unknown))
+                n_rows += 1
+                n_tokens += len(tokens)
+                n_unknown += int(np.count_nonzero(tokens == unknown_id))
                 yield tokens
+            counts.rows, counts.tokens, counts.unknown = n_rows, n_tokens, n_unknown
 
         self._forget(split)
         counts.bin_bytes = write_tokens(self.folder / split, counted(), self.vocab_size)

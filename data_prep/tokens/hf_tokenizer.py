@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ class HuggingFaceTokenizer:
     def encode(self, text: str | None) -> Tokens:
         ids = self._tokenizer.encode(text, add_special_tokens=False) if text else []
         return np.array([*ids, self.specials.separator], dtype=np.int64)
+
+    def encode_batch(self, texts: Sequence[str | None]) -> list[Tokens]:
+        return list(map(self.encode, texts))
 
     def decode(self, tokens: Iterable[int]) -> str:
         ids = [int(token) for token in tokens]
@@ -98,6 +101,15 @@ class StoredTokenizer:
     def encode(self, text: str | None) -> Tokens:
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids if text else []
         return np.array([*ids, self.specials.separator], dtype=np.int64)
+
+    def encode_batch(self, texts: Sequence[str | None]) -> list[Tokens]:
+        given = [text or "" for text in texts]
+        encoded = self._tokenizer.encode_batch_fast(given, add_special_tokens=False)
+        last = self.specials.separator
+        return [
+            np.array([*row.ids, last] if text else [last], dtype=np.int64)
+            for text, row in zip(given, encoded, strict=True)
+        ]
 
     def decode(self, tokens: Iterable[int]) -> str:
         return str(self._tokenizer.decode(list(map(int, tokens)), skip_special_tokens=True))

@@ -18,6 +18,7 @@ import numpy as np
 from data_prep.audio.frames import FloatArray, num_frames
 from data_prep.audio.segment import audio_of
 from data_prep.engines import Workers, ordered_map
+from data_prep.engines.mapping import for_groups
 from data_prep.errors import CodedError
 from data_prep.manifest.audio_root import audio_root
 from data_prep.progress import track
@@ -139,7 +140,7 @@ def tokenize_with_kmeans_of(
 def _binarize(
     folder: TokenFolder, jobs: Mapping[str, SplitJob[Sound | None]], workers: Workers
 ) -> None:
-    build = partial(_build_encoder, CarriedFiles.of(folder.folder))
+    build = partial(for_groups, partial(_build_encoder, CarriedFiles.of(folder.folder)))
     binarize_splits(folder, jobs, build, workers, lambda sound: sound and sound.n_samples)
 
 

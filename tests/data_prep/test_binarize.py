@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from codes import raises
 
+from data_prep.engines.mapping import for_groups
 from data_prep.files.digests import file_digest, records_of
 from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import Corpus, Utterance, write_corpus
@@ -219,6 +220,9 @@ def build_squarer(fail_at: int | None = None) -> Callable[[int | None], Tokens]:
     return square
 
 
+SQUARERS = partial(for_groups, build_squarer)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_bad_item_stops_the_run_and_the_next_run_goes_on(workers: int, tmp_path: Path) -> None:
     folder = fitted(tmp_path, vocab_size=1000)
@@ -228,11 +232,11 @@ def test_a_bad_item_stops_the_run_and_the_next_run_goes_on(workers: int, tmp_pat
         "test": SplitJob([6, None, None], "x"),
     }
     with pytest.raises(ValueError, match="item 4 is bad"):
-        binarize_splits(folder, jobs, partial(build_squarer, 4), workers)
+        binarize_splits(folder, jobs, partial(for_groups, partial(build_squarer, 4)), workers)
     assert sorted(read_card(tmp_path)["splits"]) == ["train"]
     assert not list(tmp_path.glob(".*.part"))
     train = (tmp_path / "train.bin").stat().st_mtime_ns
-    binarize_splits(reopened(tmp_path), jobs, build_squarer, workers)
+    binarize_splits(reopened(tmp_path), jobs, SQUARERS, workers)
     assert (tmp_path / "train.bin").stat().st_mtime_ns == train
     counts = read_card(tmp_path)["splits"]
     assert list(counts) == ["train", "valid", "test"]
@@ -243,8 +247,8 @@ def test_a_bad_item_stops_the_run_and_the_next_run_goes_on(workers: int, tmp_pat
 
 def test_a_split_that_the_corpus_lost_loses_its_tokens(tmp_path: Path) -> None:
     folder = fitted(tmp_path)
-    binarize_splits(folder, {"a": SplitJob([1], "a"), "b": SplitJob([2], "b")}, build_squarer, 1)
-    binarize_splits(folder, {"a": SplitJob([1], "a")}, build_squarer, 1)
+    binarize_splits(folder, {"a": SplitJob([1], "a"), "b": SplitJob([2], "b")}, SQUARERS, 1)
+    binarize_splits(folder, {"a": SplitJob([1], "a")}, SQUARERS, 1)
     assert set(read_card(tmp_path)["splits"]) == {"a"}
     assert sorted(f.name for f in tmp_path.glob("*.bin")) == ["a.bin"]
 

@@ -13,7 +13,7 @@ from token_folders import tokens_of
 from data_prep.commands.tokenize_text import main
 from data_prep.schema import Corpus, Utterance, write_corpus
 from data_prep.tokens.folder import SpecialIds, read_card, special_ids
-from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
+from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer, StoredTokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.tokens import open_binarized
 from emo_fairseq.data.vocabulary import read_vocabulary
@@ -62,6 +62,23 @@ def test_the_folder_gives_its_tokenizer_back_without_the_model(
     tokenizer = load_text_tokenizer(tokens_of(data_dir))
     assert [tokenizer.specials.init, *tokenizer.encode("no no no").tolist()] == expected
     assert tokenizer.decode(expected) == "no no no"
+
+
+@pytest.mark.parametrize("keeps_json", [True, False])
+def test_several_texts_are_encoded_as_each_of_them(tmp_path: Path, keeps_json: bool) -> None:
+    model = hf_folders.build(tmp_path / "model")
+    write_corpus(
+        tmp_path / "data",
+        Corpus("small", labels={"emotion": ("joy",)}),
+        {"train": [Utterance(id="u", text="so what", emotion="joy")]},
+    )
+    main([str(tmp_path / "data"), "--bpe", f"hf:{model}"])
+    folder = tokens_of(tmp_path / "data")
+    tokenizer = StoredTokenizer(folder) if keeps_json else HuggingFaceTokenizer(folder)
+    texts = [*TEXTS, "", "  "]
+    rows = tokenizer.encode_batch(texts)
+    assert [row.tolist() for row in rows] == [tokenizer.encode(text).tolist() for text in texts]
+    assert all(row.dtype == "int64" for row in rows)
 
 
 def test_a_second_run_does_nothing(
