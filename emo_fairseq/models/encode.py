@@ -4,8 +4,9 @@ The cache of frozen encoders, the extraction of features and inference use it.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,8 +33,10 @@ Encode = Callable[..., tuple[Tensor, Tensor]]
 
 # Rows are sorted by length within a window, whose outputs are kept in memory until it is complete.
 _WINDOW_ROWS = 4096
+# Batches that are loaded before they are encoded. A batch has a budget, so that memory is bounded.
+BATCHES_AHEAD = 8
 _FIRST_WINDOW_ROWS = 64  # to measure how many numbers the encoder returns for an input
-_NUMBERS_IN_MEMORY = 2**27  # half a gigabyte
+_NUMBERS_IN_MEMORY = 2**26  # a quarter of a gigabyte
 _BATCH_ON_CPU = {TOKENS: 4096, WAVEFORM: 40 * 16_000}
 _BATCH_ON_GPU = {TOKENS: 16_384, WAVEFORM: 160 * 16_000}
 _BATCH_OF_FRAMES = 16_384
@@ -108,18 +111,12 @@ def encode_rows(
         while start < len(dataset):
             stop = _window_end(sizes, start, numbers_per_unit)
             outputs: dict[int, FloatArray] = {}
-            batches = _batches(costs, start, stop, max_tokens)
-            loading = [pool.submit(_load, dataset, batch) for batch in batches]
-            try:
-                for future in loading:
-                    rows, source = future.result()
-                    if rows:
-                        outputs |= zip(
-                            rows, _encode(encode, evaluated, source, device), strict=True
-                        )
-            finally:
-                for future in loading:
-                    future.cancel()
+            for rows, source in _load_ahead(
+                pool, dataset, _batches(costs, start, stop, max_tokens)
+            ):
+                if rows:
+                    encoded = _encode(encode, evaluated, source, device)
+                    outputs |= zip(rows, encoded, strict=True)
             n_numbers = sum(frames.size for frames in outputs.values())
             numbers_per_unit = max(
                 numbers_per_unit, n_numbers / max(1, int(sizes[start:stop].sum()))
@@ -148,6 +145,23 @@ def _batches(costs: np.ndarray, start: int, stop: int, max_tokens: int) -> list[
             highest = int(costs[row])
         batches[-1].append(int(row))
     return batches
+
+
+def _load_ahead(
+    pool: ThreadPoolExecutor, dataset: FairseqDataset, batches: Iterable[Sequence[int]]
+) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    """Yield what :func:`_load` returns for each batch, loaded a few batches ahead by threads."""
+    loading: deque[Future[tuple[list[int], dict[str, Tensor]]]] = deque()
+    try:
+        for batch in batches:
+            loading.append(pool.submit(_load, dataset, batch))
+            if len(loading) > BATCHES_AHEAD:
+                yield loading.popleft().result()
+        while loading:
+            yield loading.popleft().result()
+    finally:
+        for future in loading:
+            future.cancel()
 
 
 def _load(dataset: FairseqDataset, rows: Sequence[int]) -> tuple[list[int], dict[str, Tensor]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +85,32 @@ def test_batches_hold_rows_of_similar_length(monkeypatch: pytest.MonkeyPatch) ->
     assert max(size for size, _ in shapes) <= 64
     padding = sum(padded for _, padded in shapes) / sum(size for size, _ in shapes)
     assert padding < 0.05
+
+
+def test_few_batches_are_loaded_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a window of hundreds of rows only those of some batches are in memory."""
+    encoder, dataset = token_encoder(), token_dataset((4,) * 300)
+    monkeypatch.setattr(encode, "BATCHES_AHEAD", 2)
+    monkeypatch.setattr(encode, "_FIRST_WINDOW_ROWS", 300)
+    n_encoded = 0
+    started = []
+    load, layers = encode._load, encoder.backbone.layers
+
+    def noted(*arguments: Any) -> Any:
+        started.append(n_encoded)
+        return load(*arguments)
+
+    def counted(tokens: torch.Tensor, padding_mask: torch.Tensor) -> object:
+        nonlocal n_encoded
+        n_encoded += 1
+        return layers(tokens, padding_mask)
+
+    monkeypatch.setattr(encode, "_load", noted)
+    monkeypatch.setattr(encoder.backbone, "layers", counted)
+    assert len(list(encode_rows(encoder, dataset, 20, CPU))) == 300
+    assert len(started) > 50
+    # A batch is submitted when the one three before it is taken, and encoded next.
+    assert all(number - encoded <= 3 for number, encoded in enumerate(started))
 
 
 def test_rows_cost_what_the_encoder_pads_them_to(monkeypatch: pytest.MonkeyPatch) -> None:
