@@ -1,8 +1,9 @@
 """All speed benchmarks by one command: ``python -m benchmarks --input NAME=FOLDER …``.
 
 Runs the rows of :mod:`benchmarks.registry`, each in a process of its own, quick ones by default.
-Prints one table of their ratios, saves them with date and machine (``--save``), compares them with
-saved ones (``--compare``), and ends with 1 if a ratio has fallen by more than 15 % or a row failed.
+Prints what each prints, saves the ratios after each row with date and machine (``--save``), prints
+one table of them, compares them with saved ones (``--compare``), and ends with 1 if a ratio has
+fallen by more than 15 % or a row failed.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,10 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{row.name:15s} {command_of(row, args.full)}")
         return 0
     earlier = read_saved(args.compare) if args.compare else {}
-    measured, failed = run_rows(rows, inputs, args.full)
+
+    def keep(so_far: Sequence[Measured]) -> None:
+        if args.save:
+            save(args.save, so_far)
+
+    measured, failed = run_rows(rows, inputs, args.full, keep)
     print(table(measured, datetime.date.today(), machine()))
-    if args.save:
-        save(args.save, measured)
     regressions = list(find_regressions(measured, earlier))
     for message in regressions:
         print(f"regression: {message}")
@@ -89,9 +93,18 @@ def command_of(row: Row, full: bool) -> str:
 
 
 def run_rows(
-    rows: Sequence[Row], inputs: Mapping[str, str], full: bool
+    rows: Sequence[Row],
+    inputs: Mapping[str, str],
+    full: bool,
+    keep: Callable[[Sequence[Measured]], None] = lambda so_far: None,
 ) -> tuple[list[Measured], list[str]]:
     """Run the rows whose inputs are given, and name those that are left out.
+
+    Args:
+        rows: to be run.
+        inputs: folders by name.
+        full: as published.
+        keep: called after each row with all that was measured so far.
 
     Returns:
         What was measured, and the names of the rows that failed.
@@ -103,25 +116,29 @@ def run_rows(
             print(f"{row.name}: not run, since it needs --input {' '.join(missing)}")
             continue
         print(f"{row.name}: {command_of(row, full)}", flush=True)
-        ratios = _run(row.words(inputs, full))
-        if ratios is None:
+        ratios, has_failed = _run(row.words(inputs, full))
+        if has_failed:
             failed.append(row.name)
-            continue
         measured += [Measured(row.name, command_of(row, full), ratio) for ratio in ratios]
+        keep(measured)
     return measured, failed
 
 
-def _run(words: Sequence[str]) -> list[Ratio] | None:
+def _run(words: Sequence[str]) -> tuple[list[Ratio], bool]:
+    """Run a benchmark; return its ratios, also those before a failure, and whether it failed."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "ratios.json"
         command = [sys.executable, "-m", *words, "--json", str(file)]
-        done = subprocess.run(
-            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        if done.returncode or not file.is_file():
-            print(f"failed with {done.returncode}:\n{done.stdout[-2000:]}")
-            return None
-        return read_ratios(file)
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(f"  {line.rstrip()}", flush=True)
+        ratios = read_ratios(file) if file.is_file() else []
+        if process.returncode or not ratios:
+            print(f"failed with {process.returncode}")
+        return ratios, bool(process.returncode) or not ratios
 
 
 def table(measured: Sequence[Measured], day: datetime.date, on: str) -> str:

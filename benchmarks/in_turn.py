@@ -27,18 +27,37 @@ def choose(peers: Peers, words: Sequence[str] | None, reference: str) -> Peers:
     return {n: x for n, x in peers.items() if n == reference or any(word in n for word in words)}
 
 
-def measure_in_turn(peers: Peers, rounds: int) -> Speeds:
-    """Return the speed of every peer in every round."""
+def measure_in_turn(
+    peers: Peers, rounds: int, measured: Callable[[str, Speeds], None] = lambda name, speeds: None
+) -> Speeds:
+    """Return the speed of every peer in every round.
+
+    Args:
+        peers: what measures the speed of each.
+        rounds: of all peers.
+        measured: called after each turn, with the peer and all speeds so far.
+    """
     speeds: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(rounds):
         for name, measure in peers.items():
             speeds[name].append(measure())
+            measured(name, speeds)
     return speeds
+
+
+def print_speed(name: str, speeds: Speeds) -> None:
+    """Print what the last turn of a peer has measured."""
+    print(f"{name:44s} {speeds[name][-1]:12.2f} utterances/s", flush=True)
+
+
+def medians_of(speeds: Speeds) -> Mapping[str, float]:
+    """Return the median speed of every peer that has been measured."""
+    return {name: statistics.median(values) for name, values in speeds.items() if values}
 
 
 def print_ratios(speeds: Speeds, reference: str) -> None:
     """Print the median speed of every peer, and its ratio to that of one of them."""
-    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    medians = medians_of(speeds)
     print(f"{'':44s} utterances/s  ratio  rounds")
     for name, values in speeds.items():
         rounds = ", ".join(f"{speed:.2f}" for speed in values)

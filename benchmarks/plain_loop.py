@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
     parser.add_argument("--grouped", action="store_true")
+    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16 in training")
     parser.add_argument("--updates", type=int, help="stop after so many, and score nothing")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -96,7 +97,9 @@ def run(args: argparse.Namespace) -> dict[str, float]:
         started = time.perf_counter()
         for rows in batches(splits["train"], args.batch_size, args.grouped):
             inputs, target = encode(rows)
-            loss = nn.functional.cross_entropy(model(inputs), target)
+            with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+                logits = model(inputs)
+            loss = nn.functional.cross_entropy(logits.float(), target)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -10,6 +10,7 @@ _INPUT = re.compile(r"\{(\w+)\}")
 INPUTS: Mapping[str, str] = {
     "minilm": "Hugging Face folder of all-MiniLM-L6-v2",
     "mpnet": "Hugging Face folder of all-mpnet-base-v2",
+    "ravdess": "RAVDESS: folder with Actor_01 ... Actor_24",
     "meld": "data dir of MELD, tokenized for both: tokenize --bpe hf:FOLDER --name minilm, mpnet",
 }
 
@@ -22,7 +23,7 @@ class Row:
         name: for ``--only``.
         command: module below ``benchmarks`` and its words; ``{meld}`` stands for an input of
             :data:`INPUTS`. It takes ``--json FILE``; see :mod:`benchmarks.results`.
-        quick: further words that keep it under about a minute on two cores.
+        quick: further words that keep it to a few minutes on two cores.
         full: further words of the figures that are published.
     """
 
@@ -48,13 +49,13 @@ class Row:
         return [f"benchmarks.{module}", *given, *(self.full if full else self.quick)]
 
 
-_QUICK_TEXT = ("--updates", "20", "--rounds", "1")
+_WITHOUT_TRAINED = ("--only", "frozen front end", "stored front end")
 
 ROWS: Sequence[Row] = (
     Row(
         "text",
         ("text_throughput", "{minilm}", "{meld}", "--text-tokens", "minilm", "--name", "MiniLM"),
-        quick=_QUICK_TEXT,
+        quick=("--updates", "40", "--rounds", "2"),
         full=("--updates", "100", "--rounds", "3"),
     ),
     Row(
@@ -62,6 +63,18 @@ ROWS: Sequence[Row] = (
         ("text_throughput", "{mpnet}", "{meld}", "--text-tokens", "mpnet", "--name", "MPNet"),
         quick=("--updates", "5", "--rounds", "1"),
         full=("--updates", "30", "--rounds", "2"),
+    ),
+    Row(
+        "speech",
+        ("speech_throughput", "--ravdess", "{ravdess}"),
+        quick=("--updates", "8", "--rounds", "2", *_WITHOUT_TRAINED),
+        full=("--updates", "12", "--rounds", "3", "--bf16"),
+    ),
+    Row(
+        "joint",
+        ("joint_throughput",),
+        quick=("--updates", "8", "--rounds", "2", "--only", "plugin"),
+        full=("--updates", "12", "--rounds", "3", "--bf16"),
     ),
     Row("manifest", ("large_manifest",), quick=("--rows", "20000"), full=("--rows", "1000000")),
     Row(

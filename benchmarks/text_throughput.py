@@ -9,12 +9,12 @@ second of each, the median over rounds, and the plugin's ratio to either.
 import argparse
 import json
 import re
-import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.in_turn import Speeds, measure_in_turn, medians_of, print_speed
 from benchmarks.results import Ratio, add_json_option, save_ratios
 
 PLUGIN_NAME = "plugin"
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--text-tokens", help="name of the tokens, where the data dir has several")
     parser.add_argument("--name", default="MiniLM", help="of the encoder, in the table")
+    parser.add_argument("--bf16", action="store_true", help="and in bfloat16, ours and a loop")
     add_json_option(parser)
     args = parser.parse_args()
     further = ["--text-tokens", args.text_tokens] if args.text_tokens else []
@@ -46,23 +47,43 @@ def main() -> None:
         PLAIN: lambda: loop(args.model, args.data, args.updates),
         GROUPED: lambda: loop(args.model, args.data, args.updates, "--grouped"),
     }
-    speeds: dict[str, list[float]] = {name: [] for name in peers}
-    for _ in range(args.rounds):
-        for name, measure in peers.items():
-            speeds[name].append(measure())
-    medians = {name: statistics.median(matches) for name, matches in speeds.items()}
-    for name, matches in speeds.items():
-        rounds = ", ".join(f"{speed:.1f}" for speed in matches)
-        ratio = medians[PLUGIN_NAME] / medians[name]
-        print(f"{name:28s} {medians[name]:7.1f} utterances/s ({rounds})  plugin is {ratio:.2f} x")
-    ours = medians[PLUGIN_NAME]
-    save_ratios(
-        args.json,
-        [
-            Ratio(f"training, text, {args.name}", ours, "utterances/s", name, ours / medians[name])
-            for name in (PLAIN, GROUPED)
-        ],
-    )
+    if args.bf16:
+        bf16 = [*further, "--bf16", "--fp16-no-flatten-grads"]
+        peers |= {
+            f"{PLUGIN_NAME}, bf16": lambda: plugin(args.model, args.data, args.updates, *bf16),
+            f"{GROUPED}, bf16": lambda: loop(
+                args.model, args.data, args.updates, "--grouped", "--bf16"
+            ),
+        }
+
+    def measured(name: str, speeds: Speeds) -> None:
+        print_speed(name, speeds)
+        save_ratios(args.json, ratios_of(args.name, speeds))
+
+    speeds = measure_in_turn(peers, args.rounds, measured)
+    for ratio in ratios_of(args.name, speeds):
+        print(f"{ratio.of} is {ratio.ratio:.2f} x {ratio.against}")
+
+
+def ratios_of(name: str, speeds: Speeds) -> Sequence[Ratio]:
+    """Return the ratios of the plugin to either loop, of what has been measured so far."""
+    medians = medians_of(speeds)
+    pairs = [
+        (PLUGIN_NAME, PLAIN),
+        (PLUGIN_NAME, GROUPED),
+        (f"{PLUGIN_NAME}, bf16", f"{GROUPED}, bf16"),
+    ]
+    return [
+        Ratio(
+            f"training, text, {name}{ours.removeprefix(PLUGIN_NAME)}",
+            medians[ours],
+            "utterances/s",
+            theirs,
+            medians[ours] / medians[theirs],
+        )
+        for ours, theirs in pairs
+        if ours in medians and theirs in medians
+    ]
 
 
 def plugin(model: str, data: str, updates: int, *further: str) -> float:
