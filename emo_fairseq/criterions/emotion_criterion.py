@@ -98,9 +98,9 @@ class EmotionCriterion(FairseqCriterion):
         """Return the statistics of the auxiliary targets, each with its name: ``ccc@vad``."""
         by_name: dict[str, Tensor] = {}
         for name, scorer in self.auxiliary_scorers.items():
-            truth, values = sample["annotations"][name], outputs[name].detach()
-            known = truth >= 0 if truth.ndim == 1 else ~truth.isnan().all(dim=1)
-            statistics = scorer.statistics(truth[known], values[known])
+            truth = sample["annotations"][name]
+            known = truth >= 0 if scorer.target.has_labels else None
+            statistics = scorer.statistics(truth, outputs[name].detach(), known)
             by_name |= {of_case(key, name): value for key, value in statistics.items()}
         return by_name
 

@@ -82,29 +82,37 @@ class Scorer:
     def __init__(self, target: Target, labels: Sequence[str]) -> None:
         self.target, self.labels = target, labels
 
-    def statistics(self, truth: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        """Return summable statistics of a batch, float64.
+    def statistics(
+        self, truth: Tensor, logits: Tensor, counted: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return summable statistics of a batch, float64; the host does not wait for them.
 
         Args:
             truth: (B,) label ids; (B, A) numbers, NaN = missing; or of a distribution (B, K + 1),
                 see :mod:`emo_fairseq.metrics.votes`.
             logits: (B, n), the head's outputs.
+            counted: (B,) bool, the rows whose label ids are known; None = all.
         """
         if self.target.kind is TargetKind.DISTRIBUTION:
             return self._of_votes(truth, logits)
         if not self.target.has_labels:
             return self._of_numbers(truth, logits)
-        statistics = self._confusion(truth, logits)
+        statistics = self._confusion(truth, logits, counted)
         if self.target.kind is TargetKind.BINARY_PER_LABEL:
-            statistics[BINARY_CONFUSIONS] = metrics.binary_confusions(truth, logits)
+            statistics[BINARY_CONFUSIONS] = metrics.binary_confusions(truth, logits, counted)
         return statistics
 
-    def _confusion(self, truth: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    def _confusion(
+        self, truth: Tensor, logits: Tensor, counted: Tensor | None
+    ) -> dict[str, Tensor]:
         is_binary = self.target.kind is TargetKind.BINARY_PER_LABEL
         prediction = (metrics.log_odds(logits) if is_binary else logits).argmax(dim=1)
-        counts = metrics.confusion(truth, prediction, len(self.labels))
+        counts = metrics.confusion(truth, prediction, len(self.labels), counted)
         # A NaN has no largest logit, though argmax names one: then no count means anything.
-        return {CONFUSION: counts.masked_fill(logits.isnan().any(), torch.nan)}
+        is_undefined = logits.isnan().any(dim=1)
+        if counted is not None:
+            is_undefined = is_undefined & counted
+        return {CONFUSION: counts.masked_fill(is_undefined.any(), torch.nan)}
 
     def _of_votes(self, truth: Tensor, logits: Tensor) -> dict[str, Tensor]:
         """Return confusions of the rows with a majority label, and how close all are to the votes.
@@ -115,7 +123,7 @@ class Scorer:
         agreed = majority >= 0
         of_rows = metrics.vote_rows(metrics.shares(truth).double(), probability.double())
         return {
-            **self._confusion(majority[agreed], logits[agreed]),
+            **self._confusion(majority, logits, agreed),
             N_AGREED: agreed.sum().double(),
             **{VOTES_PREFIX + name: rows.sum(dim=0) for name, rows in of_rows.items()},
         }

@@ -14,19 +14,44 @@ def check_same_shape(truth: Tensor, prediction: Tensor) -> None:
         raise ValueError(f"truth and prediction differ in shape: {shapes}")
 
 
-def confusion(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
+def check_ids(name: str, ids: Tensor, n_classes: int, counted: Tensor) -> None:
+    """Check that class ids are those of C classes, without waiting for a GPU.
+
+    Args:
+        name: of the ids, for messages.
+        ids: (N,).
+        n_classes: C.
+        counted: (N,) bool, the rows that are checked.
+
+    Raises:
+        ValueError: one is not; on other devices than the CPU, which is not waited for, the process
+            ends when the device reaches it.
+    """
+    wrong = ((ids < 0) | (ids >= n_classes)) & counted
+    if ids.device.type != "cpu":
+        torch._assert_async(~wrong.any(), f"a {name} class is outside [0, {n_classes})")
+    elif wrong.any():
+        raise ValueError(f"{name} class {ids[wrong][0].item()} is outside [0, {n_classes})")
+
+
+def confusion(
+    truth: Tensor, prediction: Tensor, n_classes: int, counted: Tensor | None = None
+) -> Tensor:
     """Count each pair of true and predicted class.
+
+    The host does not wait for the result, so that a training step on a GPU may count.
 
     Args:
         truth: (N,), class ids.
         prediction: (N,), class ids.
         n_classes: C.
+        counted: (N,) bool, the rows that count, whose ids alone matter; None = all.
 
     Returns:
         (C, C), float64, exact up to 2^53; rows are the truth. All 0 for an empty batch.
 
     Raises:
-        ValueError: the shapes differ, or an id is outside [0, C).
+        ValueError: the shapes differ, or an id is outside [0, C); see :func:`check_ids`.
 
     >>> confusion(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), 2).tolist()
     [[1.0, 1.0], [0.0, 1.0]]
@@ -34,13 +59,14 @@ def confusion(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
     if truth.ndim != 1:
         raise ValueError(f"expected truth (N,), got {tuple(truth.shape)}")
     check_same_shape(truth, prediction)
-    for name, ids in (("true", truth), ("predicted", prediction)):
-        wrong = ids[(ids < 0) | (ids >= n_classes)]
-        if len(wrong):
-            raise ValueError(f"{name} class {wrong[0].item()} is outside [0, {n_classes})")
+    if counted is None:
+        counted = torch.ones_like(truth, dtype=torch.bool)
+    check_ids("true", truth, n_classes, counted)
+    check_ids("predicted", prediction, n_classes, counted)
     cell = truth.long() * n_classes + prediction.long()  # (N,)
-    counts = torch.bincount(cell, minlength=n_classes**2)  # (C * C,)
-    return counts.reshape(n_classes, n_classes).double()
+    counts = torch.zeros(n_classes**2, dtype=torch.float64, device=truth.device)
+    counts.index_add_(0, cell.masked_fill(~counted, 0), counted.double())
+    return counts.reshape(n_classes, n_classes)
 
 
 def confusion_rows(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 
 from emo_fairseq.metrics.classification import (
     accuracy,
+    check_ids,
     check_same_shape,
     confusion,
     confusion_rows,
@@ -133,7 +134,7 @@ def log_odds(logits: Tensor) -> Tensor:
     return logits[:, 1::2] - logits[:, ::2]  # (N, K)
 
 
-def binary_confusions(truth: Tensor, logits: Tensor) -> Tensor:
+def binary_confusions(truth: Tensor, logits: Tensor, counted: Tensor | None = None) -> Tensor:
     """Return the binary confusion matrix of each of K emotions.
 
     An emotion is predicted where its log-odds are above 0. A NaN logit makes all counts NaN.
@@ -141,6 +142,7 @@ def binary_confusions(truth: Tensor, logits: Tensor) -> Tensor:
     Args:
         truth: (N,), class ids in [0, K).
         logits: (N, 2K); emotion k has columns 2k (no) and 2k + 1 (yes).
+        counted: (N,) bool, the rows that count; None = all.
 
     Returns:
         (K, 2, 2) float64; rows are the truth, no before yes. Summable.
@@ -152,11 +154,10 @@ def binary_confusions(truth: Tensor, logits: Tensor) -> Tensor:
     n_emotions = odds.shape[1]
     if truth.shape != logits.shape[:1]:
         raise ValueError(f"expected truth (N,) for {len(logits)} rows, got {tuple(truth.shape)}")
-    wrong = truth[(truth < 0) | (truth >= n_emotions)]
-    if len(wrong):
-        raise ValueError(f"true class {wrong[0].item()} is outside [0, {n_emotions})")
+    counted = torch.ones_like(truth, dtype=torch.bool) if counted is None else counted
+    check_ids("true", truth, n_emotions, counted)
     counts = [
-        confusion((truth == emotion).long(), (odds[:, emotion] > 0).long(), 2)
+        confusion((truth == emotion).long(), (odds[:, emotion] > 0).long(), 2, counted)
         for emotion in range(n_emotions)
     ]
     return torch.stack(counts).masked_fill(odds.isnan().any(), torch.nan)  # (K, 2, 2)

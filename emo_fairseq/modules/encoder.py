@@ -51,6 +51,18 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
 
+def has_padding(padding_mask: Tensor) -> bool:
+    """Return whether attention needs a mask: it has faster kernels without one.
+
+    Of a mask on a GPU that is not looked at, since the host would wait for all that was queued.
+
+    >>> import torch
+    >>> has_padding(torch.zeros(2, 3, dtype=torch.bool))
+    False
+    """
+    return padding_mask.device.type != "cpu" or bool(padding_mask.any())
+
+
 def in_blocks(
     before: Iterable[nn.Module | None],
     layers: Iterable[nn.Module],

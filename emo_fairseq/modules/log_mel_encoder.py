@@ -7,7 +7,7 @@ from fairseq.modules import LayerNorm, PositionalEmbedding
 from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 from torch import Tensor, nn
 
-from emo_fairseq.modules.encoder import Encoder, in_blocks
+from emo_fairseq.modules.encoder import Encoder, has_padding, in_blocks
 from emo_fairseq.modules.transformer import TransformerSize, fairseq_config
 
 _KERNELS = (5, 5)  # two convolutions of stride 2: a frame every 40 ms
@@ -53,7 +53,7 @@ class LogMelEncoder(Encoder):
         positions = self.embed_positions((~mask).long())
         hidden_states = [self.dropout(features + positions.to(features.dtype))]
         x = hidden_states[0].transpose(0, 1)  # T x B x C, as fairseq's layers expect
-        attention_mask = mask if bool(mask.any()) else None
+        attention_mask = mask if has_padding(mask) else None
         for layer in self.transformer:
             x = layer(x, attention_mask)
             hidden_states.append(x.transpose(0, 1))

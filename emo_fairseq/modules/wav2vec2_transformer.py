@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from fairseq.models.wav2vec.wav2vec2 import TransformerEncoder
 from torch import Tensor, nn
 
+from emo_fairseq.modules.encoder import has_padding
+
 
 def embed_frames(transformer: TransformerEncoder, frames: Tensor, padding_mask: Tensor) -> Tensor:
     """Compute what enters the first layer in ``TransformerEncoder.forward``.
@@ -56,7 +58,7 @@ def run_transformer_layers(
     """
     states = []
     x = state.transpose(0, 1)  # T x B x C, as fairseq's layers expect
-    attention_mask = padding_mask if bool(padding_mask.any()) else None
+    attention_mask = padding_mask if has_padding(padding_mask) else None
     for layer in transformer.layers[first:last]:
         x, _ = layer(x, self_attn_padding_mask=attention_mask, need_weights=False)
         states.append(x.transpose(0, 1))

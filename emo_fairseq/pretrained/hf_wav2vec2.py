@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.convolutions import receptive_field
-from emo_fairseq.modules.encoder import in_blocks
+from emo_fairseq.modules.encoder import has_padding, in_blocks
 from emo_fairseq.modules.staged_encoder import StagedEncoder
 from emo_fairseq.pretrained.hf_files import models_of_transformers, transformers
 from emo_fairseq.pretrained.waveforms import (
@@ -124,9 +124,12 @@ class HuggingFaceWav2Vec2(StagedEncoder):
     ) -> dict[str, Any]:
         """Return what the attention of the layers takes beside the state (B, T, C)."""
         # Without a mask, attention has faster kernels.
-        real = ~padding_mask if bool(padding_mask.any()) else None
+        real = ~padding_mask if has_padding(padding_mask) else None
         if self.model.config.model_type != _WAVLM:
             self._choose_attention(state, first)
+            if real is not None and state.device.type != "cpu":
+                # transformers looks whether there is any padding, for which the host would wait.
+                return {"attention_mask": real[:, None, None]}
             mask = _masking().create_bidirectional_mask(
                 config=self.model.config, inputs_embeds=state, attention_mask=real
             )

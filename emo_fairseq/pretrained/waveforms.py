@@ -73,11 +73,25 @@ class MaskedGroupNorm(nn.Module):
             (B, C, T), 0 in padding.
         """
         width = x.size(2)
+        if x.device.type != "cpu":  # lengths are not looked at: the host would wait for them
+            return self._normalize_masked(x, mask_beyond(lengths, width), lengths)
         # Row by row, so that the result is exactly that of each row alone.
         rows = [
             self._normalize(row[None, :, :n]) for row, n in zip(x, lengths.tolist(), strict=True)
         ]
         return torch.cat([nn.functional.pad(row, (0, width - row.size(2))) for row in rows])
+
+    def _normalize_masked(self, x: Tensor, padding_mask: Tensor, lengths: Tensor) -> Tensor:
+        """Normalize all rows together, by sums over their real frames."""
+        is_real = ~padding_mask[:, None, None]  # B x 1 x 1 x T
+        groups = x.float().unflatten(1, (self.num_groups, -1))  # B x G x C / G x T
+        n_values = lengths[:, None, None, None] * groups.size(2)
+        mean = (groups * is_real).sum(dim=(2, 3), keepdim=True) / n_values
+        centered = (groups - mean) * is_real
+        variance = centered.square().sum(dim=(2, 3), keepdim=True) / n_values
+        normalized = (centered * torch.rsqrt(variance + self.eps)).flatten(1, 2)
+        scaled = normalized * self.weight.float()[:, None] + self.bias.float()[:, None]
+        return (scaled * is_real[:, 0]).type_as(x)
 
     def _normalize(self, x: Tensor) -> Tensor:
         return nn.functional.group_norm(
