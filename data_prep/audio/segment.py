@@ -82,6 +82,11 @@ class AudioSegment:
         channel = "" if self.channel is None else f" channel {self.channel}"
         return segment_key(self.start, self.end) + channel
 
+    @property
+    def known_digest(self) -> str | None:
+        """Return the digest of the file if the samples were taken from it before; else None."""
+        return None
+
     def load(self, sample_rate: int = SAMPLE_RATE) -> FloatArray:
         """Load (n_samples,) mono float32 samples at `sample_rate`, and log warnings.
 
@@ -174,7 +179,12 @@ def audio_digests(audio: Sequence[Path | AudioSegment | None], memory: Path) -> 
         ValueError: a file cannot be read; names it.
     """
     segments = [None if part is None else as_segment(part) for part in audio]
-    digests = file_digests([None if part is None else part.path for part in segments], memory)
+    known = [None if part is None else part.known_digest for part in segments]
+    unread = [
+        None if part is None or digest is not None else part.path
+        for part, digest in zip(segments, known, strict=True)
+    ]
+    digests = [old or new for old, new in zip(known, file_digests(unread, memory), strict=True)]
     return [
         None if part is None or digest is None else digest + part.key
         for part, digest in zip(segments, digests, strict=True)

@@ -36,18 +36,22 @@ from data_prep.features.extraction import (
 from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
 from data_prep.features.pooling import POOLS
 from data_prep.manifest.audio_root import audio_root
+from data_prep.packed_audio.card import FOLDER
+from data_prep.packed_audio.segment import AudioOf, audio_of_splits
 from data_prep.pretrained import pretrained_features
 
 __all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 
+ANY_PACKED, NO_PACKED = PACKED_AUDIO = ("auto", "off")  # as --packed-audio of a training
 HALF, SINGLE = "float16", "float32"
 MAX_SECONDS = 30.0
 
 # What is read -> the flags that act on it, of those that do not act on everything.
 _FLAGS: Mapping[str, Mapping[str, str]] = {
-    "audio": {"--data-raw": "data_raw"},
+    "audio": {"--data-raw": "data_raw", "--packed-audio": "packed_audio"},
     "speech": {
         "--data-raw": "data_raw",
+        "--packed-audio": "packed_audio",
         "--max-seconds": "max_seconds",
         "--whisper-padding": "whisper_padding",
     },
@@ -56,33 +60,42 @@ _FLAGS: Mapping[str, Mapping[str, str]] = {
 
 
 def extract_log_mel(
-    data_dir: str | Path, data_raw: str | Path | None = None, workers: Workers = 1
+    data_dir: str | Path,
+    data_raw: str | Path | None = None,
+    workers: Workers = 1,
+    packed_audio: str = ANY_PACKED,
 ) -> Path:
     """Log-mel frames in half precision; see `extract`.
 
     Half precision quantizes to about 0.004 at a log energy of 8, a hundredth of what adjacent
     frames differ by.
     """
-    source = _log_mel(data_dir, data_raw)
+    source = _log_mel(data_dir, _audio_of(data_dir, data_raw, packed_audio))
     return extract(data_dir, LOG_MEL, source, dtype=HALF, workers=workers)
 
 
-def _log_mel(data_dir: str | Path, data_raw: str | Path | None) -> AudioFeatures:
+def _audio_of(data_dir: str | Path, data_raw: str | Path | None, packed_audio: str) -> AudioOf:
+    """Return the function from a split to its audio, packed where there is any."""
+    folder = None if packed_audio == NO_PACKED else Path(data_dir) / FOLDER
+    return audio_of_splits(Path(data_dir), audio_root(data_dir, data_raw), folder)
+
+
+def _log_mel(data_dir: str | Path, audio_of: AudioOf) -> AudioFeatures:
     return AudioFeatures(
         log_mel.SETTINGS,
         N_MELS,
         log_mel.build_log_mel,
-        audio_root(data_dir, data_raw),
+        audio_of,
         _memory(data_dir),
     )
 
 
-def _egemaps(data_dir: str | Path, data_raw: str | Path | None) -> AudioFeatures:
+def _egemaps(data_dir: str | Path, audio_of: AudioOf) -> AudioFeatures:
     return AudioFeatures(
         egemaps.settings(),
         egemaps.N_FUNCTIONALS,
         egemaps.build_egemaps,
-        audio_root(data_dir, data_raw),
+        audio_of,
         _memory(data_dir),
     )
 
@@ -121,11 +134,13 @@ def _extract(options: argparse.Namespace) -> Path:
 
 def _source(options: argparse.Namespace) -> Source:
     build = _OF_AUDIO.get(options.encoder)
+    mode = options.packed_audio or ANY_PACKED
+    audio_of = _audio_of(options.data_dir, options.data_raw, mode)
     if build is not None:
-        return build(options.data_dir, options.data_raw)
+        return build(options.data_dir, audio_of)
     return pretrained_features(
         data_dir=options.data_dir,
-        audio_root=audio_root(options.data_dir, options.data_raw),
+        audio_of=audio_of,
         modality=options.modality,
         spec=options.encoder,
         layer=options.layer,
@@ -191,6 +206,8 @@ def _parser() -> argparse.ArgumentParser:
     add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
     raw = "what `audio` is relative to (default: DATA_DIR)"
     add("--data-raw", type=Path, metavar="DIR", help=raw)
+    packed = "read packed audio where there is any (auto, the default), or decode files (off)"
+    add("--packed-audio", choices=PACKED_AUDIO, help=packed)
     encoder = "log_mel (default), egemaps (needs opensmile), hf:FOLDER or fairseq:CHECKPOINT"
     add("--encoder", type=_encoder, default=LOG_MEL, metavar="ENCODER", help=encoder)
     modality = "what the encoder reads (default: %(default)s)"

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from data_prep.audio.segment import AudioSegment, audio_digests, audio_of
+from data_prep.audio.segment import AudioSegment, audio_digests
 from data_prep.engines import Workers
-from data_prep.engines.mapping import Computed, for_groups
+from data_prep.engines.mapping import for_groups
 from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.pooling import pooled
@@ -161,19 +161,19 @@ def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
 class AudioFeatures:
     """What `build()`, called in each of the workers, makes of audio: (T, width) frames.
 
-    `settings` holds what they depend on besides the files below `audio_root`; `memory` is the file
-    that remembers the digests of those.
+    `settings` holds what they depend on besides the audio of the rows of a split, which `audio_of`
+    returns; `memory` is the file that caches the digests of audio files.
     """
 
     settings: Mapping[str, Any]
     width: int
     build: Callable[[], Callable[[AudioSegment], FloatArray]]
-    audio_root: Path
+    audio_of: Callable[[str, Sequence[Utterance]], Sequence[AudioSegment | None]]
     memory: Path
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str:
         """Of the audio files' bytes, wherever they lie, and of the segments in them."""
-        digests = audio_digests([audio_of(row, self.audio_root) for row in rows], self.memory)
+        digests = audio_digests(self.audio_of(split, rows), self.memory)
         return sequence_digest(zip((row.id for row in rows), digests, strict=True))
 
     def frames(
@@ -181,8 +181,7 @@ class AudioFeatures:
     ) -> Iterator[FloatArray]:
         """Frames of each row, none where it has no audio."""
         build = partial(for_groups, partial(_or_nothing, self.build, self.width))
-        audio = Computed(len(rows), lambda row: audio_of(rows[row], self.audio_root))
-        return compute(build, audio, [row.n_samples for row in rows])
+        return compute(build, self.audio_of(split, rows), [row.n_samples for row in rows])
 
 
 def _or_nothing(

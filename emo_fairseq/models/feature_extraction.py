@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from fairseq.data import FairseqDataset
 
-from data_prep.audio.segment import AudioSegment, audio_of
+from data_prep.audio.segment import AudioSegment
 from data_prep.engines.mapping import Computed
 from data_prep.errors import CodedError
 from data_prep.features.extraction import ALL_LAYERS, Compute
 from data_prep.features.frame_files import FloatArray
 from data_prep.manifest.digests import sequence_digest
+from data_prep.packed_audio.segment import AudioOf
 from data_prep.schema import SAMPLE_RATE, Utterance
 from emo_fairseq import pretrained
 from emo_fairseq.data.audio import WaveformDataset
@@ -56,7 +57,7 @@ class PretrainedFeatures:
 
     Attributes:
         data_dir: the data dir; tokens of the encoder's own tokenizer are in its folder <modality>.
-        audio_root: folder of the audio.
+        audio_of: returns the audio of the rows of a split.
         modality: "text" or "speech".
         spec: `hf:FOLDER` or `fairseq:CHECKPOINT`.
         layer: `last`, `mean`, a number, or `all`: the L + 1 layers, side by side in each frame.
@@ -67,7 +68,7 @@ class PretrainedFeatures:
     """
 
     data_dir: Path
-    audio_root: Path
+    audio_of: AudioOf
     modality: str
     spec: str
     layer: str
@@ -150,7 +151,7 @@ class PretrainedFeatures:
 
     def _waveforms(self, split: str, rows: Sequence[Utterance]) -> WaveformDataset:
         limit = int(self.max_seconds * SAMPLE_RATE)
-        audio = [audio_of(row, self.audio_root) for row in rows]
+        audio = self.audio_of(split, rows)
         n_samples = np.array([row.n_samples or 0 for row in rows])
         _log_truncated(split, n_samples > limit, f"{self.max_seconds:g} seconds")
         names = [f"{split}.tsv: {row.id}" for row in rows]

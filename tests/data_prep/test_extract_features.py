@@ -16,8 +16,10 @@ from codes import raises
 from pretrained import tiny_checkpoints
 
 from data_prep.audio.loading import load_audio
+from data_prep.commands import pack_audio
 from data_prep.commands.extract_features import (
     N_MELS,
+    NO_PACKED,
     extract_log_mel,
     frames_of,
     main,
@@ -64,6 +66,32 @@ def test_the_number_of_workers_changes_nothing(data_dir: Path) -> None:
     alone = (extract_log_mel(data_dir, workers=1) / "train.npy").read_bytes()
     shutil.rmtree(data_dir / "features")
     assert (extract_log_mel(data_dir, workers=2) / "train.npy").read_bytes() == alone
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_packed_audio_gives_the_same_frames_and_needs_no_files(
+    data_dir: Path, workers: int
+) -> None:
+    decoded = (extract_log_mel(data_dir, packed_audio=NO_PACKED) / "train.npy").read_bytes()
+    shutil.rmtree(data_dir / "features")
+    assert pack_audio.main([str(data_dir)]) == 0
+    for name in LENGTHS:
+        (data_dir / f"{name}.wav").unlink()
+    folder = extract_log_mel(data_dir, workers=workers)
+    assert (folder / "train.npy").read_bytes() == decoded
+    shutil.rmtree(data_dir / "features")
+    with raises("file-unreadable"):
+        extract_log_mel(data_dir, packed_audio=NO_PACKED)
+
+
+def test_damaged_packed_audio_is_refused(data_dir: Path) -> None:
+    pack_audio.main([str(data_dir)])
+    samples = data_dir / "packed_audio" / "train.s16le"
+    content = bytearray(samples.read_bytes())
+    content[100] ^= 1
+    samples.write_bytes(content)
+    with raises("packed-audio-damaged"):
+        extract_log_mel(data_dir)
 
 
 def test_what_is_finished_is_not_done_again(data_dir: Path) -> None:
@@ -144,6 +172,18 @@ def speech_encoder(checkpoint: Path, layer: str = "last") -> ModalityEncoder:
     backbone = pretrained.build(card)
     pretrained.load(backbone, card)
     return ModalityEncoder(backbone, layer).eval()
+
+
+def test_packed_speech_of_a_pretrained_encoder(data_dir: Path, wav2vec2: Path) -> None:
+    words = [str(data_dir), "--encoder", f"fairseq:{wav2vec2}", "--name", "own"]
+    assert main(words) == 0
+    decoded = (data_dir / "features" / "own" / "train.npy").read_bytes()
+    shutil.rmtree(data_dir / "features")
+    assert pack_audio.main([str(data_dir)]) == 0
+    for name in LENGTHS:
+        (data_dir / f"{name}.wav").unlink()
+    assert main(words) == 0
+    assert (data_dir / "features" / "own" / "train.npy").read_bytes() == decoded
 
 
 @pytest.mark.parametrize("layer", ["last", "1", "mean"])
