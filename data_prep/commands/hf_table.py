@@ -5,14 +5,16 @@ Like `python -m data_prep.table`, with its options, but:
   `save_to_disk` wrote, a name of the hub (hf:org/name, or hf:org/name/configuration), or a folder
   of an audformat database (db.yaml), whose splits are those of its tables.
 - A column of a known name fills its field by default: a field's own name; transcript; valence,
-  arousal and dominance as EmoVal, EmoAct, EmoDom or V, A, D; audformat's file, beside start and
-  end. start and end are not read by default if the table contains the sound of each row itself.
+  arousal and dominance as consensus_valence, consensus_arousal, consensus_dominance, as EmoVal,
+  EmoAct, EmoDom or as V, A, D; domination for dominance; audformat's file, beside start and end.
+  start and end are not read by default if the table contains the sound of each row itself.
   --column overrides, --ignore excludes a column, and corpus.yaml notes which column filled what.
   VAD needs its scale, such as --vad-scale 1 5.
 - Audio may be a struct {bytes, path}: bytes are written to OUT_DIR/audio; a path alone starts from
   --data-raw. "audio.path" is a column too, such as for --column id=audio.path.
-- emotion2vec_features, a list of numbers (one vector) or of lists (frames), is written to
-  OUT_DIR/features/emotion2vec; --features NAME=COLUMN does the same for others.
+- emotion2vec_features, a list of numbers (one vector) or of lists (frames), or FunASR's result
+  [{"feats": ...}] with either, is written to OUT_DIR/features/emotion2vec; --features NAME=COLUMN
+  does the same for others.
 - Numbers of a class column get the names, and the order, that the file declares.
 - Without a column of ids they are made of split and row number: train_000001.
 

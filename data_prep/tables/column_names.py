@@ -81,7 +81,7 @@ NAMES: Mapping[str, Names] = {
     "arousal": Names(
         "arousal activation erregung aktivierung activacion excitacion", "emo_act aro act a"
     ),
-    "dominance": Names("dominance dominanz dominancia", "emo_dom dom d"),
+    "dominance": Names("dominance domination dominanz dominancia", "emo_dom dom d"),
     "sentiment_score": Names("sentiment_score"),
     "split": Names(
         "split partition subset aufteilung datensplit particion",

@@ -215,8 +215,9 @@ def given_options_of(options: argparse.Namespace) -> GivenOptions:
 def _check_given(tables: Mapping[str, Path], recipe: TableRecipe) -> None:
     """Raise CodedError for options that are wrong, whatever else is missing."""
     scale = recipe.vad_scale or (0.0, 1.0)
+    # Columns that are inferred later.
     has_content = {"text", "audio"} & set(recipe.columns)
-    columns = recipe.columns if has_content else {**recipe.columns, "text": ""}
+    columns = {"valence": "", **({} if has_content else {"text": ""}), **recipe.columns}
     complete = replace(recipe, vad_scale=scale, data_raw=recipe.data_raw or Path(), columns=columns)
     check_recipe(complete, tables)
 

@@ -173,12 +173,21 @@ def _with_audio_root(loaded: Iterable[Loaded], recipe: TableRecipe, out_dir: Pat
 
 # -- Columns: by the names that published tables use -----------------------------------------------
 
+# Names of valence, arousal and dominance; a table has those of one line.
+VAD_NAMES: Sequence[tuple[str, str, str]] = (
+    ("valence", "arousal", "dominance"),
+    ("valence", "arousal", "domination"),
+    ("consensus_valence", "consensus_arousal", "consensus_dominance"),
+    ("EmoVal", "EmoAct", "EmoDom"),
+    ("V", "A", "D"),
+)
 # Field -> further names of its column; a column of the field's own name always fills it.
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "text": ("transcript",),
-    "valence": ("EmoVal", "V"),
-    "arousal": ("EmoAct", "A"),
-    "dominance": ("EmoDom", "D"),
+    **{
+        axis: tuple(dict.fromkeys(name for name in names if name != axis))
+        for axis, names in zip(AXES, zip(*VAD_NAMES, strict=True), strict=True)
+    },
 }
 TIMES = ("start", "end")  # of audio
 SEGMENTS = {"file", *TIMES}  # audformat's index of segments; a "file" alone may be any
@@ -218,8 +227,7 @@ def map_columns(
 
 
 def _check_one_set(axes: Mapping[str, str]) -> None:
-    sets = {(axis, *ALIASES[axis]).index(column) for axis, column in axes.items()}
-    if len(sets) > 1:
+    if not any(set(axes.values()) <= set(names) for names in VAD_NAMES):
         pairs = ", ".join(f"{axis}={column}" for axis, column in axes.items())
         raise CodedError(
             f"the axes have names of different sets ({pairs}); give them with --column",
@@ -287,6 +295,7 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
 
 _BETWEEN_NUMBERS = re.compile(r"(?<=[\d.])\s+(?=[-\d])")
 _BETWEEN_ROWS = re.compile(r"\]\s+\[")
+_NUMPY_ARRAY = re.compile(r"\barray\((\[[^()]*\])(?:,\s*dtype=\w+)?\)")
 
 
 @dataclass(frozen=True)
@@ -317,10 +326,12 @@ def as_sound(value: Any) -> Sound | None:
 def as_frames(value: Any) -> FloatArray | None:
     """Read (T, C) from a list of lists, (1, C) from a list of numbers, or the text of either.
 
+    A result of emotion2vec as FunASR returns it, `[{"feats": ...}]`, is read as its features.
     Raises ValueError for other values, and for rows of several lengths.
     """
     if isinstance(value, str):
         value = _parse_list(value) if value.strip() else None
+    value = _features_of_result(value)
     if value is None:
         return None
     try:
@@ -332,11 +343,30 @@ def as_frames(value: Any) -> FloatArray | None:
     return array if array.ndim == 2 else array[None, :]
 
 
+RESULT_KEY = "feats"  # of the record in which FunASR returns the features of a recording
+
+
+def _features_of_result(value: Any) -> Any:
+    """Return the features of `[{"feats": ...}]`, or of the record alone; other values unchanged."""
+    records = [value] if isinstance(value, Mapping) else value
+    if not isinstance(records, list | np.ndarray) or not len(records):
+        return value
+    if not all(isinstance(record, Mapping) for record in records):
+        return value
+    if len(records) > 1:
+        raise ValueError(f"{len(records)} results; a row has one, of its own recording")
+    if RESULT_KEY not in records[0]:
+        keys = ", ".join(map(str, records[0]))
+        raise ValueError(f"a record of {keys or 'nothing'}, and none of {RESULT_KEY}")
+    return records[0][RESULT_KEY]
+
+
 def _parse_list(text: str) -> Any:
     """Parse the text of a list, with commas or as numpy prints it."""
     if "..." in text:
         raise ValueError("cut short by a printer's '...'; export the table as Parquet")
-    commas = _BETWEEN_ROWS.sub("], [", _BETWEEN_NUMBERS.sub(", ", text.strip()))
+    plain_lists = _NUMPY_ARRAY.sub(r"\1", text.strip())
+    commas = _BETWEEN_ROWS.sub("], [", _BETWEEN_NUMBERS.sub(", ", plain_lists))
     try:
         return ast.literal_eval(commas)
     except (ValueError, SyntaxError) as error:

@@ -614,8 +614,11 @@ def _value_or_error(cell: Any) -> Any:
 
 def _array(cell: Any) -> Any:
     values = cell.values
-    if "list" in str(values.type).partition("<")[0]:
+    kind = str(values.type).partition("<")[0]
+    if "list" in kind:
         return [_array(row) for row in values]
+    if kind == "struct":  # of which NumPy would keep arrays of arrays
+        return values.to_pylist()
     return values.to_numpy(zero_copy_only=False)
 
 

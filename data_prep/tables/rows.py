@@ -138,6 +138,14 @@ def _recipe_checks(
         "vad-scale-missing",
     )
     yield (
+        recipe.vad_scale is not None and not axes,
+        (
+            "--vad-scale: no column fills valence, arousal or dominance; add "
+            "--column valence=COLUMN and the like, or leave the scale out"
+        ),
+        missing,
+    )
+    yield (
         bool({"start", "end"} & set(columns)) and "audio" not in columns,
         "start and end are the segment of an audio file; add --column audio=COLUMN",
         missing,

@@ -232,6 +232,83 @@ def test_a_class_number_of_minus_one_is_no_label(tmp_path: Path) -> None:
     assert read_corpus(tmp_path / "out").labels == {"emotion": ("c", "a")}
 
 
+def results(first: int, n: int, length: int | None = None) -> list[Any]:
+    """emotion2vec's results as FunASR returns them, a list of one record a recording."""
+    return [[{"key": f"r{i}", "feats": vector(first + i, length)}] for i in range(n)]
+
+
+PUBLISHED = {
+    "consensus": ("consensus_valence", "consensus_arousal", "consensus_dominance"),
+    "domination": ("valence", "arousal", "domination"),
+    "EmoVal": ("EmoVal", "EmoAct", "EmoDom"),
+}
+
+
+@pytest.mark.parametrize("axes", PUBLISHED.values(), ids=PUBLISHED)
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_merged_tables(axes: Sequence[str], kind: str, tmp_path: Path) -> None:
+    """VAD under each of the three sets of names, beside the results of emotion2vec."""
+    found: Any = results(0, 2)
+    if kind == "csv":
+        arrays = [str([{**record[0], "feats": np.array(record[0]["feats"])}]) for record in found]
+        assert "array([" in arrays[0]
+        found = arrays
+    columns = {"transcript": ["x", "y"], "emotion": ["sad", "glad"], "emotion2vec_features": found}
+    columns |= {axis: [1.0 + i, 5.0] for i, axis in enumerate(axes)}
+    if kind == "parquet":
+        table = write_parquet(tmp_path / "t.parquet", columns)
+    else:
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        table = tmp_path / f"t.{kind}"
+        if kind == "csv":
+            write_csv(table, rows)
+        else:
+            table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    out = tmp_path / "out"
+    assert run_main(f"train={table}", out, "--name", "x", "--vad-scale", 1, 5) == 0
+    (first, last) = read_manifest(out / "train.tsv")
+    assert (first.text, first.emotion) == ("x", "sad")
+    assert (first.valence, first.arousal, first.dominance) == (0.0, 0.25, 0.5)
+    assert (last.valence, last.arousal, last.dominance) == (1.0, 1.0, 1.0)
+    frames = np.load(out / "features" / "emotion2vec" / "train.npy")
+    np.testing.assert_allclose(frames, [vector(0), vector(1)], atol=1e-6)
+
+
+def test_frames_of_a_result(tmp_path: Path) -> None:
+    columns = {"text": ["x", "y", "z"], "emotion2vec_features": [*results(0, 2, 3), None]}
+    table = write_parquet(tmp_path / "t.parquet", columns)
+    out = tmp_path / "out"
+    assert run_main(f"train={table}", out, "--name", "x") == 0
+    folder = out / "features" / "emotion2vec"
+    assert (folder / "train.lengths").read_text() == "3\n3\n0\n"
+    np.testing.assert_array_equal(np.load(folder / "train.npy"), vector(0, 3) + vector(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ([{"feats": [1.0]}, {"feats": [2.0]}], "2 results; a row has one"),
+        ([{"labels": ["sad"], "scores": [1.0]}], "a record of labels, scores, and none of feats"),
+    ],
+)
+def test_other_results_are_refused(result: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        as_frames(result)
+
+
+def test_a_scale_without_axes_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = {"text": ["x"], "emotion": ["sad"], "valency": [3.0]}
+    table = write_parquet(tmp_path / "t.parquet", columns)
+    assert run_main(f"train={table}", tmp_path / "out", "--name", "x", "--vad-scale", 1, 5) == 2
+    assert capsys.readouterr().err == (
+        "error: --vad-scale: no column fills valence, arousal or dominance; add "
+        "--column valence=COLUMN and the like, or leave the scale out [field-not-mapped]\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 # -- CSV -------------------------------------------------------------------------------------------
 
 
@@ -336,6 +413,10 @@ def test_columns_of_known_names() -> None:
         map_columns(["text", "valence", "EmoVal"], {})
     with raises("column-ambiguous"):
         map_columns(["text", "V", "EmoAct"], {})
+    with raises("column-ambiguous"):
+        map_columns(["text", "EmoVal", "EmoAct", "domination"], {})
+    mixed = map_columns(["valence", "arousal", "domination"], {})
+    assert mixed["dominance"] == "domination"
 
 
 def test_feature_columns() -> None:
