@@ -60,7 +60,10 @@ class TaskOptions(Document):
     # Flags of the legacy layout; see emo_fairseq.options.legacy_flags.
     a_only: bool = False
     t_only: bool = False
+    v_only: bool = False
+    all_in: bool = False
     binary_target_iemocap: bool = False
+    softmax_target_meld: bool = False
     regression_target_mos: bool = False
     regression_target: bool = False
     eval_metric: bool = False

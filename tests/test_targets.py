@@ -18,11 +18,15 @@ DEFAULTS = {
     "modality": None,
     "a_only": False,
     "t_only": False,
+    "v_only": False,
+    "all_in": False,
     "target": None,
     "binary_target_iemocap": False,
+    "softmax_target_meld": False,
     "regression_target_mos": False,
     "regression_target": False,
     "eval_metric": False,
+    "no_shuffle": False,
 }
 
 
@@ -105,6 +109,10 @@ def test_modalities_not_understood_are_refused(text: str) -> None:
         ({"a_only": True}, ("speech",)),
         ({"t_only": True}, ("text",)),
         ({"a_only": True, "t_only": True}, ("text", "speech")),
+        ({"v_only": True}, ("video",)),
+        ({"all_in": True}, ("text", "speech", "video")),
+        ({"all_in": True, "a_only": True}, ("text", "speech", "video")),
+        ({"all_in": True, "modality": "T+A+V"}, ("text", "speech", "video")),
         ({"modality": "A"}, ("speech",)),
         ({"modality": "text", "t_only": True}, ("text",)),
         ({"modality": "T+A", "t_only": True, "a_only": True}, ("text", "speech")),
@@ -119,6 +127,7 @@ def test_modalities_of_flags(given: dict[str, Any], expected: tuple[str, ...]) -
     [
         {"modality": "text", "a_only": True},
         {"modality": "T+A", "t_only": True},
+        {"modality": "T+A", "all_in": True},
         {"modality": "text", "a_only": True, "t_only": True},
     ],
 )
@@ -133,6 +142,7 @@ def test_contradicting_modalities_are_refused(given: dict[str, Any]) -> None:
         ({}, "emotion"),
         ({"target": "vad"}, "vad"),
         ({"binary_target_iemocap": True}, "binary_emotion"),
+        ({"softmax_target_meld": True}, "emotion"),
         ({"regression_target_mos": True}, "sentiment_score"),
         ({"regression_target": True}, "vad"),
         ({"regression_target": True, "target": "vad"}, "vad"),
@@ -164,3 +174,9 @@ def test_contradicting_targets_are_refused_at_setup(make_task: Any, legacy_corpu
 def test_eval_metric_is_refused_with_its_reason() -> None:
     with raises("eval-metric-refused"):
         legacy_flags.target(options(eval_metric=True))
+
+
+def test_no_shuffle_is_refused_with_its_equivalents() -> None:
+    with raises("no-shuffle-refused") as error:
+        legacy_flags.target(options(no_shuffle=True))
+    assert "--curriculum-order preset" in str(error.value)

@@ -64,6 +64,7 @@ from emo_fairseq.types import (
     LOG_MEL,
     SPEECH,
     TOKENS,
+    VIDEO,
     WAVEFORM,
 )
 
@@ -143,10 +144,15 @@ class DataDir(InputLimits):
         self._token_folders = {}
         for name, spec in encoders.items():
             if self.is_legacy and spec.input != TOKENS:
+                remedy = (
+                    "choose text, speech or both by --modality"
+                    if name == VIDEO
+                    else f"give an encoder of tokens to --{name}-encoder, or leave out "
+                    f"--{name}-encoder and --{name}-input"
+                )
                 raise UsageError(
                     f"{name} as {spec.input}: {self.folder} is in the legacy layout, which holds "
-                    f"tokens only; give an encoder of tokens to --{name}-encoder, or leave out "
-                    f"--{name}-encoder and --{name}-input",
+                    f"tokens only; {remedy}",
                     "input-not-stored",
                 )
 

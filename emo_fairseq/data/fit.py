@@ -63,13 +63,13 @@ def fit_labels(source: DataDir, target: Target) -> list[str]:
     """Return the labels in the order of their ids, or the names of a continuous target's axes.
 
     Raises:
-        UsageError: corpus.yaml has no label set for the target.
+        UsageError: corpus.yaml, or a label file of the legacy layout, has no labels for the target.
     """
     if not target.has_labels:
         return list(target.columns)
-    if source.is_legacy:
-        return list(legacy.EMOTION_LABELS)
     column = target.label_column or ""
+    if source.is_legacy:
+        return legacy.label_names(source.folder, column)
     corpus = read_corpus_file(source.folder)
     labels = corpus.labels.get(column) if corpus is not None else None
     if not labels:

@@ -4,8 +4,8 @@
 
     {split}_a.tsv, {split}_t.tsv     one file name a line, no root line
     {split}_size.tsv                 id,text_len,audio_len (with or without a header)
-    label_file_{split}.csv           id,label under a header: FileName,Emotion (neu sad ang hap exc)
-                                     or FileName,sentiment_score
+    label_file_{split}.csv           id,label under a header: FileName,Emotion (neu sad ang hap exc
+                                     of IEMOCAP, or the words of MELD) or FileName,sentiment_score
     DATA_RAW/{split}/audio_token/<id>.txt   token ids between <s> (0) and </s> (2), tab-separated
     DATA_RAW/{split}/text/<id>.txt          likewise
 
@@ -16,6 +16,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,38 @@ from emo_fairseq.types import (
 
 logger = logging.getLogger(__name__)
 
-# Names in the label files, in the order of the class ids; excited counts as happy.
-EMOTION_NAMES = {"neu": "neutral", "sad": "sad", "ang": "angry", "hap": "happy", "exc": "happy"}
-EMOTION_LABELS = ("neutral", "sad", "angry", "happy")
+
+@dataclass(frozen=True, eq=False)
+class LabelSet:
+    """The labels of a corpus in label files.
+
+    Attributes:
+        corpus: its name.
+        column: of an utterance, which they fill.
+        names: what the files hold -> the label.
+        labels: in the order of the class ids.
+    """
+
+    corpus: str
+    column: str
+    names: Mapping[str, str]
+    labels: Sequence[str]
+
+
+IEMOCAP = LabelSet(
+    "IEMOCAP",
+    "emotion",
+    # Excited counts as happy.
+    {"neu": "neutral", "sad": "sad", "ang": "angry", "hap": "happy", "exc": "happy"},
+    ("neutral", "sad", "angry", "happy"),
+)
+_MELD_EMOTIONS = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
+_MELD_SENTIMENTS = ("neutral", "positive", "negative")
+MELD = LabelSet("MELD", "emotion", {name: name for name in _MELD_EMOTIONS}, _MELD_EMOTIONS)
+MELD_SENTIMENT = LabelSet(
+    "MELD", "sentiment", {name: name for name in _MELD_SENTIMENTS}, _MELD_SENTIMENTS
+)
+LABEL_SETS = (IEMOCAP, MELD, MELD_SENTIMENT)
 
 _LABELS = "label_file_"
 _LIST_SUFFIX = {TEXT: "t", SPEECH: "a"}
@@ -49,6 +79,58 @@ def split_names(data_dir: Path) -> list[str]:
 def label_file(data_dir: Path, split: str) -> Path:
     """Return the path of the labels of a split."""
     return data_dir / f"{_LABELS}{split}.csv"
+
+
+def find_label_set(data_dir: Path) -> LabelSet | None:
+    """Return whose labels the label files of a folder hold; None if they hold numbers alone.
+
+    Raises:
+        UsageError: they hold labels of several corpora, or emotions and sentiments.
+    """
+    words = {
+        label
+        for split in split_names(data_dir)
+        for label in _read_labels(label_file(data_dir, split)).values()
+        if not _is_number(label)
+    }
+    if not words:
+        return None
+    others = {one: {n for x in LABEL_SETS if x is not one for n in x.names} for one in LABEL_SETS}
+    own = {one: sorted((words & set(one.names)) - others[one]) for one in LABEL_SETS}
+    holding = [one for one in LABEL_SETS if own[one]]
+    if len(holding) > 1:
+        mixed = " and ".join(
+            f"{one.column}s of {one.corpus} ({', '.join(own[one])})" for one in holding
+        )
+        raise UsageError(
+            f"{data_dir}: the label files hold {mixed}; keep those of one in a folder",
+            "label-sets-mixed",
+        )
+    if holding:
+        return holding[0]
+    return MELD if words & set(MELD.names) else IEMOCAP
+
+
+def label_names(data_dir: Path, column: str) -> list[str]:
+    """Return the labels of a folder in the order of their ids.
+
+    Args:
+        data_dir: holds the label files.
+        column: of an utterance, which a target needs: emotion or sentiment.
+
+    Raises:
+        UsageError: the label files hold something else.
+    """
+    found = find_label_set(data_dir)
+    if found is not None and found.column == column:
+        return list(found.labels)
+    fitting = [", ".join(one.names) for one in LABEL_SETS if one.column == column]
+    holds = "numbers, which name no label" if found is None else f"{found.column}s"
+    raise UsageError(
+        f"{data_dir}: the label files hold {holds}; write each {column} as one of "
+        f"{', or of '.join(fitting)}, or choose another --target",
+        "labels-missing",
+    )
 
 
 def read_split(
@@ -76,8 +158,13 @@ def read_split(
     if lengths_file.exists():
         listed[lengths_file.name] = [row[0] for row in _read_sizes(lengths_file)]
     kept = _intersect(listed)
-    utterances = [row for row in (_utterance(name, labels[name]) for name in kept) if row]
-    _report_other_emotions(data_dir, split, [labels[name] for name in kept], len(utterances))
+    label_set = find_label_set(data_dir) or IEMOCAP
+    utterances = [
+        row for row in (_utterance(name, labels[name], label_set) for name in kept) if row
+    ]
+    _report_other_labels(
+        label_file(data_dir, split), label_set, [labels[name] for name in kept], len(utterances)
+    )
     if not utterances:
         raise UsageError(
             f"{data_dir}: no row of split {split!r} is in all of {', '.join(listed)} "
@@ -138,28 +225,30 @@ def _intersect(listed: dict[str, list[str]]) -> list[str]:
     return [name for name in next(iter(listed.values())) if name in common]
 
 
-def _report_other_emotions(data_dir: Path, split: str, labels: list[str], n_kept: int) -> None:
+def _report_other_labels(file: Path, label_set: LabelSet, labels: list[str], n_kept: int) -> None:
     if n_kept == len(labels):
         return
-    others = Counter(label for label in labels if not _is_number(label)) - Counter(
-        label for label in labels if label in EMOTION_NAMES
-    )
-    named = ", ".join(f"{label} {count}" for label, count in others.most_common())
+    words = Counter(label for label in labels if not _is_number(label))
+    others = {label: count for label, count in words.items() if label not in label_set.names}
+    named = ", ".join(f"{label} {count}" for label, count in Counter(others).most_common())
     logger.warning(
-        "%s: %d rows carry an emotion outside %s and are left out: %s",
-        label_file(data_dir, split),
+        "%s: %d rows carry a label outside %s and are left out: %s",
+        file,
         len(labels) - n_kept,
-        ", ".join(EMOTION_NAMES),
+        ", ".join(label_set.names),
         named,
     )
 
 
-def _utterance(name: str, label: str) -> Utterance | None:
+def _utterance(name: str, label: str, label_set: LabelSet) -> Utterance | None:
     if _is_number(label):
         return Utterance(id=name, sentiment_score=float(label))
-    if label in EMOTION_NAMES:
-        return Utterance(id=name, emotion=EMOTION_NAMES[label])
-    return None
+    if label not in label_set.names:
+        return None
+    label = label_set.names[label]
+    if label_set.column == "sentiment":
+        return Utterance(id=name, sentiment=label)
+    return Utterance(id=name, emotion=label)
 
 
 def _list_file(data_dir: Path, split: str, modality: str) -> Path:

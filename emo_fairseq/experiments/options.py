@@ -127,7 +127,7 @@ def resolve_fusion(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     if "model._name" not in options or "model.fusion" in options:
         return dict(options)
-    names = ("modality", "t_only", "a_only")
+    names = ("modality", *legacy_flags.MODALITY_FLAGS)
     task = SimpleNamespace(**{name: options.get(f"task.{name}") for name in names})
     return {**options, "model.fusion": default_fusion(len(legacy_flags.modalities(task)))}
 

@@ -4,37 +4,50 @@ That system has a boolean for every corpus and modality. Its commands still run:
 of our options, or is refused with the reason.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.options.option import flag
 from emo_fairseq.types import (
+    MODALITIES,
     SPEECH,
     TARGETS,
     TEXT,
+    VIDEO,
     Target,
     parse_modalities,
 )
 
+MODALITY_FLAGS: Mapping[str, tuple[str, ...]] = {
+    "t_only": (TEXT,),
+    "a_only": (SPEECH,),
+    "v_only": (VIDEO,),
+    "all_in": MODALITIES,
+}
 _TARGET_FLAGS = {
     "binary_target_iemocap": "binary_emotion",
+    "softmax_target_meld": "emotion",
     "regression_target_mos": "sentiment_score",
     "regression_target": "vad",
 }
 
 
 def modalities(cfg: Any) -> tuple[str, ...]:
-    """Return the modalities of ``--modality``, or else of ``--a-only`` and ``--t-only``.
+    """Return the modalities of ``--modality``, or else of the flags of single ones.
 
     Raises:
         UsageError: they contradict each other.
     """
-    flagged = tuple(name for name, flag in ((TEXT, cfg.t_only), (SPEECH, cfg.a_only)) if flag)
+    given = [name for name in MODALITY_FLAGS if getattr(cfg, name, False)]
+    named = {modality for name in given for modality in MODALITY_FLAGS[name]}
+    flagged = tuple(name for name in MODALITIES if name in named)
     if cfg.modality is None:
         return flagged or (TEXT, SPEECH)
     chosen = parse_modalities(cfg.modality)
     if flagged and flagged != chosen:
         raise UsageError(
-            f"--modality {cfg.modality} contradicts --t-only / --a-only, which together mean "
+            f"--modality {cfg.modality} contradicts {' '.join(map(flag, given))}, which means "
             f"{'+'.join(flagged)}; give only one of them",
             "modality-contradictory",
         )
@@ -45,16 +58,10 @@ def target(cfg: Any) -> Target:
     """Return the target of ``--target``, or else of a legacy flag; emotion by default.
 
     Raises:
-        UsageError: they contradict each other, or ``--eval-metric`` is given.
+        UsageError: they contradict each other, or one is given that no option replaces.
     """
-    if cfg.eval_metric:
-        raise UsageError(
-            "--eval-metric: every validation already logs the published metrics of its target "
-            "(per-emotion accuracy and F1 with their baseline, Acc2, Acc7, F1, MAE, Corr); "
-            "leave the flag out",
-            "eval-metric-refused",
-        )
-    flagged = {name for flag, name in _TARGET_FLAGS.items() if getattr(cfg, flag)}
+    _refuse_without_equivalent(cfg)
+    flagged = {target for name, target in _TARGET_FLAGS.items() if getattr(cfg, name, False)}
     # fairseq gives a choice as an enumeration, which neither sorts nor joins with strings.
     chosen = flagged | ({str(cfg.target)} if cfg.target is not None else set())
     if len(chosen) > 1:
@@ -63,3 +70,20 @@ def target(cfg: Any) -> Target:
             "target-contradictory",
         )
     return TARGETS[chosen.pop() if chosen else "emotion"]
+
+
+def _refuse_without_equivalent(cfg: Any) -> None:
+    if getattr(cfg, "eval_metric", False):
+        raise UsageError(
+            "--eval-metric: every validation already logs the published metrics of its target "
+            "(per-emotion accuracy and F1 with their baseline, Acc2, Acc7, F1, MAE, Corr); "
+            "leave the flag out",
+            "eval-metric-refused",
+        )
+    if getattr(cfg, "no_shuffle", False):
+        raise UsageError(
+            "--no-shuffle: the rows of a training are shuffled in every epoch; leave the flag out, "
+            "or add them in the order of a file by --curriculum-order preset, or keep the order "
+            "of the batches for N epochs by fairseq's --curriculum N",
+            "no-shuffle-refused",
+        )

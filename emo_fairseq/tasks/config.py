@@ -461,8 +461,15 @@ class LegacyConfig(FairseqDataclass):
 
     a_only: bool = option(False, _LEGACY_HELP.format("use speech"), kind=Kind.LEGACY)
     t_only: bool = option(False, _LEGACY_HELP.format("use text"), kind=Kind.LEGACY)
+    v_only: bool = option(False, _LEGACY_HELP.format("use video"), kind=Kind.LEGACY)
+    all_in: bool = option(
+        False, _LEGACY_HELP.format("--modality text+speech+video"), kind=Kind.LEGACY
+    )
     binary_target_iemocap: bool = option(
         False, _LEGACY_HELP.format("--target binary_emotion"), kind=Kind.LEGACY
+    )
+    softmax_target_meld: bool = option(
+        False, _LEGACY_HELP.format("--target emotion"), kind=Kind.LEGACY
     )
     regression_target_mos: bool = option(
         False, _LEGACY_HELP.format("--target sentiment_score"), kind=Kind.LEGACY
@@ -471,6 +478,11 @@ class LegacyConfig(FairseqDataclass):
     eval_metric: bool = option(
         False,
         _LEGACY_HELP.format("refused, its metrics are always logged"),
+        kind=Kind.LEGACY,
+    )
+    no_shuffle: bool = option(
+        False,
+        _LEGACY_HELP.format("refused, see --curriculum-order preset and fairseq's --curriculum"),
         kind=Kind.LEGACY,
     )
 

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from codes import raises
 
-from emo_fairseq.data.legacy import EMOTION_LABELS, read_split, split_names
+from data_prep.corpora import meld
+from emo_fairseq.data.legacy import (
+    IEMOCAP,
+    MELD,
+    MELD_SENTIMENT,
+    find_label_set,
+    label_names,
+    read_split,
+    split_names,
+)
 
 BOTH = ("text", "speech")
 Write = Callable[..., Path]
@@ -122,12 +131,65 @@ def test_excited_counts_as_happy_and_other_emotions_are_counted(
     ]
     assert len(tokens["text"]) == len(tokens["speech"]) == 4
     (record,) = caplog.records
-    assert "3 rows carry an emotion outside neu, sad, ang, hap, exc" in record.getMessage()
+    assert "3 rows carry a label outside neu, sad, ang, hap, exc" in record.getMessage()
     assert record.getMessage().endswith("left out: fru 2, sur 1")
 
 
-def test_the_class_ids_are_the_seeds() -> None:
-    assert EMOTION_LABELS == ("neutral", "sad", "angry", "happy")
+def test_class_ids(write_legacy: Write) -> None:
+    iemocap = write_legacy("train", {"a": "hap", "b": "fru"})
+    assert find_label_set(iemocap) is IEMOCAP
+    assert label_names(iemocap, "emotion") == ["neutral", "sad", "angry", "happy"]
+    assert MELD.labels == meld.EMOTIONS
+    assert MELD_SENTIMENT.labels == meld.SENTIMENTS
+
+
+def test_labels_of_meld(write_legacy: Write, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_legacy("test", {"x": "joy"})
+    rows = {"a": "neutral", "b": "joy", "c": "surprise", "d": "boredom"}
+    with caplog.at_level(logging.WARNING):
+        utterances, _ = read_split(write_legacy("train", rows), folder, "train", BOTH)
+    assert [row.emotion for row in utterances] == ["neutral", "joy", "surprise"]
+    assert caplog.messages[-1].endswith("disgust, surprise and are left out: boredom 1")
+    assert label_names(folder, "emotion") == list(meld.EMOTIONS)
+    with raises("labels-missing") as error:
+        label_names(folder, "sentiment")
+    assert "hold emotions; write each sentiment as one of neutral, positive" in str(error.value)
+
+
+def test_sentiments_of_meld(write_legacy: Write) -> None:
+    folder = write_legacy("train", {"a": "neutral", "b": "negative"})
+    utterances, _ = read_split(folder, folder, "train", BOTH)
+    assert [(row.emotion, row.sentiment) for row in utterances] == [
+        (None, "neutral"),
+        (None, "negative"),
+    ]
+    assert label_names(folder, "sentiment") == list(meld.SENTIMENTS)
+
+
+def test_a_split_of_one_shared_word_is_read_as_the_others_are(write_legacy: Write) -> None:
+    write_legacy("train", {"a": "negative", "b": "neutral"})
+    folder = write_legacy("test", {"c": "neutral"})
+    utterances, _ = read_split(folder, folder, "test", BOTH)
+    assert [(row.emotion, row.sentiment) for row in utterances] == [(None, "neutral")]
+
+
+@pytest.mark.parametrize("other", ["neu", "positive"])
+def test_labels_of_two_sets_are_refused(write_legacy: Write, other: str) -> None:
+    write_legacy("train", {"a": "joy", "b": "neutral"})
+    folder = write_legacy("test", {"c": other})
+    with raises("label-sets-mixed") as error:
+        ids_of(folder)
+    assert "emotions of MELD (joy)" in str(error.value)
+
+
+def test_class_numbers_are_refused(write_legacy: Write) -> None:
+    """Which emotion a number means is nowhere recorded."""
+    folder = write_legacy("train", {"a": "3", "b": "0"})
+    with raises("labels-missing") as error:
+        label_names(folder, "emotion")
+    assert "hold numbers, which name no label; write each emotion as one of neu," in str(
+        error.value
+    )
 
 
 def test_sentiment_scores(write_legacy: Write) -> None:

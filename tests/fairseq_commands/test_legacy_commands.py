@@ -68,3 +68,19 @@ def test_large(arch, fairseq, commands):
     model = torch.load("large/checkpoint_last.pt", weights_only=True)["cfg"]["model"]
     assert model["_name"] == arch
     assert model["fusion_embed_dim"] == 16
+
+
+def test_meld(write_legacy, fairseq, commands):
+    """The flags of MELD: a softmax over its seven emotions."""
+    for split in ("train", "valid", "test"):
+        labels = {f"{split}{n}": label for n, label in enumerate(("neutral", "joy", "disgust") * 2)}
+        folder = write_legacy(split, labels)
+    place = ("--data", folder, "--save-dir", folder / "meld", "--batch-size 4 --max-update 1")
+    flags = "--softmax-target-meld --num-classes 7 --a-only --t-only"
+    log = fairseq("train", commands["train"], *place, flags)
+    assert log.figures("train")["num_updates"] == 1
+    assert "recall_disgust" in log.figures("valid")
+    with pytest.raises(ValueError, match=r"has 7 outputs|7 outputs \(neutral, joy"):
+        fairseq("train", commands["train"], *place, flags.replace("7", "8"))
+    with pytest.raises(ValueError, match=r"legacy layout, which holds tokens only; choose text"):
+        fairseq("train", commands["train"], *place, "--all-in --video-encoder features:faces")
