@@ -87,17 +87,29 @@ EXTRA: dict[str, dict[str, Any]] = {
 }
 
 
-def build(folder: Path, family: str = "bert", texts: Sequence[str] = TEXTS, seed: int = 5) -> Path:
-    """Write a folder as `save_pretrained` does: configuration, weights, tokenizer."""
+def build(
+    folder: Path,
+    family: str = "bert",
+    texts: Sequence[str] = TEXTS,
+    seed: int = 5,
+    n_positions: int = 40,
+    mask: str | None = None,
+) -> Path:
+    """Write a folder as `save_pretrained` does: configuration, weights, tokenizer.
+
+    A mask is the last of the special symbols.
+    """
     config_class, make, specials = FAMILIES[family]
-    tokenizer = make(texts, specials)
+    tokenizer = make(texts, specials if mask is None else (*specials, mask))
     roles = BERT if specials is BERT else ("<unk>", "<s>", "</s>", "<pad>")
     transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **_names(*roles)
+        tokenizer_object=tokenizer,
+        **_names(*roles),
+        **({} if mask is None else {"mask_token": mask}),
     ).save_pretrained(folder)
     config = config_class(
         vocab_size=tokenizer.get_vocab_size(),
-        max_position_embeddings=40,
+        max_position_embeddings=n_positions,
         pad_token_id=tokenizer.token_to_id(roles[3]),
         **SIZES,
         **EXTRA.get(family, {}),

@@ -46,7 +46,7 @@ def run_tool(module: str, name: str, *options: str | Path) -> str:
     Words of the command line are given as strings, split as a shell does, or as paths.
     """
     heard = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, _fresh_fairseq(heard):
+    with pytest.MonkeyPatch.context() as patch, fresh_fairseq(heard):
         patch.setattr(sys, "argv", [name, *words(options)])
         importlib.import_module(module).cli_main()
     return heard.getvalue()
@@ -62,7 +62,7 @@ def words(options: tuple[str | Path, ...]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _fresh_fairseq(heard: io.StringIO) -> Iterator[None]:
+def fresh_fairseq(heard: io.StringIO) -> Iterator[None]:
     """As if fairseq had just been imported: it keeps its best score and its meters in globals."""
     for function in (checkpoint_utils.save_checkpoint, fairseq_train.should_stop_early):
         for remembered in ("best", "num_runs"):

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -95,17 +95,34 @@ def _test_set(args: argparse.Namespace, folder: Path) -> ScoringSet:
                 "option-without-data",
             )
         return ScoringSet(args.split, args.name or ("" if args.split == TEST else args.split))
-    if not args.data.is_dir():
+    other = set_of_corpus("--data", args.data, args.split, args.name)
+    labels = relabeled = None
+    if args.label_map is not None:
+        labels = read_label_map(args.label_map)
+        relabeled = RelabeledData(args.data, args.split, labels, folder)
+    return replace(other, data_raw=args.data_raw, label_map=labels, relabeled=relabeled)
+
+
+def set_of_corpus(
+    option: str, data: Path, split: str = TEST, name: str | None = None
+) -> ScoringSet:
+    """Return a split of another corpus.
+
+    Args:
+        option: that names the data dir, for messages.
+        data: the data dir.
+        split: its name.
+        name: in the name of the predictions file; by default the corpus, and the split unless test.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if not data.is_dir():
         raise UsageError(
-            f"--data {args.data}: there is no such folder; check the path", "data-dir-missing"
+            f"{option} {data}: there is no such folder; check the path", "data-dir-missing"
         )
-    default = corpus_name(args.data) + ("" if args.split == TEST else f"-{args.split}")
-    name = re.sub(r"[^\w-]+", "-", args.name or default)
-    if args.label_map is None:
-        return ScoringSet(args.split, name, args.data, args.data_raw)
-    labels = read_label_map(args.label_map)
-    relabeled = RelabeledData(args.data, args.split, labels, folder)
-    return ScoringSet(args.split, name, args.data, args.data_raw, labels, relabeled)
+    default = corpus_name(data) + ("" if split == TEST else f"-{split}")
+    return ScoringSet(split, re.sub(r"[^\w-]+", "-", name or default), data)
 
 
 def read_label_map(file: Path) -> LabelMap:

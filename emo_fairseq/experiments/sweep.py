@@ -40,6 +40,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--folds", metavar="PROTOCOL", help=folds)
     split = "of the data dir, the test set of its runs (default: %(default)s)"
     add("--split", default=TEST, help=split)
+    other = "score the test split of another corpus, too; may be repeated"
+    add("--also-score", type=Path, action="append", default=[], metavar="DATA", help=other)
     add("--jobs", type=positive_int, default=1, help="processes at a time (default: 1)")
     add(
         "--metric",

@@ -18,7 +18,7 @@ from emo_fairseq.experiments.options import (
 )
 from emo_fairseq.experiments.result_tables import show
 from emo_fairseq.experiments.runs import RunFolder
-from emo_fairseq.experiments.scoring import ScoringSet, score
+from emo_fairseq.experiments.scoring import ScoringSet, score, set_of_corpus
 from emo_fairseq.experiments.training import (
     refuse_changed_options,
     refuse_data,
@@ -36,6 +36,8 @@ def run_sweep(args: argparse.Namespace) -> int:
     overrides = list(args.overrides)
     if args.folds:
         overrides.append(f"{FOLD}={ALL_OF}{args.folds}")
+    test_sets = [ScoringSet(args.split)]
+    test_sets += [set_of_corpus("--also-score", data) for data in args.also_score]
     planned = plan_runs(args.config_dir, args.config_name, overrides)
     _refuse_split(planned, args.split)
     folders = {run.name: RunFolder(args.runs_folder / run.name) for run in planned}
@@ -46,9 +48,7 @@ def run_sweep(args: argparse.Namespace) -> int:
         words = training_words(args.config_dir, args.config_name, run, folders[run.name])
         if args.dry_run:
             sys.stdout.write(shlex.join(words) + "\n")
-        work[run.name] = _train_and_score(
-            folders[run.name], run.options, words, ScoringSet(args.split)
-        )
+        work[run.name] = _train_and_score(folders[run.name], run.options, words, test_sets)
     if args.dry_run:
         return 0
     if not args.keep_going:
@@ -94,15 +94,19 @@ def _refuse_split(planned: Sequence[PlannedRun], split: str) -> None:
 
 
 def _train_and_score(
-    run: RunFolder, options: Options, words: Sequence[str], test_set: ScoringSet
+    run: RunFolder, options: Options, words: Sequence[str], test_sets: Sequence[ScoringSet]
 ) -> Steps:
     with run.locked() as lock:
         trained = yield from train(run, options, words, lock)
         if not trained.ok:
             return trained
-        outcome = yield from score(run, test_set, lock)
-        messages = [trained.message, outcome.message]
-        return Outcome(True, ", ".join(filter(None, messages))) if outcome.ok else outcome
+        messages = [trained.message]
+        for test_set in test_sets:
+            outcome = yield from score(run, test_set, lock)
+            if not outcome.ok:
+                return outcome
+            messages.append(outcome.message)
+        return Outcome(True, ", ".join(filter(None, messages)))
 
 
 class _Progress:

@@ -11,7 +11,7 @@ WRITTEN = sorted(
     [
         REPOSITORY / "README.md",
         *(REPOSITORY / "docs").rglob("*.md"),
-        *(REPOSITORY / "examples").glob("*/README.md"),
+        *(REPOSITORY / "examples").rglob("README.md"),
     ]
 )
 _BLOCK = re.compile(

@@ -265,3 +265,24 @@ def test_another_corpus(resumed, data, tmp_path, capsys):
     label_map.write_text("joy: happy\ngrief: melancholy\n")
     assert score.main(command) == 1
     assert "[label-unknown]" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_sweep_that_scores_another_corpus_too(resumed, data, tmp_path):
+    """Its runs have ended: only what is new is scored, and the table has both corpora."""
+    other = tmp_path / "other"
+    shutil.copytree(data, other, symlinks=True)
+    corpus = read_corpus(other)
+    corpus.name = "third"
+    splits = {split: read_manifest(other / f"{split}.tsv") for split in corpus.splits}
+    write_corpus(other, corpus, splits)
+    words = [*resumed.words, "--also-score", str(other)]
+    sweeping = ForkedSweep("sweep", words, tmp_path / "sweep.log")
+    assert sweeping.wait() == 0, sweeping.output
+    assert "scored before, scored on third in" in sweeping.output
+    for name in NAMES:
+        rows = predictions.read(resumed.runs / name / "predictions.third.tsv")
+        assert {row["id"] for row in rows} == {row.id for row in splits["test"]}
+    assert re.search(r"tested on third|third, test", sweeping.output)
+    with raises("data-dir-missing"):
+        sweep.main([*resumed.words, "--also-score", str(tmp_path / "nowhere")])
