@@ -4,7 +4,8 @@
     python -m data_prep.fit_prototypes IEMOCAP MSP_IMPROV --output both.json
 
 Writes DATA_DIR/prototypes.json (format: `data_prep.prototypes`): the mean valence, arousal and
-dominance of each class, over all rows and for each corpus, and how far rows are from theirs. The
+dominance of each class, over all rows and for each corpus, and how far rows are from theirs; and
+beside it the means as a table for other programs, emotion_centroids.csv. The
 corpora are those of the manifest's `corpus` column, or, of several data dirs, their names. Only
 train.tsv is read: prototypes of the other splits would leak what is to be predicted. Suspicious
 annotation (an axis inverted between corpora, copied or constant) is printed and stored as a
@@ -23,7 +24,12 @@ from data_prep.command_line import (
 )
 from data_prep.manifest.provenance import write_beside
 from data_prep.manifest.records import LABEL_COLUMNS
-from data_prep.prototypes.file import PROTOTYPES_FILE, prototypes_path, write_prototypes
+from data_prep.prototypes.file import (
+    PROTOTYPES_FILE,
+    prototypes_path,
+    write_centroids,
+    write_prototypes,
+)
 from data_prep.prototypes.fitting import fit_prototypes, fitted_rows
 from data_prep.prototypes.maths import STATISTICS
 from data_prep.prototypes.records import Prototypes
@@ -72,4 +78,4 @@ def _fit(options: argparse.Namespace) -> None:
     write_prototypes(path, prototypes)
     write_beside(path, fitted_rows(options.data_dirs, fold))
     print(summary_table(prototypes))
-    print(f"wrote {path}")
+    print(f"wrote {path}, {write_centroids(path, prototypes)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Collection, Mapping
@@ -110,6 +112,37 @@ def write_prototypes(path: str | Path, prototypes: Prototypes) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text)
+
+
+def centroids_path(path: str | Path, label: str) -> Path:
+    """Return the path of the table of centroids beside a file of prototypes.
+
+    >>> centroids_path("data/prototypes.json", "emotion").name
+    'emotion_centroids.csv'
+    >>> centroids_path("data/both.json", "emotion").name
+    'both.emotion_centroids.csv'
+    """
+    path = Path(path)
+    before = "" if path.name == PROTOTYPES_FILE else f"{path.stem}."
+    return path.with_name(f"{before}{label}_centroids.csv")
+
+
+def write_centroids(path: str | Path, prototypes: Prototypes) -> Path:
+    """Write the centroids as a table beside the prototypes, and return its path.
+
+    A row is a class: of all rows, where the column corpus is empty, then of each corpus. Nothing
+    reads the table.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([prototypes.label, *AXES, "n", "mean_difficulty", CORPUS])
+    for corpus, centroids in [("", prototypes.overall), *prototypes.corpora.items()]:
+        for label, c in centroids.items():
+            axes = (getattr(c, axis) for axis in AXES)
+            writer.writerow([label, *axes, c.n, c.mean_difficulty, corpus])
+    table = centroids_path(path, prototypes.label)
+    write_atomically(table, text.getvalue())
+    return table
 
 
 def _document(prototypes: Prototypes) -> dict[str, Any]:

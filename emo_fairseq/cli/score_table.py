@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from data_prep.schema import CORPUS_FILE, Utterance, read_corpus, read_manifest
 from emo_fairseq.evaluation.bootstrap import LEVEL, MIN_SPEAKERS, Estimate, Speakers, estimates
-from emo_fairseq.evaluation.names import display_name
+from emo_fairseq.evaluation.names import OF_PRECISION, display_name
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
     Predictions,
@@ -79,7 +79,8 @@ def table_lines(
         split: that was scored.
         models: predictions by the heading of their column.
         rows: of the data dir, which name the speakers.
-        in_detail: add a line for each label or axis.
+        in_detail: add recall and precision of each label and the mean precisions, or a line for
+            each axis.
     """
     first = next(iter(models.values()))
     suffix, n_rows = first.baseline_suffix, len(first.ids)
@@ -104,7 +105,8 @@ def table_lines(
 def _details(of: Predictions) -> list[str]:
     """Return the keys of the metrics of each label, or of each of several axes."""
     if isinstance(of, LabelPredictions):
-        return [f"recall_{label}" for label in of.names]
+        of_each = [f"{key}_{label}" for key in ("recall", "precision") for label in of.names]
+        return [*OF_PRECISION, *of_each]
     return [f"{key}_{axis}" for axis in of.names for key in of.headline if len(of.names) > 1]
 
 

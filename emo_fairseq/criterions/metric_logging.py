@@ -64,6 +64,17 @@ def metric_names(
     return [name for name in logged if not name.startswith("_")]
 
 
+def metric_values(
+    logging_outputs: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
+    auxiliary_labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, float]:
+    """Return the metrics that :func:`log_metrics` logs, by name, and log nothing."""
+    with fairseq_metrics.aggregate(new_root=True) as logged:
+        log_metrics(logging_outputs, labels, auxiliary_labels)
+    return dict(logged.get_smoothed_values())
+
+
 def _sum_statistics(logging_outputs: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
     for output in logging_outputs:

@@ -76,6 +76,29 @@ def macro_f1(truth: Sequence[Label], prediction: Sequence[Label]) -> float:
     return metrics.macro_f1(_confusion(truth, prediction))
 
 
+def macro_precision(truth: Sequence[Label], prediction: Sequence[Label]) -> float:
+    """Return the mean precision of the labels in truth or prediction.
+
+    As scikit-learn's ``precision_score(average="macro", zero_division=0)``.
+
+    >>> macro_precision(["sad", "sad", "happy"], ["sad", "happy", "happy"])
+    0.75
+    """
+    return metrics.macro_precision(_confusion(truth, prediction))
+
+
+def weighted_precision(truth: Sequence[Label], prediction: Sequence[Label]) -> float:
+    """Return the mean precision of the labels, weighted by how often each is true.
+
+    ``sum over k of true_k / N * precision_k``. As scikit-learn's
+    ``precision_score(average="weighted", zero_division=0)``.
+
+    >>> round(weighted_precision(["sad", "sad", "happy"], ["sad", "happy", "happy"]), 4)
+    0.8333
+    """
+    return metrics.weighted_precision(_confusion(truth, prediction))
+
+
 def recall(truth: Sequence[Label], prediction: Sequence[Label]) -> dict[Label, float]:
     """Return the recall of each label, ``correct_k / true_k``; NaN for one that is never true.
 

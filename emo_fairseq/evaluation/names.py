@@ -48,6 +48,8 @@ METRICS: dict[str, Metric] = {
         Metric("wa", "WA"),
         Metric("weighted_f1", "weighted F1"),
         Metric("macro_f1", "macro F1"),
+        Metric("macro_precision", "macro precision"),
+        Metric("weighted_precision", "weighted precision"),
         Metric("recall", "recall"),
         Metric("precision", "precision"),
         Metric("f1", "F1"),
@@ -100,6 +102,7 @@ METRICS: dict[str, Metric] = {
 SENTIMENT_SCORE = "sentiment_score"  # the axis that has CMU's metrics
 # The metrics that tables show first, in their order.
 OF_LABELS = ("uar", "wa", "weighted_f1", "macro_f1")
+OF_PRECISION = ("macro_precision", "weighted_precision")
 OF_EACH_LABEL = ("recall", "precision", "f1")
 OF_PROBABILITIES = ("ece", "brier", "nll")
 OF_VOTES = ("votes_ce", "votes_kl", "votes_jsd", "votes_ece")

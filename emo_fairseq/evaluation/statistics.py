@@ -20,6 +20,7 @@ from emo_fairseq.evaluation.names import (
     OF_CMU,
     OF_LABELS,
     OF_NUMBERS,
+    OF_PRECISION,
     OF_VOTES,
     SENTIMENT_SCORE,
 )
@@ -123,9 +124,9 @@ class LabelPredictions:
     def statistics(self) -> Statistics:
         """Return confusions, and with probabilities the statistics of their calibration.
 
-        The metrics are :func:`emo_fairseq.metrics.label_metrics`, precision and F1 of each label;
-        with probabilities ECE, Brier score and log loss; of yes/no questions
-        :func:`emo_fairseq.metrics.binary_metrics`. With votes
+        The metrics are :func:`emo_fairseq.metrics.label_metrics`, precision and F1 of each label,
+        macro and weighted precision; with probabilities ECE, Brier score and log loss; of yes/no
+        questions :func:`emo_fairseq.metrics.binary_metrics`. With votes
         :func:`emo_fairseq.metrics.vote_metrics` of all utterances, and all other metrics of those
         with a majority label.
         """
@@ -151,6 +152,7 @@ class LabelPredictions:
     def _derive(self, sums: Mapping[str, Tensor]) -> Metrics:
         counts = sums["confusion"]
         values = metrics.label_metrics(counts, self.names)
+        values |= {key: metric(counts) for key, metric in _MEAN_PRECISIONS.items()}
         for key, metric in _PER_CLASS.items():
             of_class = zip(self.names, metric(counts), strict=True)
             values |= {f"{key}_{label}": value for label, value in of_class}
@@ -172,6 +174,10 @@ def _masked(rows: Tensor, counted: Tensor) -> Tensor:
     return torch.where(counted.reshape(-1, *[1] * (rows.ndim - 1)), rows, 0.0)
 
 
+_MEAN_PRECISIONS = {
+    "macro_precision": metrics.macro_precision,
+    "weighted_precision": metrics.weighted_precision,
+}
 _PER_CLASS = {"precision": metrics.precision_per_class, "f1": metrics.f1_per_class}
 
 
@@ -267,12 +273,12 @@ def side_by_side(
 def metrics_and_baseline(of: Predictions) -> Metrics:
     """Return all metrics, and beside them those of a constant prediction.
 
-    The baseline's keys end in ``_majority`` (labels; the headline metrics alone) or ``_constant``
+    The baseline's keys end in ``_majority`` (labels; of metrics over all labels) or ``_constant``
     (numbers).
     """
     values, constant = of.statistics().metrics(), of.constant().statistics().metrics()
     if isinstance(of, LabelPredictions):
-        constant = {key: constant[key] for key in of.headline}
+        constant = {key: constant[key] for key in (*of.headline, *OF_PRECISION)}
     return values | {key + of.baseline_suffix: x for key, x in constant.items()}
 
 

@@ -19,10 +19,12 @@ from emo_fairseq.metrics.classification import (
     f1_per_class,
     label_metrics,
     macro_f1,
+    macro_precision,
     precision_per_class,
     recall_per_class,
     unweighted_average_recall,
     weighted_f1,
+    weighted_precision,
 )
 from emo_fairseq.metrics.corpora import (
     binary_confusions,
@@ -65,6 +67,7 @@ __all__ = [
     "label_metrics",
     "log_odds",
     "macro_f1",
+    "macro_precision",
     "majority_ids",
     "mean_absolute_error",
     "mean_squared_error",
@@ -81,4 +84,5 @@ __all__ = [
     "vote_metrics",
     "vote_rows",
     "weighted_f1",
+    "weighted_precision",
 ]

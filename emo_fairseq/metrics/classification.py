@@ -158,9 +158,29 @@ def weighted_f1(counts: Tensor) -> float:
     >>> weighted_f1(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
     0.3333333333333333
     """
-    _, true, _ = _margins(counts)
-    f1 = true.new_tensor(f1_per_class(counts)).nan_to_num(0.0)  # absent classes weigh 0
-    return float((true * f1).sum() / true.sum())
+    return _mean_by_truth(counts, f1_per_class(counts))
+
+
+def macro_precision(counts: Tensor) -> float:
+    """Return the mean precision over the classes in truth or prediction.
+
+    As scikit-learn's `precision_score(average="macro", zero_division=0)`.
+
+    >>> macro_precision(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
+    0.25
+    """
+    return _mean_of_defined(precision_per_class(counts))
+
+
+def weighted_precision(counts: Tensor) -> float:
+    """Return the mean precision weighted by true counts; NaN without rows.
+
+    As scikit-learn's `precision_score(average="weighted", zero_division=0)`.
+
+    >>> weighted_precision(torch.tensor([[3, 0, 0], [1, 0, 0], [0, 0, 0]]))
+    0.5625
+    """
+    return _mean_by_truth(counts, precision_per_class(counts))
 
 
 CONFUSION_METRICS: dict[str, Callable[[Tensor], float]] = {
@@ -207,6 +227,13 @@ def _margins(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _floats(per_class: Tensor) -> list[float]:
     return [float(value) for value in per_class]
+
+
+def _mean_by_truth(counts: Tensor, per_class: list[float]) -> float:
+    """Return the mean over classes weighted by true counts; NaN without rows."""
+    _, true, _ = _margins(counts)
+    values = true.new_tensor(per_class).nan_to_num(0.0)  # absent classes weigh 0
+    return float((true * values).sum() / true.sum())
 
 
 def _mean_of_defined(values: list[float]) -> float:

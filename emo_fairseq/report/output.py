@@ -10,7 +10,7 @@ from pathlib import Path
 from data_prep.manifest.provenance import allowed_leaks, transductive_notes
 from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError
-from emo_fairseq.evaluation.names import display_name
+from emo_fairseq.evaluation.names import OF_PRECISION, display_name
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
     Metrics,
@@ -128,7 +128,7 @@ def metric_table(predictions: Predictions, values: Metrics, title: str) -> Table
     """
     suffix = predictions.baseline_suffix
     if isinstance(predictions, LabelPredictions):
-        keys = [*predictions.headline]
+        keys = [*predictions.headline, *OF_PRECISION]
     else:
         keys = [key for key in values if not key.endswith(suffix)]
     axes = () if isinstance(predictions, LabelPredictions) else predictions.names

@@ -12,7 +12,12 @@ from emo_fairseq.evaluation.bootstrap import (
     OVER_UTTERANCES,
     Interval,
 )
-from emo_fairseq.evaluation.names import OF_EACH_LABEL, OF_PROBABILITIES, display_name
+from emo_fairseq.evaluation.names import (
+    OF_EACH_LABEL,
+    OF_PRECISION,
+    OF_PROBABILITIES,
+    display_name,
+)
 from emo_fairseq.evaluation.statistics import LabelPredictions, Metrics, NumberPredictions
 from emo_fairseq.evaluation.tables import (
     NONE,
@@ -125,7 +130,8 @@ def _shown(scored: ScoredSplit) -> dict[str, str]:
             for key in scored.metrics
             if not key.endswith(predictions.baseline_suffix)
         }
-    names = {key: display_name(key) for key in (*predictions.headline, *OF_PROBABILITIES)}
+    keys = (*predictions.headline, *OF_PRECISION, *OF_PROBABILITIES)
+    names = {key: display_name(key) for key in keys}
     if predictions.per_label:
         for label in predictions.names:
             for key in (f"binary_accuracy_{label}", f"binary_f1_{label}"):

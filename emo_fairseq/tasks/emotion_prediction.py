@@ -24,7 +24,7 @@ from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.compat.solved_in_one_step import Solver, solve_in_place_of_training
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
-from emo_fairseq.criterions.metric_logging import log_metrics, metric_names
+from emo_fairseq.criterions.metric_logging import log_metrics, metric_names, metric_values
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.annotations import Classes, target_of_classes
 from emo_fairseq.data.curriculum import NONE, CurriculumDataset
@@ -135,6 +135,7 @@ class EmotionPredictionTask(FairseqTask):
         self.scoring_guard = ScoringGuard(self.data, cfg.fold, cfg.allow_leak)
         self.files = ScoringFiles(cfg, self._record_of_predictions)
         self._has_written_config = False
+        self._scored_split = ""
         self._loaded: LoadedState | None = None
         self._missing_warning: Callable[[Collection[str]], str] | None = None  # of the model
         for name, at_start in resume.AT_START.items():
@@ -579,6 +580,7 @@ class EmotionPredictionTask(FairseqTask):
     def valid_step(self, sample: dict[str, Any], model: RobertaEMOModel, criterion: Any) -> Any:
         if not sample:  # fairseq-validate on several ranks: this one has no batch left
             return 0.0, 0, {}
+        self._scored_split = str(sample["split"])
         loss, sample_size, logging_output = super().valid_step(sample, model, criterion)
         if self.is_training:  # what ranks sum must be numbers
             self.loggers.update(logging_output.pop("embeddings", []))
@@ -591,15 +593,21 @@ class EmotionPredictionTask(FairseqTask):
         return loss, sample_size, logging_output
 
     def post_validate(self, model: RobertaEMOModel, stats: Any, aggregated: Any) -> None:
-        """Log confusions and embeddings; fairseq-train calls this after every validation."""
+        """Log to boards; fairseq-train calls this after every validation."""
         if self.loggers:
-            counts = aggregated[CONFUSION].sum.cpu().numpy() if CONFUSION in aggregated else None
-            self.loggers.log(counts, self.labels, int(stats["num_updates"]))
+            counts, step = None, int(stats["num_updates"])
+            if CONFUSION in aggregated:
+                counts = aggregated[CONFUSION].sum.cpu().numpy()
+            self.loggers.log(counts, self.labels, step)
+            self.loggers.log_metrics(self._scored_split, self.data.corpus, stats, step)
 
     def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
         super().reduce_metrics(logging_outputs, criterion)
         labels = {name: other.labels for name, other in self.auxiliary.items()}
         log_metrics(logging_outputs, self.labels, labels)
+        if self.loggers and not self.is_training:
+            values = metric_values(logging_outputs, self.labels, labels)
+            self.loggers.log_metrics(self._scored_split, self.data.corpus, values, 0)
         # fairseq-validate calls this once a subset, on every rank with the outputs of all ranks.
         if not self.is_training:
             refuse_undefined_loss(logging_outputs)

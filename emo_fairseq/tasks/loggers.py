@@ -1,14 +1,16 @@
-"""Confusion matrices and embeddings for TensorBoard and Weights & Biases.
+"""Confusion matrices, embeddings and further names of metrics for TensorBoard and Weights & Biases.
 
 They are written where ``--tensorboard-logdir`` and ``--wandb-project`` already write, after every
 validation. A confusion matrix is a table, and an image where matplotlib is installed; embeddings
 are those of at most 1000 utterances, on their first 50 principal components; on several ranks, of
-what the first one scores.
+what the first one scores. UAR and accuracy have a second name, ``val/uar`` and ``val/accuracy``, of
+a test split ``test/<corpus>_uar`` and ``test/<corpus>_accuracy``, so that one chart shows the test
+splits of several corpora; fairseq-validate logs these, too.
 """
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,26 @@ from emo_fairseq.evaluation.embeddings import Embedded
 MOST_ROWS = 1000
 N_COMPONENTS = 50
 CONFUSIONS, EMBEDDINGS = "confusions", "embeddings"
+_BOARD_METRICS = {"uar": "uar", "wa": "accuracy"}  # key -> name on a board
+
+
+def board_names(split: str, corpus: str | None, values: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that have a second name on a board, by that name.
+
+    >>> board_names("valid", "iemocap", {"uar": 0.6, "wa": 0.7, "loss": 1.0})
+    {'val/uar': 0.6, 'val/accuracy': 0.7}
+    >>> board_names("test", "iemocap", {"uar": 0.5})
+    {'test/iemocap_uar': 0.5}
+
+    Args:
+        split: that was scored; others than valid and test have no second name.
+        corpus: its name; None where it is not known.
+        values: metrics by key.
+    """
+    prefix = {"valid": "val/", "test": f"test/{corpus}_" if corpus else "test/"}.get(split)
+    if prefix is None:
+        return {}
+    return {f"{prefix}{name}": values[key] for key, name in _BOARD_METRICS.items() if key in values}
 
 
 class _Validation(NamedTuple):
@@ -53,6 +75,27 @@ class ValidationLoggers:
         """Add the embeddings of a batch."""
         self._rows |= {row.id: row for row in rows[: MOST_ROWS - len(self._rows)]}
 
+    def log_metrics(
+        self, split: str, corpus: str | None, values: Mapping[str, float], step: int
+    ) -> None:
+        """Log the metrics of a split by their second names; see :func:`board_names`.
+
+        Args:
+            split: that was scored.
+            corpus: its name.
+            values: metrics by key.
+            step: updates so far.
+        """
+        names = board_names(split, corpus, values)
+        if self.logdir and (writer := _writer_of(self.logdir, split)) is not None:
+            for name, value in names.items():
+                writer.add_scalar(name, value, step)
+            writer.flush()
+        if names and self._is_wandb and "wandb" in sys.modules:
+            wandb = sys.modules["wandb"]
+            if wandb.run is not None:
+                wandb.log(names, step=step)
+
     def log(self, counts: np.ndarray | None, labels: Sequence[str], step: int) -> None:
         """Log a validation, and begin anew.
 
@@ -69,10 +112,14 @@ class ValidationLoggers:
             rows[0].split, counts, labels, [row.id for row in rows], vectors, step
         )
         if self.logdir:
-            bar = progress_bar.TensorboardProgressBarWrapper(None, self.logdir)
-            _to_tensorboard(bar._writer(validation.split), validation)
+            _to_tensorboard(_writer_of(self.logdir, validation.split), validation)
         if self._is_wandb and "wandb" in sys.modules:
             _to_wandb(sys.modules["wandb"], validation)
+
+
+def _writer_of(logdir: str, split: str) -> Any:
+    """Return the writer that fairseq has for a split; None without tensorboardX."""
+    return progress_bar.TensorboardProgressBarWrapper(None, logdir)._writer(split)
 
 
 def principal_components(vectors: np.ndarray) -> np.ndarray:

@@ -89,8 +89,10 @@ class RunConfig:
 
     @property
     def tensorboard_logdir(self) -> str | None:
-        """``--tensorboard-logdir``, on the first rank of a training."""
-        return self._run.common.tensorboard_logdir if self._logs else None
+        """``--tensorboard-logdir``, on the first rank of a training or of a scoring."""
+        if self._run is None or not is_master(self._run.distributed_training):
+            return None
+        return self._run.common.tensorboard_logdir  # type: ignore[no-any-return]
 
     @property
     def wandb_project(self) -> str | None:

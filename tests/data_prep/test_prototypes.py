@@ -1,3 +1,4 @@
+import csv
 import itertools
 import json
 import logging
@@ -225,6 +226,13 @@ def test_a_data_dir_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "sad 2 0.100 0.400 0.400 0.224" in " ".join(printed.split())
     assert "rows left out: 1 (no emotion), 1 (VAD incomplete)" in printed
     assert "warning: no prototype for neutral, angry" in printed
+    with (folder / "emotion_centroids.csv").open() as table:
+        rows_of_table = list(csv.DictReader(table))
+    assert [(row["emotion"], row["n"], row["corpus"]) for row in rows_of_table] == [
+        ("happy", "3", ""),
+        ("sad", "2", ""),
+    ]
+    assert [float(rows_of_table[1][axis]) for axis in AXES] == [0.1, 0.4, 0.4]
     assert main([str(folder), "--statistic", "median"]) == 0
     assert read_prototypes(folder / "prototypes.json").overall["happy"].valence == 0.9
 

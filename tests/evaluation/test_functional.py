@@ -48,7 +48,7 @@ def test_labels_have_the_metrics_of_their_split(per_label: bool) -> None:
     prediction = [LABELS[label] for label in split.prediction.tolist()]
     rows = [dict(zip(LABELS, row, strict=True)) for row in split.probability.tolist()]
     expected = split.statistics().metrics()
-    for key in metrics.CONFUSION_METRICS:
+    for key in (*metrics.CONFUSION_METRICS, "macro_precision", "weighted_precision"):
         assert getattr(evaluation, key)(truth, prediction) == pytest.approx(expected[key])
     for key in ("recall", "precision", "f1"):
         for label, value in getattr(evaluation, key)(truth, prediction).items():

@@ -51,9 +51,27 @@ def test_tensorboard(target, toy_corpus, fairseq, commands, tmp_path):
         counts = [int(x) for line in cells for x in line.strip("| ").split(" | ")[1:]]
         assert sum(counts) == 8  # the valid split, every utterance once
         assert any(value.image.encoded_image_string for value in values)
+        scalars = {value.tag: value.simple_value for value in values}
+        assert scalars["val/uar"] == pytest.approx(scalars["uar"])
+        assert scalars["val/accuracy"] == pytest.approx(scalars["wa"])
     (vectors,) = (logged / "valid").rglob("tensors.tsv")
     names = (vectors.parent / "metadata.tsv").read_text().split()
     assert len(names) == len(vectors.read_text().splitlines()) == 8
+
+
+def test_tensorboard_of_a_scoring(trained, toy_corpus, fairseq, commands, tmp_path):
+    """fairseq-validate logs the test splits of several corpora by their names."""
+    place = f"--path {trained(OPTIONS)} --data {toy_corpus} --valid-subset valid,test"
+    words = f"--batch-size 8 --tensorboard-logdir {tmp_path / 'logged'}"
+    scored = fairseq("validate", commands["validate"], place, words)
+    values = {
+        value.tag: value.simple_value
+        for split in ("valid", "test")
+        for event in events(tmp_path / "logged" / split)
+        for value in event.summary.value
+    }
+    assert values.keys() == {"val/uar", "val/accuracy", "test/toy_uar", "test/toy_accuracy"}
+    assert values["test/toy_uar"] == pytest.approx(scored.figures("test")["uar"], abs=1e-5)
 
 
 def test_principal_components_keep_distances():
@@ -100,6 +118,8 @@ def test_tables_of_weights_and_biases(monkeypatch):
     logged.log(np.array([[2.0, 0.0], [1.0, 0.0]]), ["sad", "happy"], step=7)
     columns, rows = wandb.logged[7]["valid/confusions"]
     assert (columns, rows) == (["truth", "sad", "happy"], [["sad", 2.0, 0.0], ["happy", 1.0, 0.0]])
+    logged.log_metrics("valid", "toy", {"uar": 0.5, "loss": 1.0}, step=8)
+    assert wandb.logged[8] == {"val/uar": 0.5}
     columns, rows = wandb.logged[7]["valid/embeddings"]
     assert [row[0] for row in rows] == ["u0", "u1", "u2"]
     assert len(columns) == len(rows[0])

@@ -24,6 +24,7 @@ from emo_fairseq.metrics import (
     f1_per_class,
     label_metrics,
     macro_f1,
+    macro_precision,
     mean_absolute_error,
     moments,
     pearson_cc,
@@ -33,6 +34,7 @@ from emo_fairseq.metrics import (
     sd_ratio,
     unweighted_average_recall,
     weighted_f1,
+    weighted_precision,
 )
 
 N_CLASSES = 5
@@ -91,6 +93,11 @@ def test_class_metrics_are_those_of_scikit_learn(
     assert unweighted_average_recall(counts) == pytest.approx(uar, abs=1e-12)
     assert macro_f1(counts) == pytest.approx(macro, abs=1e-12)
     assert weighted_f1(counts) == pytest.approx(weighted, abs=1e-12)
+    for average, metric in (("macro", macro_precision), ("weighted", weighted_precision)):
+        precision = sklearn_metrics.precision_score(
+            truth, prediction, average=average, zero_division=0
+        )
+        assert metric(counts) == pytest.approx(precision, abs=1e-12)
 
 
 @class_sets
