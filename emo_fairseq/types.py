@@ -187,6 +187,11 @@ class Target:
         """True if labels are predicted, False if a number for each column."""
         return self.kind is not TargetKind.CONTINUOUS
 
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing is predicted: see :data:`UNLABELED`."""
+        return not self.columns
+
     def n_outputs(self, n_labels: int) -> int:
         """Return the width of the head, given the number of labels (unused for numbers)."""
         if self.kind in (TargetKind.CATEGORICAL, TargetKind.DISTRIBUTION):
@@ -270,3 +275,5 @@ TARGETS = {
         Target("vad", TargetKind.CONTINUOUS, AXES, "V"),
     )
 }
+# Nothing is predicted: of models that are pretrained on rows without labels.
+UNLABELED = Target("none", TargetKind.CONTINUOUS, (), "U")

@@ -1,5 +1,5 @@
 """Criterions: what is minimized, and the sums that metrics are derived from."""
 
-from emo_fairseq.criterions import registered
+from emo_fairseq.criterions import pretraining, registered
 
-__all__ = ["registered"]
+__all__ = ["pretraining", "registered"]

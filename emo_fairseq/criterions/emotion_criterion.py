@@ -74,12 +74,16 @@ class EmotionCriterion(FairseqCriterion):
                 for name, row in zip(sample["utterance_id"], rows, strict=True)
             ]
         if self.task.keeps_embeddings and not self.training:
-            vectors = output.embedding.detach().float().cpu().numpy()
-            logging_output["embeddings"] = [
-                Embedded(name, sample["split"], vector)
-                for name, vector in zip(sample["utterance_id"], vectors, strict=True)
-            ]
+            logging_output["embeddings"] = self.embedded(sample, output)
         return loss, sample_size, logging_output
+
+    def embedded(self, sample: Mapping[str, Any], output: Any) -> list[Embedded]:
+        """Return the embedding of each utterance of a batch, with its id."""
+        vectors = output.embedding.detach().float().cpu().numpy()
+        return [
+            Embedded(name, sample["split"], vector)
+            for name, vector in zip(sample["utterance_id"], vectors, strict=True)
+        ]
 
     def empty_statistics(self) -> dict[str, Tensor]:
         """Return the statistics of a batch without rows, which have the names of all metrics."""

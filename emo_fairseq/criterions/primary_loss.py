@@ -285,7 +285,13 @@ def primary_loss(cfg: AnyTargetConfig, task: EmotionTask) -> PrimaryLoss:
 
 
 def _check_kind(task: EmotionTask, kinds: frozenset[TargetKind]) -> None:
-    """Raise a `UsageError` if the task's target is of another kind."""
+    """Raise a `UsageError` if the task's target is of another kind, or none."""
+    if task.target.is_none:
+        raise UsageError(
+            "--target none: this criterion learns a target; name one, or give --criterion "
+            "emotion_pretraining or emotion_masked_lm",
+            "criterion-unfit",
+        )
     if task.target.kind not in kinds:
         raise UsageError(
             f"--target {task.target.name} is {task.target.kind.value}, which this criterion "

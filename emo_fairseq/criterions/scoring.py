@@ -93,6 +93,8 @@ class Scorer:
             logits: (B, n), the head's outputs.
             counted: (B,) bool, the rows whose label ids are known; None = all.
         """
+        if self.target.is_none:
+            return {}
         if self.target.kind is TargetKind.DISTRIBUTION:
             return self._of_votes(truth, logits)
         if not self.target.has_labels:

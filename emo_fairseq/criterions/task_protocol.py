@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from emo_fairseq.data.annotations import Classes
 from emo_fairseq.data.manifest import Split
@@ -118,6 +118,26 @@ class EmotionTask(Protocol):
         Args:
             name: in ``sample["annotations"]``.
             annotate: from a split to an array (N, ...).
+        """
+
+    def read_two_views(self) -> None:
+        """Let the batches of every split carry a second view of each utterance, ``other_view``."""
+
+    def mask_text(self, share: float) -> None:
+        """Let the tokens of text be masked in every split; see :mod:`emo_fairseq.data.masking`.
+
+        Args:
+            share: of the tokens that are predicted.
+
+        Raises:
+            UsageError: there are no tokens of text, or their encoder is not trained.
+        """
+
+    def token_embedding(self, modality: str) -> tuple[nn.Embedding, int]:
+        """Return the embeddings of a modality's tokens, and the width of its encoder's features.
+
+        Raises:
+            UsageError: the encoder has none.
         """
 
     def teacher_from_predictions(self, path: str) -> Callable[[Split], np.ndarray]:

@@ -87,6 +87,8 @@ def truth_array(
     """
     if not target.has_labels:
         # float64, since fairseq halves float32 under --fp16, the truth included.
+        if target.is_none:
+            return np.zeros((len(split.utterances), 0))
         return np.stack([numbers(split.utterances, name) for name in target.columns], axis=1)
     if target.kind is TargetKind.DISTRIBUTION:
         majority = truth_array(split, TARGETS["emotion"], labels, foreign)

@@ -459,7 +459,7 @@ class TokenDropout(AugmentedDataset):
 # -- What the options switch on --------------------------------------------------------------------
 
 # Names of the symbol that masked language models are trained to fill in.
-_MASK_SYMBOLS = ("<mask>", "[MASK]")
+MASK_SYMBOLS = ("<mask>", "[MASK]")
 
 
 def augment(
@@ -556,7 +556,7 @@ def _check_reads_audio(dataset: NormalizedFrames, cfg: AugmentationConfig, data_
 
 def _find_blank(dataset: FairseqDataset, folder: Path | None) -> int | None:
     """Return the id of the mask, or of the unknown symbol; byte-level BPE may have neither."""
-    mask = None if folder is None else find_symbol(folder, _MASK_SYMBOLS)
+    mask = None if folder is None else find_symbol(folder, MASK_SYMBOLS)
     if mask is not None:
         return mask
     unknown: int = dataset.specials.unknown

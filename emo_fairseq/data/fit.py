@@ -66,7 +66,7 @@ def fit_labels(source: DataDir, target: Target) -> list[str]:
         UsageError: corpus.yaml, or a label file of the legacy layout, has no labels for the target.
     """
     if not target.has_labels:
-        return list(target.columns)
+        return list(target.columns) or [target.name]
     column = target.label_column or ""
     if source.is_legacy:
         return legacy.label_names(source.folder, column)

@@ -194,7 +194,8 @@ def find_usable(
         present: for each modality which rows have it, (N,) bool.
         labels: of a distribution; a row has a truth if it has a vote for one of them.
     """
-    labeled = np.any([has(split.utterances, column) for column in target.columns], axis=0)
+    columns = [has(split.utterances, column) for column in target.columns]
+    labeled = np.full(len(split.utterances), target.is_none) | np.any(columns, axis=0)
     has_input = np.any(list(present.values()), axis=0)
     if target.kind is TargetKind.DISTRIBUTION:
         labeled &= _have_votes(split, labels, labeled)
@@ -219,8 +220,9 @@ def _have_votes(split: Split, labels: Sequence[str], voted: np.ndarray) -> np.nd
 
 def no_usable_row(split: Split, target: Target, modalities: Iterable[str]) -> UsageError:
     """Return the error of a split without any row that has truth and input."""
+    truth = "" if target.is_none else f"both {' / '.join(target.columns)} and "
     return UsageError(
-        f"{split.file}: no row has both {' / '.join(target.columns)} and one of "
+        f"{split.file}: no row has {truth}one of "
         f"{', '.join(modalities)}; choose another --target or --modality",
         "rows-unusable",
     )

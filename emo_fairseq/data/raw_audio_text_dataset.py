@@ -53,7 +53,8 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         {"id": (B,), "nsentences": B, "ntokens": B, "split": "train", "utterance_id": [B names],
          "net_input": {"text": {...}, "speech": {...}},   each as its dataset collates it
          "target": (B,) int64 or (B, A) float64,
-         "annotations": {"vad": (B, 3), ...}}             if there are any
+         "annotations": {"vad": (B, 3), ...},             if there are any
+         "other_view": {"text": {...}, ...}}              like net_input, if it is given
 
     Args:
         split: its name.
@@ -66,6 +67,8 @@ class RawAudioTextDataset(NestedDictionaryDataset):
             :func:`presence_cases`); a batch then holds also ``"case"`` [B names] and ``"cases"``,
             all names of the split in order.
         annotations: (N, ...) each, what criterions need of a row beyond input and truth.
+        other_view: of each modality another dataset of the same rows, augmented by other random
+            numbers.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         shuffle: bool,
         cases: Sequence[str] | None = None,
         annotations: Mapping[str, np.ndarray] = MappingProxyType({}),
+        other_view: Mapping[str, FairseqDataset] = MappingProxyType({}),
     ) -> None:
         # Speech costs more a row than text, and its lengths differ more: it decides the buckets.
         by_cost = sorted(inputs.values(), key=lambda dataset: -float(np.sum(dataset.sizes)))
@@ -93,6 +97,7 @@ class RawAudioTextDataset(NestedDictionaryDataset):
                 "target": _TruthDataset(torch.from_numpy(truth)),
                 **({} if cases is None else {"case": _NameDataset(cases)}),
                 **({"annotations": annotation_datasets} if annotations else {}),
+                **({"other_view": dict(other_view)} if other_view else {}),
             },
             sizes=[dataset.sizes for dataset in by_cost],
         )

@@ -58,8 +58,17 @@ def build_checkpoint_model(
     Args:
         saved: of :func:`read_checkpoint`.
         checkpoint: its file, for messages.
+
+    Raises:
+        UsageError: the model predicts nothing.
     """
     state = TaskState.from_checkpoint(saved)
+    if state.target.is_none:
+        raise UsageError(
+            f"{checkpoint}: was pretrained without a target, and predicts nothing; train a model "
+            "from it with --init-from",
+            "model-pretrained-only",
+        )
     kept = saved.get("task_state")
     stored = kept.stored if isinstance(kept, LoadedState) else None
     model = build_model(

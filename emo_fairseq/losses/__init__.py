@@ -3,7 +3,7 @@
 They compute in float32 (float64 if the logits or values are float64), whatever the precision of the
 model, and return one loss per utterance, (B,): the criterion chooses sum or mean. Three are defined
 over the batch: :func:`concordance_loss` returns one loss per axis, (A,), :func:`dist_intra` one per
-class, (K,), and :func:`supervised_contrastive` a scalar.
+class, (K,), and :func:`supervised_contrastive` and :func:`view_contrastive` a scalar.
 A class target is an id in [0, K); a NaN in a real-valued target is a missing value.
 """
 
@@ -34,6 +34,11 @@ from emo_fairseq.losses.distillation import (
 )
 from emo_fairseq.losses.mixup import Mix, draw_mix, mix_embeddings, mixed_loss
 from emo_fairseq.losses.multitask import Likelihood, uncertainty_weighting
+from emo_fairseq.losses.pretraining import (
+    masked_token_losses,
+    matched_views,
+    view_contrastive,
+)
 from emo_fairseq.losses.regression import (
     CONCORDANCE_FLOOR,
     absolute_error,
@@ -63,6 +68,8 @@ __all__ = [
     "dist_intra",
     "draw_mix",
     "focal",
+    "masked_token_losses",
+    "matched_views",
     "mix_embeddings",
     "mixed_loss",
     "soft_cross_entropy",
@@ -74,4 +81,5 @@ __all__ = [
     "teacher_divergence",
     "teacher_squared_error",
     "uncertainty_weighting",
+    "view_contrastive",
 ]

@@ -45,12 +45,14 @@ class EmotionOutput(NamedTuple):
         auxiliary: (B, n) of each auxiliary target, by name.
         attention: weights by name, with ``return_attention``; see
             :mod:`emo_fairseq.modules.fusion`.
+        features: (U, T, C) of each modality before the fusion, with ``return_features``.
     """
 
     logits: Tensor
     embedding: Tensor
     auxiliary: Mapping[str, Tensor] = MappingProxyType({})
     attention: Mapping[str, Tensor] = MappingProxyType({})
+    features: Mapping[str, Tensor] = MappingProxyType({})
 
 
 @register_model("robertaEMO", dataclass=RobertaEMOConfig)
@@ -167,6 +169,7 @@ class RobertaEMOModel(BaseFairseqModel):
         *,
         dialogue: Mapping[str, Tensor] | None = None,
         return_attention: bool = False,
+        return_features: bool = False,
         **inputs: Mapping[str, Tensor],
     ) -> EmotionOutput:
         """Score a batch: :meth:`embed`, then :meth:`classify`.
@@ -176,21 +179,29 @@ class RobertaEMOModel(BaseFairseqModel):
                 see :mod:`emo_fairseq.modules.dialogue.base`. None takes each row for a dialogue of
                 one turn, and scores all.
             return_attention: put the weights of all attention in the fusion into the output.
+            return_features: put the outputs of the encoders into the output.
             inputs: see :meth:`embed`.
         """
         attention: dict[str, Tensor] | None = {} if return_attention else None
-        output = self.classify(self.embed(attention=attention, **inputs), dialogue)
+        features: dict[str, Tensor] | None = {} if return_features else None
+        embedding = self.embed(attention=attention, features=features, **inputs)
+        output = self.classify(embedding, dialogue)
         if attention and dialogue is not None:
             attention = {name: x[dialogue["scored"]] for name, x in attention.items()}
-        return output._replace(attention=attention or {})
+        return output._replace(attention=attention or {}, features=features or {})
 
     def embed(
-        self, *, attention: dict[str, Tensor] | None = None, **inputs: Mapping[str, Tensor]
+        self,
+        *,
+        attention: dict[str, Tensor] | None = None,
+        features: dict[str, Tensor] | None = None,
+        **inputs: Mapping[str, Tensor],
     ) -> Tensor:
         """Return the embeddings (U, E) of rows, each by itself: of utterances outside a dialogue.
 
         Args:
             attention: if given, the weights of all attention in the fusion are stored in it.
+            features: if given, the outputs of the encoders are stored in it.
             inputs: for each modality what its dataset collates: the input itself, its
                 ``padding_mask`` (U, T) and ``present`` (U,). A row that lacks a modality is
                 encoded as a placeholder, and then masked as a whole.
@@ -201,8 +212,10 @@ class RobertaEMOModel(BaseFairseqModel):
         precision = next(self.head.parameters()).dtype  # a frozen encoder may have kept another one
         encoded = {}
         for name, encoder in self.encoders.items():
-            features, padding_mask = encoder(**{**inputs[name], "present": present[name]})
-            encoded[name] = features.to(precision), padding_mask
+            outputs, padding_mask = encoder(**{**inputs[name], "present": present[name]})
+            encoded[name] = outputs.to(precision), padding_mask
+        if features is not None:
+            features |= {name: outputs for name, (outputs, _) in encoded.items()}
         embedding: Tensor = self.embedding(self.fusion(encoded, attention))
         return embedding
 

@@ -50,6 +50,14 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
+    def token_embedding(self) -> nn.Embedding:
+        """Return the embeddings of the tokens that are read, one for each symbol.
+
+        Raises:
+            ValueError: no tokens are read.
+        """
+        raise ValueError(f"{type(self).__name__} reads no tokens")
+
 
 def has_padding(padding_mask: Tensor) -> bool:
     """Return whether attention needs a mask: it has faster kernels without one.

@@ -1,7 +1,10 @@
 """Heads: from the fused vector to the embedding, and from the embedding to logits."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 
 class EmbeddingLayer(nn.Module):
@@ -45,14 +48,17 @@ class LinearHead(nn.Module):
 
     Args:
         embedding_dim: E.
-        n_outputs: K for logits of K classes, 2K for K pairs (no, yes), A for values of A axes.
+        n_outputs: K for logits of K classes, 2K for K pairs (no, yes), A for values of A axes; 0
+            where nothing is predicted.
         dropout: on the input.
     """
 
     def __init__(self, embedding_dim: int, n_outputs: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.out_proj = nn.Linear(embedding_dim, n_outputs)
+        # torch warns of weights that have no element to be drawn.
+        make = nn.Linear if n_outputs else partial(skip_init, nn.Linear)
+        self.out_proj: nn.Linear = make(embedding_dim, n_outputs)
 
     def start_at(self, mean: Tensor, std: Tensor) -> None:
         """Let outputs of numbers begin at the mean of the truth, and vary by its spread.
@@ -100,3 +106,27 @@ class ProjectionHead(nn.Module):
         if self.hidden is not None:
             embedding = self.hidden(embedding).relu()  # (B, hidden_dim)
         return self.out_proj(embedding)
+
+
+class MaskedTokenHead(nn.Module):
+    """Predict masked tokens by the embeddings of all tokens, as RoBERTa's language model head does.
+
+    Linear, GELU, layer norm, then the dot product with each embedding and a bias.
+
+    Args:
+        input_dim: C, width of the features.
+        embed_dim: E, width of the embeddings.
+        n_symbols: V.
+    """
+
+    def __init__(self, input_dim: int, embed_dim: int, n_symbols: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(input_dim, embed_dim)
+        self.layer_norm = nn.LayerNorm(embed_dim)
+        self.bias = nn.Parameter(torch.zeros(n_symbols))
+
+    def forward(self, features: Tensor, embeddings: Tensor) -> Tensor:
+        """Map features (M, C) to logits (M, V), with the embeddings (V, E) of the encoder."""
+        hidden = nn.functional.gelu(self.dense(features.to(self.dense.weight.dtype)))
+        hidden = self.layer_norm(hidden)  # (M, E)
+        return nn.functional.linear(hidden, embeddings.to(hidden.dtype), self.bias)

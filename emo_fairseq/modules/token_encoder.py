@@ -90,3 +90,6 @@ class TokenEncoder(Encoder):
             encoder.dropout_module,
         )
         return in_blocks(front, encoder.layers, (encoder.layer_norm,))
+
+    def token_embedding(self) -> nn.Embedding:
+        return self.sentence_encoder.embed_tokens

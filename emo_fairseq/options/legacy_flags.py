@@ -14,6 +14,7 @@ from emo_fairseq.types import (
     SPEECH,
     TARGETS,
     TEXT,
+    UNLABELED,
     VIDEO,
     Target,
     parse_modalities,
@@ -69,7 +70,13 @@ def target(cfg: Any) -> Target:
             f"--target and the legacy flags mean {' and '.join(sorted(chosen))}; give one target",
             "target-contradictory",
         )
-    return TARGETS[chosen.pop() if chosen else "emotion"]
+    name = chosen.pop() if chosen else "emotion"
+    return UNLABELED if name == UNLABELED.name else TARGETS[name]
+
+
+def has_target_flag(cfg: Any) -> bool:
+    """Return whether a legacy flag names the target."""
+    return any(getattr(cfg, name, False) for name in _TARGET_FLAGS)
 
 
 def _refuse_without_equivalent(cfg: Any) -> None:

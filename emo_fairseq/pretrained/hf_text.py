@@ -128,6 +128,10 @@ class HuggingFaceTextEncoder(Encoder):
         ]
         return in_blocks(before, layers.children(), after)
 
+    def token_embedding(self) -> nn.Embedding:
+        table: nn.Embedding = self.model.get_input_embeddings()
+        return table
+
 
 def _attend_with_bias(
     attention: Any,

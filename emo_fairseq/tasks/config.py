@@ -41,6 +41,7 @@ from emo_fairseq.types import (
     SPEECH,
     TARGETS,
     TEXT,
+    UNLABELED,
     VIDEO,
     WHISPER_PADDINGS,
 )
@@ -70,10 +71,11 @@ class DataConfig(FairseqDataclass):
         "what the model reads of an utterance: text, speech, video or several joined by +; also T, "
         "A, V, T+A (default: text+speech)",
     )
-    target: Optional[ChoiceEnum(list(TARGETS))] = option(  # type: ignore[valid-type]
+    target: Optional[ChoiceEnum([*TARGETS, UNLABELED.name])] = option(  # type: ignore[valid-type]
         None,
         "what the model predicts (default: emotion); emotion_distribution: the shares of the "
-        "annotators' votes for each emotion, in the column votes",
+        "annotators' votes for each emotion, in the column votes; none: nothing, the default of "
+        "the criterions of pretraining, which read rows without labels, too",
     )
     num_classes: int = option(
         -1, "number of outputs, checked against the target and its labels (-1: taken from them)"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from emo_fairseq.data.manifest import (
     read_corpus_file,
     select_rows,
 )
+from emo_fairseq.data.masking import MaskedTokens, find_mask
 from emo_fairseq.data.modality_dataset import MissingDataset, RowsDataset
 from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset, presence_cases
 from emo_fairseq.data.samplers import (
@@ -44,15 +46,29 @@ from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
-from emo_fairseq.types import NO_DIALOGUE_ENCODER, TOKENS, LabeledTarget, masked_modalities
+from emo_fairseq.types import NO_DIALOGUE_ENCODER, TEXT, TOKENS, LabeledTarget, masked_modalities
 
 logger = logging.getLogger(__name__)
 
 Annotate = Callable[[Split], np.ndarray]  # split -> (N, ...), a value for each row
 
+_OTHER_VIEW = 1_000_003  # by which its seed differs: larger than the seeds that people choose
 _OF_SPEAKERS = ("speaker_aware", "speaker_grouped")
 _OF_CLASSES = ("class_balanced", "speaker_aware")
 _CLASS_ORDERS = (*BY_DIFFICULTY, "class_balance")
+
+
+@dataclass
+class PretrainingInputs:
+    """What batches carry for a criterion of pretraining, of every split.
+
+    Attributes:
+        has_two_views: another view of each row, with augmentations of its own.
+        masked_share: of the tokens of text that are masked.
+    """
+
+    has_two_views: bool = False
+    masked_share: float = 0.0
 
 
 def build_dataset(
@@ -65,6 +81,7 @@ def build_dataset(
     state: TaskState,
     seed: int,
     frozen: FrozenEncoders | None,
+    pretraining: PretrainingInputs,
 ) -> tuple[EmotionDataset, np.ndarray]:
     """Build the dataset of a split; rows without truth or input are left out, and counted.
 
@@ -79,6 +96,7 @@ def build_dataset(
         state: of the task.
         seed: of augmentations.
         frozen: encoders whose outputs are read in place of their input; None without.
+        pretraining: what batches carry for a criterion of pretraining.
 
     Returns:
         The dataset, and the numbers of its rows in the split; each has a truth.
@@ -100,20 +118,29 @@ def build_dataset(
     counts = {modality: int(here[rows].sum()) for modality, here in present.items()}
     if for_training:
         _check_modalities(split, counts, cfg.mask_modality)
-    inputs = {
-        modality: MissingDataset(len(split.utterances))
-        if modality in masked
-        else _build_input(modality, split, for_training, cfg, data, state, seed, frozen)
-        for modality in state.modalities
-    }
+    augments = for_training or pretraining.has_two_views
+    seeds = [seed, seed + _OTHER_VIEW] if pretraining.has_two_views else [seed]
+    views = []
+    for own_seed in seeds:
+        build = partial(
+            _build_input, split, augments, cfg, data, state, own_seed, frozen, pretraining
+        )
+        inputs = {
+            modality: MissingDataset(len(split.utterances))
+            if modality in masked
+            else build(modality)
+            for modality in state.modalities
+        }
+        views.append({modality: RowsDataset(x, rows) for modality, x in inputs.items()})
     dataset = RawAudioTextDataset(
         split.name,
         ids_of(split.utterances).take(rows),
-        {modality: RowsDataset(dataset, rows) for modality, dataset in inputs.items()},
+        views[0],
         truth_array(split, state.target, state.labels)[rows],
         shuffle=for_training,
         cases=None if dialogues is not None else _cases(present, rows),
         annotations={name: annotate(split)[rows] for name, annotate in annotators.items()},
+        other_view=views[1] if len(views) > 1 else {},
     )
     by_modality = ", ".join(f"{count} with {modality}" for modality, count in counts.items())
     logger.info("%s: %d utterances, %s", split.name, len(rows), by_modality)
@@ -158,7 +185,6 @@ def _check_modalities(split: Split, counts: Mapping[str, int], mask: str | None)
 
 
 def _build_input(
-    modality: str,
     split: Split,
     augments: bool,
     cfg: EmotionPredictionConfig,
@@ -166,6 +192,8 @@ def _build_input(
     state: TaskState,
     seed: int,
     frozen: FrozenEncoders | None,
+    pretraining: PretrainingInputs,
+    modality: str,
 ) -> FairseqDataset:
     """Build the dataset of one modality; of a frozen encoder that of its outputs."""
     is_frozen = frozen is not None and modality in frozen.encoders
@@ -182,6 +210,10 @@ def _build_input(
         augmented if augments and not is_frozen else unchanged,
         state.normalize_by,
     )
+    if modality == TEXT and pretraining.masked_share:
+        vocabulary = state.vocabularies[TEXT]
+        mask = find_mask(token_folder, vocabulary, state.encoders[TEXT])
+        return MaskedTokens(dataset, pretraining.masked_share, vocabulary, mask, seed)
     return dataset if frozen is None else frozen.encode(modality, dataset, split.stored.name)
 
 

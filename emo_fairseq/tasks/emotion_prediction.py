@@ -14,7 +14,7 @@ from typing import Any, cast
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import DictConfig, open_dict
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_prep.manifest.provenance import Provenance
 from emo_fairseq.compat import apply_to_training
@@ -55,6 +55,7 @@ from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig, add_task_args
 from emo_fairseq.tasks.datasets import (
     Annotate,
+    PretrainingInputs,
     auxiliary_annotators,
     build_dataset,
     order_for_training,
@@ -64,6 +65,11 @@ from emo_fairseq.tasks.encoders import check_same_encoders, check_same_features
 from emo_fairseq.tasks.fit_state import fit_task_state
 from emo_fairseq.tasks.head_start import start_heads
 from emo_fairseq.tasks.loggers import ValidationLoggers
+from emo_fairseq.tasks.pretraining import (
+    augments_inputs,
+    check_masks_text,
+    check_pretraining,
+)
 from emo_fairseq.tasks.probe import Probe
 from emo_fairseq.tasks.probe_options import (
     check_criterion_options,
@@ -133,6 +139,7 @@ class EmotionPredictionTask(FairseqTask):
             self.run_config.tensorboard_logdir, self.run_config.wandb_project
         )
         self.scoring_guard = ScoringGuard(self.data, cfg.fold, cfg.allow_leak)
+        self.pretraining = PretrainingInputs()
         self.files = ScoringFiles(cfg, self._record_of_predictions)
         self._has_written_config = False
         self._scored_split = ""
@@ -165,6 +172,7 @@ class EmotionPredictionTask(FairseqTask):
         """Fit the state on the train split, or load that of the checkpoint to be resumed."""
         self.is_training = True
         self.run_config.set_default_architecture()
+        self.run_config.set_target_of_pretraining(self.cfg)
         self.run_config.check_ranks()
         self.run_config.check_wandb()
         self.run_config.check_subsets(TRAIN)
@@ -290,6 +298,7 @@ class EmotionPredictionTask(FairseqTask):
             state=self.task_state,
             seed=self.run_config.seed,
             frozen=self.frozen,
+            pretraining=self.pretraining,
         )
         if not for_training:
             if (note := self.task_state.transductive_note) and name != TRAIN:
@@ -332,6 +341,7 @@ class EmotionPredictionTask(FairseqTask):
         else:
             model = self._build_new_model(cfg)
         self.embedding_dim = model.embedding_dim
+        self._encoders = model.encoders
         self._missing_warning = model.missing_warning
         self._read_outputs_of_frozen(model)
         self.confidence = ModelConfidence(
@@ -540,6 +550,23 @@ class EmotionPredictionTask(FairseqTask):
 
     def annotate(self, name: str, annotate: Annotate) -> None:
         self.annotators[name] = annotate
+
+    def read_two_views(self) -> None:
+        check_pretraining(self.cfg)
+        self.pretraining.has_two_views = True
+        if self.is_training and not augments_inputs(self.cfg):
+            logger.warning(
+                "there is no --augment-…: the two views of an utterance differ by dropout alone"
+            )
+
+    def mask_text(self, share: float) -> None:
+        check_pretraining(self.cfg)
+        check_masks_text(self._encoders, self.task_state)
+        self.pretraining.masked_share = share
+
+    def token_embedding(self, modality: str) -> tuple[nn.Embedding, int]:
+        encoder = self._encoders[modality]
+        return encoder.backbone.token_embedding(), encoder.embed_dim
 
     def teacher_from_predictions(self, path: str) -> Provide:
         student = LabeledTarget(self.target, self.labels)

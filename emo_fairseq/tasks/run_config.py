@@ -21,12 +21,15 @@ from emo_fairseq.data.leaks import is_test_split
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import has_direction, is_larger_better
 from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.options.legacy_flags import has_target_flag
 from emo_fairseq.tasks.config_file import write_config
+from emo_fairseq.tasks.pretraining import is_pretraining
 from emo_fairseq.training.adamw import (
     check_half_precision,
     check_optimizer,
 )
 from emo_fairseq.training.freezing import check_ddp_backend
+from emo_fairseq.types import UNLABELED
 
 logger = logging.getLogger(__name__)
 
@@ -252,6 +255,16 @@ class RunConfig:
             default = OmegaConf.create({"_name": DEFAULT_ARCH})
             with open_dict(self._run):
                 self._run.model = merge_with_parent(RobertaEMOConfig(), default)
+
+    def set_target_of_pretraining(self, cfg: Any) -> None:
+        """Let criterions of pretraining predict nothing, unless a target is given.
+
+        Args:
+            cfg: the task's options, which the run has a copy of.
+        """
+        is_default = cfg.target is None and not has_target_flag(cfg)
+        if self.is_training and is_pretraining(self._run.get("criterion")) and is_default:
+            cfg.target = self._run.task.target = UNLABELED.name
 
     # -- checks ------------------------------------------------------------------------------------
 
