@@ -95,7 +95,7 @@ class RunConfig:
         """``--tensorboard-logdir``, on the first rank of a training or of a scoring."""
         if self._run is None or not is_master(self._run.distributed_training):
             return None
-        return self._run.common.tensorboard_logdir  # type: ignore[no-any-return]
+        return self._run.common.tensorboard_logdir
 
     @property
     def wandb_project(self) -> str | None:
