@@ -36,9 +36,13 @@ def apply() -> None:
 
 
 def apply_to_training() -> None:
-    """Replace functions of fairseq-train, which may have been imported after this package."""
-    from emo_fairseq.compat import fully_sharded, kept_checkpoints, preemption
+    """Prepare a process that trains.
 
+    Functions of fairseq-train are replaced here, which may have been imported after this package.
+    """
+    from emo_fairseq.compat import freed_memory, fully_sharded, kept_checkpoints, preemption
+
+    freed_memory.keep_freed_memory()
     fully_sharded.apply()
     preemption.apply()
     kept_checkpoints.warn_if_none_is_kept()

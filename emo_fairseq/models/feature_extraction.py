@@ -25,6 +25,7 @@ from data_prep.manifest.digests import sequence_digest
 from data_prep.packed_audio.segment import AudioOf
 from data_prep.schema import SAMPLE_RATE, Utterance
 from emo_fairseq import pretrained
+from emo_fairseq.compat.freed_memory import keep_freed_memory
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.encoded import content_digest
 from emo_fairseq.data.modality_dataset import collate_padded
@@ -185,6 +186,7 @@ def _build(
     spec: EncoderSpec, layer: str, dataset_of: DatasetOf
 ) -> Callable[[Sequence[Any]], list[FloatArray]]:
     """Load an encoder; return the function from the items of some rows to their frames."""
+    keep_freed_memory()
     device = encoding_device()
     backbone = pretrained.build(spec)
     pretrained.load(backbone, spec)
