@@ -152,7 +152,15 @@ assert model(torch.arange(3)[None]).last_hidden_state.shape == (1, 3, 8)
 loaded = {"scipy", "sympy", "torch._dynamo", "torch.distributed.tensor"} & sys.modules.keys()
 assert not loaded, f"models of transformers import {loaded}"
 
+from pathlib import Path
+from emo_fairseq.compat.deferred_imports import without_prefix
 from transformers import modeling_utils
+from transformers.utils import import_utils
+file = transformers.models.__file__
+whole = import_utils.define_import_structure(file)  # which reads all files of all models
+parsed = import_utils.define_import_structure(Path(file).parent, prefix="models")
+assert without_prefix(parsed) == whole
+
 from transformers.generation import ContinuousMixin, GenerationMixin
 from transformers.loss.loss_for_object_detection import linear_sum_assignment
 from transformers.masking_utils import TransformGetItemToIndex
