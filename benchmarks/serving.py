@@ -84,9 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with _server(server, options.model) as (_, port):
             for n_clients in options.clients:
                 load = functools.partial(_load, port, n_clients, _BODIES[options.input])
-                asyncio.run(load(4 * n_clients, options.seconds))  # warms up
+                asyncio.run(load(4 * n_clients, options.seconds / 4))  # warms up
                 measured = asyncio.run(load(options.requests, options.seconds))
                 found.setdefault((n_clients, server), []).append(measured)
+                sys.stderr.write(f"{n_clients} clients, {server.name}: {measured}\n")
     for n_clients, server in itertools.product(options.clients, servers):
         rounds = found[n_clients, server]
         whole = Round(

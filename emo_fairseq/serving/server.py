@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -212,18 +212,19 @@ def run(folder: Path, options: ServerOptions) -> None:
             f"--port {options.port}: give a number from 1 to 65535", "port-out-of-range"
         )
     check_turn_seconds(options.limits)
-    host = options.host
-    if options.workers > 1:
-        from emo_fairseq.serving.workers import run_workers
+    with ExitStack() as stack:
+        listening = bind(options.host, options.port)
+        for each in listening:
+            stack.callback(each.close)
+        if options.workers > 1:
+            from emo_fairseq.serving.workers import run_workers
 
-        with closing(bind(host, options.port)) as listening:
             announce(folder, options)
             run_workers(folder, options, listening)
-        return
-    server = load_server(folder, options)
-    with closing(bind(host, options.port)) as listening:
-        announce(folder, options)
-        server.run([listening])
+        else:
+            server = load_server(folder, options)
+            announce(folder, options)
+            server.run(listening)
 
 
 def announce(folder: Path, options: ServerOptions) -> None:
@@ -234,29 +235,30 @@ def announce(folder: Path, options: ServerOptions) -> None:
         logger.warning(warning)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket at an address, which does not listen yet.
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Return a socket for each address of a host, none of which listens yet.
 
     Raises:
-        UsageError: the address is not of this machine, or is in use.
+        UsageError: an address is not of this machine, or is in use.
     """
+    bound: list[socket.socket] = []
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listening = socket.socket(family, kind, protocol)
+            bound.append(listening)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:  # an address of version 4 has a socket of its own
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listening.bind(address)
-        except OSError:
-            listening.close()
-            raise
     except OSError as error:
-        reason = error.strerror or error
+        for listening in bound:
+            listening.close()
         raise UsageError(
-            f"--host {host} --port {port}: {reason}; give another one", "address-unusable"
+            f"--host {host} --port {port}: {error.strerror or error}; give another one",
+            "address-unusable",
         ) from None
-    return listening
+    return bound
 
 
 def load_server(folder: Path, options: ServerOptions, is_worker: bool = False) -> Server:

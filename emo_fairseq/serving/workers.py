@@ -24,13 +24,13 @@ _SPARE_SECONDS = 10.0  # beyond the time that a worker has to finish, before it 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the threads of libraries halfway
 
 
-def run_workers(folder: Path, options: ServerOptions, listening: socket.socket) -> None:
+def run_workers(folder: Path, options: ServerOptions, listening: list[socket.socket]) -> None:
     """Serve in several processes until SIGTERM or an interruption.
 
     Args:
         folder: of the model.
         options: of each process.
-        listening: the socket that they share.
+        listening: the sockets that they share.
 
     Raises:
         UsageError: a process ended before it could serve; it has printed why.
@@ -45,7 +45,9 @@ def run_workers(folder: Path, options: ServerOptions, listening: socket.socket) 
 
 
 class _Workers:
-    def __init__(self, folder: Path, options: ServerOptions, listening: socket.socket) -> None:
+    def __init__(
+        self, folder: Path, options: ServerOptions, listening: list[socket.socket]
+    ) -> None:
         self._arguments = (folder, options, listening)
         self._seconds = options.limits.drain_delay_seconds + options.limits.drain_seconds
         self._n = options.workers
@@ -114,7 +116,7 @@ def _end_with_parent() -> None:
 
 
 def _serve(
-    folder: Path, options: ServerOptions, listening: socket.socket, has_loaded: Event
+    folder: Path, options: ServerOptions, listening: list[socket.socket], has_loaded: Event
 ) -> None:
     """Run one process."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -127,4 +129,4 @@ def _serve(
         logger.error("%s", error)
         raise SystemExit(1) from None
     has_loaded.set()
-    server.run([listening])
+    server.run(listening)

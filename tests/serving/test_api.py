@@ -1,5 +1,7 @@
 """The API returns what the predictor predicts."""
 
+import socket
+
 import numpy as np
 import pytest
 from codes import raises
@@ -9,7 +11,7 @@ from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.server import ServerOptions, exposure, run
+from emo_fairseq.serving.server import ServerOptions, bind, exposure, run
 
 TEXT = "what a lovely day, “really”"
 
@@ -142,10 +144,32 @@ def test_a_failure_of_the_model_is_logged_and_not_shown(client, predictor, monke
 
 
 def test_bad_options_are_usage_errors(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     with raises("port-out-of-range"):
         run(tmp_path, ServerOptions(port=70000))
     with raises("checkpoint-missing"):
-        run(tmp_path / "none", ServerOptions())
+        run(tmp_path / "none", ServerOptions(port=port))
     with raises("limit-not-positive"):
         Limits(threads=0)
+    with raises("address-unusable"):
+        run(tmp_path, ServerOptions(host="192.0.2.1", port=port))  # of no machine
     assert "other machines" in exposure("0.0.0.0")
+
+
+def test_a_name_is_served_at_each_of_its_addresses(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    of_name = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+        for address in ("127.0.0.1", "127.0.0.2", "127.0.0.1")  # a file of hosts may repeat one
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: of_name)
+    bound = bind("name.example", port)
+    try:
+        assert [one.getsockname() for one in bound] == [("127.0.0.1", port), ("127.0.0.2", port)]
+    finally:
+        for one in bound:
+            one.close()

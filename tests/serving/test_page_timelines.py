@@ -36,8 +36,9 @@ def saved(page, button):
 
 def test_a_name_is_text_and_fits_the_page(long_page):
     name = long_page.locator("#sound-file")
-    assert name.get_attribute("title") == LONG_NAME
-    assert name.inner_text() == f"{LONG_NAME[:50]}…{LONG_NAME[-20:]}"
+    plain = LONG_NAME.replace("\u202e", "")  # after which it would seem to be a .jpg
+    assert name.get_attribute("title") == plain
+    assert name.inner_text() == f"{plain[:50]}…{plain[-20:]}"
     assert name.evaluate("(e) => e.tagName") == "BDI"  # its direction is its own
     assert long_page.locator("#sound img").count() == 0
     assert long_page.evaluate("document.documentElement.scrollWidth") <= 375

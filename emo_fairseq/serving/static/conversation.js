@@ -15,6 +15,8 @@ const FAMILIAR = {
   surprise: 4, surprised: 4, frustrated: 3, frustration: 3, positive: 1, negative: 0,
 };
 const CALM = "#8a9199"; // of neutral, and of turns without a label
+// Characters that turn the direction of what follows: a name would seem to end in another suffix than its own.
+const DIRECTIONS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const UNKNOWN = "speaker unknown";
 
 const views = new WeakMap();
@@ -149,7 +151,7 @@ class View {
     if (this.labels.length) parts.push(plural(shifts, "emotion shift"));
     const errors = this.turns.filter((turn) => turn.error).length;
     if (errors) parts.push(`${plural(errors, "turn")} without a prediction`);
-    const name = make("bdi", {}, recording ?? ""); // whose direction is its own
+    const name = make("bdi", {}, (recording ?? "").replaceAll(DIRECTIONS, "")); // whose direction is its own
     const rest = n ? ` · ${parts.filter(Boolean).join(" · ")}` : `: no speech in ${clock(this.seconds)}`;
     this.summary.replaceChildren(name, recording ? rest : rest.replace(/^ · /, ""));
     const lines = [...notes, ...this.shared.map((warning) => `every turn: ${warning}`), ...Object.entries(skipped).map(([what, count]) => `${what}: ${count}`)];

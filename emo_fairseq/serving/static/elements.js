@@ -38,10 +38,14 @@ export function fitted(box, draw) {
 
 const HEAD = 50, TAIL = 20; // characters of a long name that are shown
 
+// Characters that turn the direction of what follows: a name would seem to end in another suffix than its own.
+const DIRECTIONS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+export const plainName = (name) => name.replaceAll(DIRECTIONS, "");
+
 // A name with its middle left out, if it is long.
 export function shortened(name) {
-  const letters = [...name];
-  if (letters.length <= HEAD + TAIL) return name;
+  const letters = [...plainName(name)];
+  if (letters.length <= HEAD + TAIL) return letters.join("");
   return `${letters.slice(0, HEAD).join("")}…${letters.slice(-TAIL).join("")}`;
 }
 

@@ -3,7 +3,7 @@
 import { getModel, post, setToken, TokenError } from "./api.js";
 import { canRecord, prepare } from "./audio.js";
 import { renderCard } from "./card.js";
-import { at, clock, element, shortened } from "./elements.js";
+import { at, clock, element, plainName, shortened } from "./elements.js";
 import { showExplanation } from "./explanation.js";
 import { setLanguage } from "./labels.js";
 import { redrawLive, setUpLive } from "./live.js";
@@ -93,7 +93,7 @@ async function choose(file, name) {
   sound = { ...prepared, name };
   at("sound").hidden = false;
   at("sound-file").textContent = shortened(name);
-  at("sound-file").title = name;
+  at("sound-file").title = plainName(name);
   at("sound-seconds").textContent = sound.seconds ? `, ${clock(sound.seconds)}` : "";
   setAudio(file, sound);
   await recognize();
