@@ -354,6 +354,7 @@ class ModalityEncoder(nn.Module):
         if n_frozen == 0:
             states = [backbone.embed(states[0], padding_mask)]
         states += backbone.run_layers(states[-1], padding_mask, n_frozen, self.used_layers)
+        states, padding_mask = backbone.drop_extra_tokens(states, padding_mask)
         return self._choose(states), padding_mask
 
     @property

@@ -25,10 +25,13 @@ class StagedEncoder(Encoder):
             SpeechBrain and SUPERB.
         feature_grad_mult: the gradient of the front end is multiplied by this number, as that of
             wav2vec 2.0 is in fairseq (its pretraining has 0.1).
+        n_extra_tokens: E of T positions of all stages, the first ones, that are learned and stand
+            for no frame. The layers attend to them; they are no features.
     """
 
     trains_front_end = False
     feature_grad_mult = 1.0
+    n_extra_tokens = 0
 
     def front_end_modules(self) -> Sequence[nn.Module]:
         """Return the parts that :meth:`front_end` runs."""
@@ -86,7 +89,15 @@ class StagedEncoder(Encoder):
         if self.feature_grad_mult != 1.0 and torch.is_grad_enabled():
             frames = GradMultiply.apply(frames, self.feature_grad_mult)
         state = self.embed(frames, frame_mask)
-        return [state, *self.run_layers(state, frame_mask, 0, self.highest_layer)], frame_mask
+        states = [state, *self.run_layers(state, frame_mask, 0, self.highest_layer)]
+        return self.drop_extra_tokens(states, frame_mask)
+
+    def drop_extra_tokens(
+        self, states: Sequence[Tensor], padding_mask: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return states (B, T, C) and their mask (B, T) without the positions of extra tokens."""
+        n_extra = self.n_extra_tokens
+        return [state[:, n_extra:] for state in states], padding_mask[:, n_extra:]
 
     @property
     def highest_layer(self) -> int:

@@ -10,7 +10,12 @@ from emo_fairseq.data.vocabulary import read_dictionary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder
-from emo_fairseq.pretrained import fairseq_roberta, fairseq_wav2vec, fairseq_wav2vec2
+from emo_fairseq.pretrained import (
+    fairseq_data2vec2,
+    fairseq_roberta,
+    fairseq_wav2vec,
+    fairseq_wav2vec2,
+)
 from emo_fairseq.pretrained.fairseq_files import (
     FairseqCheckpoint,
     checkpoint_digest,
@@ -44,11 +49,13 @@ _FAMILIES: Mapping[str, _Family] = {
     "roberta": _family(TOKENS, fairseq_roberta),
     "wav2vec": _family(WAVEFORM, fairseq_wav2vec),
     "wav2vec2": _family(WAVEFORM, fairseq_wav2vec2),
+    "data2vec2": _family(WAVEFORM, fairseq_data2vec2),
 }
 _FAMILY_OF: Mapping[str, str] = {  # by fairseq's name of the model
     **dict.fromkeys(("roberta", "xlmr", "camembert", "gottbert"), "roberta"),
     "wav2vec": "wav2vec",
     **dict.fromkeys(("wav2vec2", "hubert", "data2vec_audio"), "wav2vec2"),
+    "data2vec_multi": "data2vec2",  # data2vec 2.0, emotion2vec
 }
 
 

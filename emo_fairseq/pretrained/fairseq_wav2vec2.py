@@ -4,11 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from fairseq.models.wav2vec.wav2vec2 import (
-    ConvFeatureExtractionModel,
-    TransformerEncoder,
-    Wav2Vec2Config,
-)
+from fairseq.models.wav2vec.wav2vec2 import TransformerEncoder, Wav2Vec2Config
 from fairseq.modules import LayerNorm
 from torch import Tensor, nn
 
@@ -17,9 +13,9 @@ from emo_fairseq.modules.convolutions import parse_conv_layers, receptive_field
 from emo_fairseq.modules.encoder import in_blocks
 from emo_fairseq.modules.staged_encoder import StagedEncoder
 from emo_fairseq.modules.wav2vec2_transformer import embed_frames, run_transformer_layers
+from emo_fairseq.pretrained.fairseq_convolutions import build_convolutions, convolve
 from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint
 from emo_fairseq.pretrained.waveforms import (
-    MaskedGroupNorm,
     keep_batch_statistics,
     mask_beyond,
     prepare_samples,
@@ -83,15 +79,11 @@ class Wav2Vec2Encoder(StagedEncoder):
             **{name: value for name, value in options.items() if name != "conv_pos_batch_norm"}
         )
         config.conv_pos_batch_norm = options["conv_pos_batch_norm"]
-        self.conv_layers = [tuple(layer) for layer in conv_layers]
+        self.conv_layers = [(width, kernel, stride) for width, kernel, stride in conv_layers]
         self.norm_eps = NORM_EPS if normalize else None
-        self.feature_extractor = ConvFeatureExtractionModel(
-            self.conv_layers, mode=config.extractor_mode, conv_bias=config.conv_bias
+        self.feature_extractor = build_convolutions(
+            self.conv_layers, config.extractor_mode, config.conv_bias
         )
-        for block in self.feature_extractor.conv_layers:
-            for number, part in enumerate(block):
-                if isinstance(part, nn.GroupNorm):
-                    block[number] = MaskedGroupNorm(part)
         channels = self.conv_layers[-1][0]
         self.layer_norm = LayerNorm(channels)
         self.post_extract_proj = (
@@ -114,7 +106,7 @@ class Wav2Vec2Encoder(StagedEncoder):
         samples, lengths = prepare_samples(
             waveform, padding_mask, receptive_field(self.conv_layers), self.norm_eps
         )
-        frames, lengths = self._convolve(samples, lengths)
+        frames, lengths = convolve(self.feature_extractor, self.conv_layers, samples, lengths)
         return frames, mask_beyond(lengths, frames.size(1))
 
     def embed(self, frames: Tensor, padding_mask: Tensor) -> Tensor:
@@ -127,16 +119,6 @@ class Wav2Vec2Encoder(StagedEncoder):
         self, state: Tensor, padding_mask: Tensor, first: int, last: int
     ) -> list[Tensor]:
         return run_transformer_layers(self.encoder, state, padding_mask, first, last)
-
-    def _convolve(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Convolve (B, samples) to frames (B, T, channels), and return their lengths (B,)."""
-        x = samples[:, None]  # B x channels x T
-        blocks = self.feature_extractor.conv_layers
-        for block, (_, kernel, stride) in zip(blocks, self.conv_layers, strict=True):
-            lengths = (lengths - kernel) // stride + 1
-            for part in block:
-                x = part(x, lengths) if isinstance(part, MaskedGroupNorm) else part(x)
-        return x.transpose(1, 2), lengths
 
     def blocks(self) -> Sequence[nn.Module]:
         front = (

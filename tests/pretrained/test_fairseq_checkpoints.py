@@ -21,6 +21,7 @@ from emo_fairseq.data.vocabulary import read_dictionary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.lora import adapter_names, add_lora
 from emo_fairseq.pretrained.fairseq_checkpoints import (
     build_fairseq,
     describe_fairseq,
@@ -50,6 +51,12 @@ def hubert_features(model: Any, waveform: Tensor) -> list[Tensor]:
         *(model.extract_features(waveform, output_layer=n)[0] for n in (1, 2)),
         model.extract_features(waveform)[0],
     ]
+
+
+def data2vec2_features(model: Any, waveform: Tensor) -> list[Tensor]:
+    result = model.extract_features(waveform, mode="AUDIO")
+    extra = model.cfg.modalities.audio.num_extra_tokens
+    return [*(state[:, extra:] for state in result["layer_results"][:-1]), result["x"]]
 
 
 def wav2vec_features(model: Any, waveform: Tensor) -> list[Tensor]:
@@ -108,6 +115,35 @@ FAMILIES = {
     "data2vec": Family(lambda: tiny.data2vec(normalize=False), wav2vec2_features),
     "data2vec-equal-widths": Family(
         lambda: tiny.data2vec(normalize=False, encoder_embed_dim=8), wav2vec2_features
+    ),
+    "data2vec2": Family(tiny.data2vec2, data2vec2_features),
+    "emotion2vec": Family(
+        lambda: tiny.data2vec2(
+            audio={
+                "num_extra_tokens": 3,
+                "learned_alibi_scale_per_layer": True,
+                "num_alibi_heads": 4,
+            }
+        ),
+        data2vec2_features,
+    ),
+    "data2vec2-pre-norm": Family(
+        lambda: tiny.data2vec2(
+            audio={
+                "prenet_depth": 0,
+                "extractor_mode": "default",
+                "learned_alibi_scale_per_head": False,
+            },
+            layer_norm_first=True,
+            num_heads=4,
+        ),
+        data2vec2_features,
+    ),
+    "data2vec2-without-alibi": Family(
+        lambda: tiny.data2vec2(
+            audio={"use_alibi_encoder": False, "num_extra_tokens": 1}, norm_affine=False
+        ),
+        data2vec2_features,
     ),
     "wav2vec": Family(tiny.wav2vec, wav2vec_features),
     "wav2vec-large": Family(
@@ -213,9 +249,10 @@ def test_gradient_reaches_every_parameter_that_is_trained(family: Family, tmp_pa
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
 
 
-@some_families
+@pytest.mark.parametrize("name", ["roberta", "hubert-base", "data2vec", "emotion2vec", "wav2vec"])
 @pytest.mark.parametrize("style", ["args", "cfg", "omegaconf"])
-def test_every_form_of_configuration_is_read(family: Family, style: str, tmp_path: Path) -> None:
+def test_every_form_of_configuration_is_read(name: str, style: str, tmp_path: Path) -> None:
+    family = FAMILIES[name]
     checkpoint = family.build()
     card, encoder = open_encoder(checkpoint.save(tmp_path / "x.pt", style), family.modality)
     assert card == EncoderSpec(**card.to_state())
@@ -302,7 +339,9 @@ def test_roberta_keeps_its_dropout(tmp_path: Path) -> None:
     assert (size["dropout"], size["attention_dropout"]) == (0.3, 0.25)
 
 
-@pytest.mark.parametrize("name", ["roberta", "wav2vec2-base", "hubert-base", "wav2vec"])
+@pytest.mark.parametrize(
+    "name", ["roberta", "wav2vec2-base", "hubert-base", "emotion2vec", "wav2vec"]
+)
 def test_every_dropout_of_its_own_can_be_set(name: str, tmp_path: Path) -> None:
     """fairseq keeps some as modules and others as numbers that it hands to functions."""
     family = FAMILIES[name]
@@ -374,6 +413,55 @@ def test_data2vecs_teacher_is_not_taken(tmp_path: Path) -> None:
     checkpoint = tiny.data2vec()
     assert isinstance(checkpoint.model, tiny.Data2Vec)
     open_encoder(checkpoint.save(tmp_path / "x.pt", weights=checkpoint.model.weights()), "speech")
+
+
+# -- data2vec 2.0 and emotion2vec ------------------------------------------------------------------
+
+
+def test_weights_of_data2vec2_are_named_as_here(tmp_path: Path) -> None:
+    checkpoint = tiny.data2vec2()
+    card, encoder = open_encoder(checkpoint.save(tmp_path / "x.pt"), "speech")
+    weights = dict(checkpoint.model.state_dict())
+    assert "_ema" in weights
+    packed = weights.pop("blocks.0.attn.qkv.weight")
+    own = r"transformer_layers\.1\.k_proj\.weight, .*q_proj\.weight, .*v_proj\.weight"
+    checkpoint.save(tmp_path / "x.pt", weights=weights)
+    with pytest.raises(UsageError, match=rf"lacks 3 parameters \({own}\)"):
+        load_fairseq(encoder, card)
+    layer = encoder.get_submodule("transformer_layers.1")
+    rows = [layer.get_parameter(f"{part}_proj.weight") for part in "qkv"]
+    assert torch.equal(torch.cat(rows), packed)
+
+
+@pytest.mark.parametrize("name", ["learned_alibi", "conv_pos_pre_ln"])
+def test_branches_of_other_forms_are_refused(name: str, tmp_path: Path) -> None:
+    checkpoint = tiny.data2vec2()
+    audio = checkpoint.args.modalities["audio"]
+    checkpoint.args.modalities = {"audio": {**audio, name: True}}
+    with raises("encoder-unsupported") as error:
+        describe_fairseq(checkpoint.save(tmp_path / "x.pt"), "speech")
+    assert name in str(error.value)
+
+
+def test_a_data2vec2_without_audio_is_refused(tmp_path: Path) -> None:
+    checkpoint = tiny.data2vec2()
+    text = {name.replace("AUDIO", "TEXT"): x for name, x in checkpoint.model.state_dict().items()}
+    with raises("encoder-modality"):
+        describe_fairseq(checkpoint.save(tmp_path / "x.pt", weights=text), "speech")
+
+
+def test_data2vec2_is_adapted_by_lora_at_its_queries_and_values(tmp_path: Path) -> None:
+    _, encoder = open_encoder(tiny.data2vec2().save(tmp_path / "x.pt"), "speech")
+    batch = batch_of(FAMILIES["data2vec2"], [torch.randn(700), torch.randn(300)])
+    with torch.no_grad():
+        before = encoder(*batch)[0]
+    adapted = add_lora(encoder, ["query", "value"], rank=2, alpha=4.0, dropout=0.0)
+    assert len(adapted) == 2 * encoder.n_layers
+    features, mask = encoder(*batch)
+    torch.testing.assert_close(features.detach(), before, **TIGHT)
+    features[~mask].square().sum().backward()
+    for name in adapter_names(encoder):
+        assert (encoder.get_parameter(name).grad is not None) == ("lora" in name), name
 
 
 def test_a_row_shorter_than_a_frame_keeps_one(tmp_path: Path) -> None:

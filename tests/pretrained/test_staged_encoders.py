@@ -61,6 +61,9 @@ BUILD: dict[str, Callable[[Path], StagedEncoder]] = {
         lambda: tiny.hubert(extractor_mode="layer_norm", layer_norm_first=True), folder
     ),
     "fairseq-data2vec": lambda folder: fairseq(tiny.data2vec, folder),
+    "fairseq-emotion2vec": lambda folder: fairseq(
+        lambda: tiny.data2vec2(audio={"num_extra_tokens": 3}), folder
+    ),
     "fairseq-wav2vec": lambda folder: fairseq(tiny.wav2vec, folder),
     "fairseq-vq-wav2vec": lambda folder: fairseq(
         lambda: tiny.wav2vec(vq_type="gumbel", vq_vars=5), folder
@@ -70,9 +73,8 @@ BUILD: dict[str, Callable[[Path], StagedEncoder]] = {
     ),
 }
 every_encoder = pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
-some_encoders = pytest.mark.parametrize(
-    "build", [BUILD[name] for name in ("hf-wav2vec2", "hf-wavlm-large", "fairseq-data2vec")]
-)
+SOME = ("hf-wav2vec2", "hf-wavlm-large", "fairseq-data2vec", "fairseq-emotion2vec")
+some_encoders = pytest.mark.parametrize("build", [BUILD[name] for name in SOME])
 
 
 def batch() -> dict[str, Tensor]:
@@ -131,7 +133,7 @@ def test_what_is_frozen_has_no_gradient_and_no_dropout(
     lower, padding_mask = encoder.encode_frozen(**source)
     assert not lower.requires_grad
     assert torch.equal(lower, encoder.encode_frozen(**source)[0])
-    features, _ = encoder.encode_upper(lower, padding_mask)
+    features, padding_mask = encoder.encode_upper(lower, padding_mask)
     (features[~padding_mask] * torch.randn_like(features[~padding_mask])).sum().backward()
     frozen = {p for part in encoder.frozen_modules() for p in part.parameters()}
     assert frozen

@@ -14,6 +14,7 @@ from fairseq.models.hubert.hubert import HubertConfig, HubertModel
 from fairseq.models.roberta import RobertaModel
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
+from fairseq_data2vec_example import build_data2vec2
 from omegaconf import OmegaConf, flag_override, open_dict
 from torch import Tensor, nn
 
@@ -69,10 +70,13 @@ class Tiny:
 def config_of(args: Namespace, plain: bool = True) -> Any:
     """fairseq's nested configuration of flat options."""
     flat = {name: value for name, value in vars(args).items() if name != "w2v_args"}
-    known = "wav2vec2" if args.arch == "data2vec_audio" else args.arch
+    known = "wav2vec2" if args.arch.startswith("data2vec") else args.arch
     config = convert_namespace_to_omegaconf(Namespace(**{**flat, "arch": known}))
     if known != args.arch:
         config.model._name = args.arch
+    if "modalities" in args:
+        with open_dict(config):
+            config.model = {**flat, "_name": args.arch}
     if "w2v_args" in args:
         with open_dict(config.model), flag_override(config, "allow_objects", True):
             config.model.w2v_args = args.w2v_args
@@ -127,6 +131,42 @@ def data2vec(normalize: bool = True, **options: Any) -> Tiny:
     }
     model = Data2Vec(Wav2Vec2Config(**options))
     return _tiny(model, "data2vec_audio", "audio_pretraining", normalize, options)
+
+
+def data2vec2(
+    normalize: bool = False, audio: Mapping[str, Any] | None = None, **options: Any
+) -> Tiny:
+    """Build data2vec 2.0; with extra tokens in `audio`, emotion2vec."""
+    audio = {
+        "feature_encoder_spec": CONVOLUTIONS,
+        "prenet_depth": 1,
+        "prenet_dropout": 0.1,
+        "prenet_layerdrop": 0.5,  # which must be off
+        "conv_pos_width": 12,
+        "conv_pos_depth": 3,
+        "conv_pos_groups": 4,
+        "use_alibi_encoder": True,
+        "learned_alibi_scale": True,
+        "learned_alibi_scale_per_head": True,
+        "num_alibi_heads": options.get("num_heads", 6),
+        "model_depth": 2,
+        "decoder": {"decoder_dim": 8, "decoder_groups": 2, "decoder_layers": 2},
+        **(audio or {}),
+    }
+    options = {
+        "depth": 2,
+        "num_heads": 6,  # no power of 2, like the 12 of the base model
+        "embed_dim": 24,
+        "mlp_ratio": 1.5,
+        "layerdrop": 0.5,  # likewise
+        "norm_eps": 1e-5,
+        "ema_encoder_only": False,
+        "end_of_block_targets": True,  # so that it returns the outputs of its layers
+        **options,
+    }
+    model = build_data2vec2(options, audio)
+    nested = {**options, "supported_modality": "AUDIO", "modalities": {"audio": audio}}
+    return _tiny(model, "data2vec_multi", "audio_pretraining", normalize, nested)
 
 
 def wav2vec(**options: Any) -> Tiny:
