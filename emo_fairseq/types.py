@@ -1,10 +1,11 @@
 """Names that every package shares: modalities, inputs of encoders, tuning modes and targets."""
 
 import enum
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from data_prep.manifest.columns import AXES
+from data_prep.manifest.columns import AXES, KNOWN_COLUMNS
 from emo_fairseq.errors import UsageError
 
 TEXT = "text"
@@ -134,7 +135,7 @@ def transductive_note(by: str, modalities: Sequence[str]) -> str:
 
 # -- Fusions with a name in more than one package --------------------------------------------------
 
-CONCAT, CROSS_ATTENTION = "concat", "cross_attention"
+CONCAT, CROSS_ATTENTION, MISA = "concat", "cross_attention", "misa"
 
 
 def default_fusion(n_modalities: int) -> str:
@@ -232,23 +233,27 @@ class LabeledTarget:
 def auxiliary_targets(names: str | None, primary: Target) -> list[Target]:
     """Parse ``--auxiliary-targets``.
 
-    >>> [target.name for target in auxiliary_targets("vad,sentiment", TARGETS["emotion"])]
-    ['vad', 'sentiment']
+    A name that is not of :data:`TARGETS` is that of a column of the manifest, whose values are the
+    labels.
+
+    >>> [target.name for target in auxiliary_targets("vad,gender", TARGETS["emotion"])]
+    ['vad', 'gender']
 
     Args:
         names: joined by commas; None for none.
         primary: what is predicted anyway.
 
     Raises:
-        UsageError: a name that is no target, occurs twice, or is what is predicted anyway.
+        UsageError: a name that can be no target, occurs twice, or is what is predicted anyway.
     """
     targets: list[Target] = []
     for name in (word.strip() for word in (names or "").split(",") if word.strip()):
-        target = TARGETS.get(name)
+        target = TARGETS.get(name) or _target_of_column(name)
         if target is None or target.kind in _PRIMARY_ONLY:
             others = [t.name for t in TARGETS.values() if t.kind not in _PRIMARY_ONLY]
             raise UsageError(
-                f"--auxiliary-targets {names}: {name!r} is not one of {', '.join(others)}",
+                f"--auxiliary-targets {names}: {name!r} is not one of {', '.join(others)}, and no "
+                "column of labels",
                 "target-unknown",
             )
         if target in targets or target.columns == primary.columns:
@@ -260,6 +265,24 @@ def auxiliary_targets(names: str | None, primary: Target) -> list[Target]:
     return targets
 
 
+def predicts_numbers(name: str) -> bool:
+    """Return whether the target of this name is of numbers; that of a column is of labels.
+
+    >>> predicts_numbers("vad"), predicts_numbers("gender")
+    (True, False)
+    """
+    return name in TARGETS and not TARGETS[name].has_labels
+
+
+def _target_of_column(name: str) -> Target | None:
+    """Return the target of a column of labels; None if it holds others, or has no such name."""
+    if not _COLUMN_NAME.fullmatch(name) or (name in KNOWN_COLUMNS and name not in _GROUP_COLUMNS):
+        return None
+    return Target(name, TargetKind.CATEGORICAL, (name,), "")
+
+
+_COLUMN_NAME = re.compile(r"[A-Za-z_][\w-]*")
+_GROUP_COLUMNS = ("speaker", "session", "corpus")  # of the known ones, those that name groups
 _PRIMARY_ONLY = (TargetKind.BINARY_PER_LABEL, TargetKind.DISTRIBUTION)  # never auxiliary
 
 # A new target is a new row: the columns that are read, the width of the head, the loss and the

@@ -238,21 +238,25 @@ def take(strings: Sequence[str], rows: npt.ArrayLike) -> Sequence[str]:
 
 
 def column(rows: Sequence[Utterance], name: str) -> pa.ChunkedArray:
-    """Return a known column of rows as Arrow has it, null = missing."""
+    """Return a column of rows as Arrow has it, null = missing."""
     if isinstance(rows, ManifestTable):
         return rows.column(name)
-    return pa.chunked_array([pa.array([getattr(row, name) for row in rows], arrow_type(name))])
+    return pa.chunked_array([pa.array([_cell(row, name) for row in rows], arrow_type(name))])
 
 
 def has(rows: Sequence[Utterance], name: str) -> BoolArray:
-    """Return which rows have a value of a known column, (N,) bool.
+    """Return which rows have a value of a column, (N,) bool.
 
     >>> has([Utterance("a", text="hi"), Utterance("b")], "text")
     array([ True, False])
     """
     if isinstance(rows, ManifestTable):
         return rows.has(name)
-    return np.array([getattr(row, name) is not None for row in rows], dtype=np.bool_)
+    return np.array([_cell(row, name) is not None for row in rows], dtype=np.bool_)
+
+
+def _cell(row: Utterance, name: str) -> Any:
+    return getattr(row, name) if name in KIND_OF else row.extra.get(name)
 
 
 def numbers(rows: Sequence[Utterance], name: str) -> FloatArray:

@@ -11,7 +11,7 @@ from data_prep.manifest.labels import (
     count_labels,
 )
 from emo_fairseq.data import legacy
-from emo_fairseq.data.annotations import truth_array
+from emo_fairseq.data.annotations import group_names, truth_array
 from emo_fairseq.data.data_dir import (
     TRAIN,
     DataDir,
@@ -36,6 +36,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
     FRAMES,
     LOG_MEL,
+    TARGETS,
     TEXT,
     TOKENS,
     WAVEFORM,
@@ -79,6 +80,33 @@ def fit_labels(source: DataDir, target: Target) -> list[str]:
             "labels-missing",
         )
     return list(labels)
+
+
+def fit_auxiliary_labels(source: DataDir, target: Target) -> list[str]:
+    """Return the labels of an auxiliary target, or the names of its axes.
+
+    Labels of a column that corpus.yaml does not name are those of the train split, sorted.
+
+    Raises:
+        UsageError: there are fewer than two of them, or see :func:`fit_labels`.
+    """
+    if target.name in TARGETS:
+        return fit_labels(source, target)
+    (column,) = target.columns
+    corpus = read_corpus_file(source.folder)
+    named = corpus.labels.get(column) if corpus is not None else None
+    if named:
+        return list(named)
+    train = source.split(TRAIN)
+    labels = group_names(train, column)
+    if len(labels) < 2:
+        values = f"only {labels[0]}" if labels else "none"
+        raise UsageError(
+            f"--auxiliary-targets {target.name}: the column {column} of {train.file} has {values} "
+            "as a label; fill it in, or leave the target out",
+            "column-empty",
+        )
+    return labels
 
 
 def fit_class_counts(source: DataDir, target: Target, labels: list[str]) -> list[int]:

@@ -27,7 +27,7 @@ from emo_fairseq.inference.inputs import Item, check_batch_size
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
-from emo_fairseq.types import SPEECH, TARGETS, TEXT
+from emo_fairseq.types import SPEECH, TEXT, predicts_numbers
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor
@@ -172,7 +172,7 @@ def values_of(prediction: Prediction) -> dict[str, float]:
     """Return the numbers of a prediction: of the target, and of auxiliary targets of numbers."""
     values = dict(prediction.values)
     for name, outputs in prediction.auxiliary.items():
-        if not TARGETS[name].has_labels:
+        if predicts_numbers(name):
             values |= outputs
     return values
 
@@ -180,7 +180,7 @@ def values_of(prediction: Prediction) -> dict[str, float]:
 def axes_of(predictor: "EmotionPredictor") -> tuple[str, ...]:
     """Return the names of :func:`values_of` the predictions of a model."""
     others = predictor.auxiliary.items()
-    of_auxiliary = [axis for name, axes in others if not TARGETS[name].has_labels for axis in axes]
+    of_auxiliary = [axis for name, axes in others if predicts_numbers(name) for axis in axes]
     return (*predictor.axes, *of_auxiliary)
 
 

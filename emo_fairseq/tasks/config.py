@@ -376,7 +376,9 @@ class ObjectiveConfig(FairseqDataclass):
     """What is learned beside the target, and which prototypes criterions use."""
 
     auxiliary_targets: Optional[str] = option(
-        None, "train to predict these, too: vad, sentiment, emotion, joined by commas"
+        None,
+        "train to predict these, too: vad, sentiment, emotion, or the names of other columns of "
+        "labels, such as gender, joined by commas",
     )
     prototypes: Optional[str] = option(
         None,

@@ -46,7 +46,14 @@ from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
-from emo_fairseq.types import NO_DIALOGUE_ENCODER, TEXT, TOKENS, LabeledTarget, masked_modalities
+from emo_fairseq.types import (
+    NO_DIALOGUE_ENCODER,
+    TARGETS,
+    TEXT,
+    TOKENS,
+    LabeledTarget,
+    masked_modalities,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -231,6 +238,9 @@ def auxiliary_annotators(
     corpus = None if is_training else read_corpus_file(data.folder)
     annotators: dict[str, Annotate] = {}
     for name, other in auxiliary.items():
+        if name not in TARGETS:
+            annotators[name] = partial(_truth_of_column, other=other)
+            continue
         foreign: list[str] = []
         if corpus is not None and other.target.has_labels:
             column = other.target.label_column
@@ -239,6 +249,13 @@ def auxiliary_annotators(
             truth_array, target=other.target, labels=other.labels, foreign=foreign
         )
     return annotators
+
+
+def _truth_of_column(split: Split, other: LabeledTarget) -> np.ndarray:
+    """Return the truth of a column, in which labels that the train split lacks are missing."""
+    (column,) = other.target.columns
+    unknown = [name for name in group_names(split, column) if name not in other.labels]
+    return truth_array(split, other.target, other.labels, unknown)
 
 
 # -- the order of the train split ------------------------------------------------------------------

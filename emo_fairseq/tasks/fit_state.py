@@ -8,6 +8,7 @@ from emo_fairseq.data.augmentation import check_augmentation
 from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.fit import (
     check_training_labels,
+    fit_auxiliary_labels,
     fit_class_counts,
     fit_frame_statistics,
     fit_labels,
@@ -68,7 +69,7 @@ def fit_task_state(
     state |= {
         "frame_statistics": fit_frame_statistics(data),
         "normalize_by": str(cfg.normalize_by),
-        "auxiliary_labels": {other.name: fit_labels(data, other) for other in auxiliary},
+        "auxiliary_labels": {other.name: fit_auxiliary_labels(data, other) for other in auxiliary},
         "corpus": None if corpus is None else corpus.name,
         "fold": cfg.fold,
         "feature_contents": feature_contents(data),

@@ -209,6 +209,51 @@ def test_auxiliary_labels_of_another_corpus_are_missing_truth(
     assert "2 rows have sentiment mixed, which is not known here" in caplog.text
 
 
+def with_gender(split: str, rows: list[Utterance]) -> Sequence[Utterance]:
+    """Rows with a column of the corpus's own, of which the test split has one value more."""
+    genders = ("male", "female", "other" if split == "test" else None)
+    return [
+        replace(row, extra={"gender": gender} if (gender := genders[number % 3]) else {})
+        for number, row in enumerate(rows)
+    ]
+
+
+def test_a_column_of_labels_is_an_auxiliary_target(
+    copy_toy: CopyToy, make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = copy_toy(with_gender)
+    options = {"modality": "text", "auxiliary_targets": "gender,vad"}
+    task = make_task(data, **options)
+    assert task.task_state.auxiliary_labels["gender"] == ["female", "male"]
+    assert task.auxiliary["gender"].n_outputs == 2
+    task.load_dataset("train")
+    rows = [task.dataset("train")[row]["annotations.gender"] for row in range(3)]
+    assert [int(label) for label in rows] == [1, 0, -1]
+    again = make_task(data, from_checkpoint=True, **options)
+    again.load_state_dict(task.state_dict())
+    again.load_dataset("test")
+    rows = [again.dataset("test")[row]["annotations.gender"] for row in range(3)]
+    assert [int(label) for label in rows] == [1, 0, -1]
+    assert "have gender other, which is not known here" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("accent", "column-empty"),  # there is no such column
+        ("text", "target-unknown"),  # of which every row has another value
+        ("n_samples", "target-unknown"),
+        ("a.b", "target-unknown"),
+        ("emotion_distribution", "target-unknown"),
+    ],
+)
+def test_what_is_no_column_of_labels_is_refused(
+    name: str, code: str, copy_toy: CopyToy, make_task: MakeTask
+) -> None:
+    with raises(code):
+        make_task(copy_toy(with_gender), modality="text", auxiliary_targets=name)
+
+
 def test_predictions_are_not_saved_while_training(toy_corpus: Path, make_task: MakeTask) -> None:
     with raises("option-idle") as error:
         make_task(toy_corpus, modality="text", save_predictions="p.tsv")
