@@ -7,6 +7,7 @@ outputs of the models meet, so that they may read different modalities (late fus
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self, TypeVar
 
 import numpy as np
@@ -75,7 +76,10 @@ class Stacking:
 
     @classmethod
     def fit(
-        cls, members: Sequence[Predictions], groups: Sequence[str | None] | None = None
+        cls,
+        members: Sequence[Predictions],
+        groups: Sequence[str | None] | None = None,
+        balanced: bool = False,
     ) -> Self:
         """Fit on the rows of a split that no member was trained on.
 
@@ -83,13 +87,21 @@ class Stacking:
             members: predictions of the same N rows, see :func:`align_members`.
             groups: (N,) names, such as speakers; rows of one are on one side of every division
                 of the cross-validation. None: rows are divided at random.
+            balanced: rows are weighted so that all labels count the same, as they do in UAR and on
+                a balanced test set; else the frequent ones count more.
 
         Raises:
-            UsageError: there are fewer than two rows of a label, or rows to fit an axis on.
+            UsageError: numbers are to be balanced, or there are fewer than two rows of a label, or
+                rows to fit an axis on.
         """
         scores = _scores(members)
         if isinstance(members[0], LabelPredictions):
-            return cls(*_fit_labels(scores, members[0], groups), has_labels=True)
+            return cls(*_fit_labels(scores, members[0], groups, balanced), has_labels=True)
+        if balanced:
+            raise UsageError(
+                "--balanced: the models predict numbers, which have no labels; leave it out",
+                "option-idle",
+            )
         return cls(*_fit_numbers(scores, members[0]), has_labels=False)
 
     def __call__(self, scores: Tensor) -> Tensor:
@@ -217,7 +229,7 @@ def _log_features(scores: Tensor) -> Tensor:
 
 
 def _fit_labels(
-    scores: Tensor, of: LabelPredictions, groups: Sequence[str | None] | None
+    scores: Tensor, of: LabelPredictions, groups: Sequence[str | None] | None, balanced: bool
 ) -> tuple[Tensor, Tensor]:
     """Return weight (K, M K) and bias (K,); a label that the rows lack is never predicted."""
     from sklearn.linear_model import LogisticRegression
@@ -245,9 +257,9 @@ def _fit_labels(
         )
     complete = [x for x in divisions if len({*truth[x[0]]}) == (counts > 0).sum()]
     search = GridSearchCV(
-        LogisticRegression(max_iter=1000),
+        LogisticRegression(max_iter=1000, class_weight="balanced" if balanced else None),
         {"C": _STRENGTHS},
-        scoring=_negative_log_loss,
+        scoring=partial(_log_likelihood, balanced=balanced),
         cv=complete or 2,
     )
     features = _log_features(scores).numpy()
@@ -263,12 +275,20 @@ def _fit_labels(
     return torch.from_numpy(weight), torch.from_numpy(bias)
 
 
-def _negative_log_loss(model: object, features: np.ndarray, truth: np.ndarray) -> float:
-    """Return the mean log-likelihood; a part may lack labels that the model knows."""
+def _log_likelihood(
+    model: object, features: np.ndarray, truth: np.ndarray, balanced: bool
+) -> float:
+    """Return the mean log-likelihood over rows; balanced, over labels.
+
+    A part may lack labels that the model has.
+    """
     probability = model.predict_proba(features)  # type: ignore[attr-defined]
     columns = np.searchsorted(model.classes_, truth)  # type: ignore[attr-defined]
     of_truth = probability[np.arange(len(truth)), columns]
-    return float(np.log(np.maximum(of_truth, _LEAST)).mean())
+    logs = np.log(np.maximum(of_truth, _LEAST))
+    if balanced:
+        return float(np.mean([logs[truth == label].mean() for label in np.unique(truth)]))
+    return float(logs.mean())
 
 
 def _fit_numbers(scores: Tensor, of: NumberPredictions) -> tuple[Tensor, Tensor]:

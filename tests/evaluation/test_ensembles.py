@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from codes import raises
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import Speakers, differences, estimates
@@ -88,6 +89,31 @@ def test_stacking_keeps_speakers_apart_in_cross_validation(members):
     stacking = Stacking.fit(members, speakers)
     assert stacking.weight.shape == (3, 6)
     assert combine(members, stacking).statistics().metrics()["uar"] > 0.7
+
+
+def test_balanced_stacking_gains_recall_of_the_rare_label_for_accuracy():
+    """Two models whose probabilities overlap, and a label in a tenth of the rows."""
+    generator = torch.Generator().manual_seed(0)
+    truth = (torch.arange(2000) % 10 == 0).long()
+    members = []
+    for _ in range(2):
+        logit = 1.5 * truth - 0.75 + torch.randn(2000, generator=generator)
+        probability = torch.stack([-logit, logit], dim=1).softmax(dim=1)
+        ids = tuple(map(str, range(2000)))
+        predicted = probability.argmax(dim=1)
+        members.append(LabelPredictions(ids, ("a", "b"), truth, predicted, probability))
+    plain, balanced = (
+        combine(members, Stacking.fit(members, balanced=flag)).statistics().metrics()
+        for flag in (False, True)
+    )
+    assert balanced["uar"] > plain["uar"] + 0.05
+    assert plain["wa"] > balanced["wa"]
+
+
+def test_numbers_cannot_be_balanced():
+    numbers = NumberPredictions(("u",) * 9, ("valence",), torch.rand(9, 1), torch.rand(9, 1))
+    with raises("option-idle"):
+        Stacking.fit([numbers, numbers], balanced=True)
 
 
 def test_stacking_of_numbers_equals_least_squares_where_there_are_many_rows():

@@ -33,6 +33,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--combine", choices=COMBINATIONS, help=how)
     fitted = f"split that --combine stack is fitted on (default: {_FIT_SPLIT})"
     option("--fit-split", metavar="NAME", help=fitted)
+    weighted = "with --combine stack: fit it with rows weighted so that all labels count the same"
+    option("--balanced", action="store_true", help=weighted)
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -49,6 +51,10 @@ def check_options(options: argparse.Namespace) -> None:
     if options.fit_split and options.combine != STACK:
         raise UsageError(
             "--fit-split does not act without --combine stack; leave it out", "option-idle"
+        )
+    if options.balanced and options.combine != STACK:
+        raise UsageError(
+            "--balanced does not act without --combine stack; leave it out", "option-idle"
         )
     if options.combine == STACK and (options.fit_split or _FIT_SPLIT) == options.split:
         raise UsageError(
@@ -100,7 +106,7 @@ def run(options: argparse.Namespace, score: Score, folder: Path) -> int:
     if options.combine:
         stacking = None
         if options.combine == STACK:
-            stacking = _fit(_read(names, files[splits[0]]), rows)
+            stacking = _fit(_read(names, files[splits[0]]), rows, options.balanced)
         ensemble = _combine(members, options.combine, stacking)
         if options.save_predictions:
             fitted_on = [rows[id_] for id_ in stacking.ids if id_ in rows] if stacking else []
@@ -141,13 +147,13 @@ class _Stacked:
     ids: tuple[str, ...]
 
 
-def _fit(members: Mapping[str, "Predictions"], rows: "Rows") -> _Stacked:
+def _fit(members: Mapping[str, "Predictions"], rows: "Rows", balanced: bool) -> _Stacked:
     from emo_fairseq.evaluation.ensembles import Stacking, align_members
 
     aligned, _ = align_members(members)
     ids = aligned[0].ids
     speakers = [rows[id_].speaker if id_ in rows else None for id_ in ids]
-    return _Stacked(Stacking.fit(aligned, speakers), ids)
+    return _Stacked(Stacking.fit(aligned, speakers, balanced), ids)
 
 
 @dataclass(frozen=True)
