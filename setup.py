@@ -63,6 +63,9 @@ HF = ["transformers>=5.0"]
 # extract_features --encoder egemaps.
 EGEMAPS = ["opensmile>=2.5"]
 
+# --augment-transforms: rooms, codecs, pitch, recorded noise.
+AUGMENT = ["audiomentations[extras]>=0.43"]
+
 # Audio of mp4, m4a, webm, aac, amr and others, and of videos: meld --video, cmu_mosi, cmu_mosei.
 VIDEO = ["av>=14.0"]
 
@@ -156,6 +159,7 @@ DEV = [
 # Everything that users may want; torch and fairseq come before it.
 ALL = [
     *AUDFORMAT,
+    *AUGMENT,
     *CONVERSATIONS,
     *DATASETS,
     *EGEMAPS,
@@ -205,6 +209,7 @@ setup(
         "all": ALL,
         "asr": ASR,
         "audformat": AUDFORMAT,
+        "augment": AUGMENT,
         "conversations": CONVERSATIONS,
         "datasets": DATASETS,
         "dev": DEV,

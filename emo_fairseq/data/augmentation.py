@@ -3,6 +3,7 @@
 One dataset changes one thing; :func:`augment` stacks those that the options switch on.
 """
 
+import logging
 import math
 import zlib
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
+from emo_fairseq.data.audio_transforms import AudioTransforms
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.data.vocabulary import find_symbol
@@ -39,6 +41,8 @@ from emo_fairseq.types import (
     TOKENS,
     WAVEFORM,
 )
+
+logger = logging.getLogger(__name__)
 
 _SPEEDS = 0.5, 2.0  # the slowest and the fastest
 # The power falls as the frequency to this exponent.
@@ -63,6 +67,9 @@ _READS_LOUDNESS = Condition(
 _HAS_NOISE = Condition(
     lambda context: context.task.augment_noise_snr is not None, "there is no --augment-noise-snr"
 )
+_HAS_BABBLE = Condition(
+    lambda context: context.task.augment_babble_snr is not None, "there is no --augment-babble-snr"
+)
 _HAS_TIME_MASKS = Condition(
     lambda context: context.task.augment_time_masks > 0, "there is no --augment-time-masks"
 )
@@ -85,6 +92,24 @@ class AugmentationConfig(FairseqDataclass):
         "white",
         "color of that noise; pink has the same power in every octave",
         acts=(*_OF_AUDIO, _HAS_NOISE),
+    )
+    augment_babble_snr: Optional[str] = option(
+        None,
+        "training: add voices of other speakers of the train split to the audio, at a "
+        "signal-to-noise ratio between LOW,HIGH dB",
+        acts=_OF_AUDIO,
+    )
+    augment_babble_speakers: int = option(
+        3,
+        "number of these speakers",
+        within=Range(1, most=100),
+        acts=(*_OF_AUDIO, _HAS_BABBLE),
+    )
+    augment_transforms: Optional[str] = option(
+        None,
+        "training: change the audio by transforms of the library audiomentations, such as rooms, "
+        "codecs, pitch and recorded noise: a YAML file that lists them (extra: augment)",
+        acts=_OF_AUDIO,
     )
     augment_gain: float = option(
         0.0,
@@ -133,7 +158,18 @@ class AugmentationConfig(FairseqDataclass):
 
 def changes_audio(cfg: AugmentationConfig) -> bool:
     """Return whether an option changes the waveforms of training."""
-    return any((cfg.augment_noise_snr, cfg.augment_gain, cfg.augment_speed))
+    return any(_audio_options(cfg).values())
+
+
+def _audio_options(cfg: AugmentationConfig) -> dict[str, Any]:
+    """Return the values of the options that switch on a change of the audio."""
+    return {
+        "--augment-speed": cfg.augment_speed,
+        "--augment-babble-snr": cfg.augment_babble_snr,
+        "--augment-noise-snr": cfg.augment_noise_snr,
+        "--augment-transforms": cfg.augment_transforms,
+        "--augment-gain": cfg.augment_gain,
+    }
 
 
 def noise_snr(cfg: AugmentationConfig) -> tuple[float, float] | None:
@@ -142,13 +178,21 @@ def noise_snr(cfg: AugmentationConfig) -> tuple[float, float] | None:
     Raises:
         UsageError: it is not two numbers in order.
     """
-    text = cfg.augment_noise_snr
+    return _snr("--augment-noise-snr", cfg.augment_noise_snr)
+
+
+def babble_snr(cfg: AugmentationConfig) -> tuple[float, float] | None:
+    """Parse ``--augment-babble-snr``; see :func:`noise_snr`."""
+    return _snr("--augment-babble-snr", cfg.augment_babble_snr)
+
+
+def _snr(option_name: str, text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
     numbers = _numbers(text)
     if len(numbers) != 2 or numbers[0] > numbers[1]:
         raise UsageError(
-            f"--augment-noise-snr {text!r} is not understood; write the lowest and the highest "
+            f"{option_name} {text!r} is not understood; write the lowest and the highest "
             "ratio in dB, such as 5,20",
             "noise-snr-invalid",
         )
@@ -186,7 +230,10 @@ def check_augmentation(cfg: AugmentationConfig) -> None:
         UsageError: one is malformed.
     """
     noise_snr(cfg)
+    babble_snr(cfg)
     speeds(cfg)
+    if cfg.augment_transforms:
+        AudioTransforms(cfg.augment_transforms)
 
 
 def _numbers(text: str) -> list[float]:
@@ -306,10 +353,112 @@ class AddedNoise(AugmentedDataset):
 
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         samples, present = item
-        power = float(samples.double().square().mean())
-        ratio = 10 ** (generator.uniform(*self.snr) / 10)
-        noise = colored_noise(generator, len(samples), self.color) * np.sqrt(power / ratio)
-        return samples + torch.from_numpy(noise).to(samples), present
+        decibels = generator.uniform(*self.snr)
+        noise = colored_noise(generator, len(samples), self.color)
+        return add_at_snr(samples, noise, decibels), present
+
+
+def add_at_snr(samples: torch.Tensor, noise: np.ndarray, decibels: float) -> torch.Tensor:
+    """Return samples (T,) with noise (T,) of average power 1 at a signal-to-noise ratio."""
+    power = float(samples.double().square().mean())
+    scaled = noise * np.sqrt(power / 10 ** (decibels / 10))
+    return samples + torch.from_numpy(scaled).to(samples)
+
+
+class Babble(AugmentedDataset):
+    """Adds voices of other speakers at a signal-to-noise ratio drawn uniformly, in decibels.
+
+    Each voice is an utterance of another speaker, repeated or cut to the length of the row from a
+    drawn start, all with the same power. A row whose speaker is not known stays as it is.
+
+    Args:
+        dataset: waveforms to be changed.
+        voices: the same rows, as they were recorded.
+        speakers: (N,) of each row; None where it is not known, or the row must not be heard.
+        n_speakers: that are drawn; fewer where there are fewer others.
+        snr: the lowest and the highest ratio, in dB.
+        seed: see :class:`AugmentedDataset`.
+    """
+
+    def __init__(
+        self,
+        dataset: FairseqDataset,
+        voices: FairseqDataset,
+        speakers: Sequence[str | None],
+        n_speakers: int,
+        snr: tuple[float, float],
+        seed: int,
+    ) -> None:
+        super().__init__(dataset, seed)
+        self.voices = voices
+        self.speakers = speakers
+        self.n_speakers = n_speakers
+        self.snr = snr
+        self.rows_of: dict[str, list[int]] = {}
+        for row, speaker in enumerate(speakers):
+            if speaker is not None:
+                self.rows_of.setdefault(speaker, []).append(row)
+
+    def __getitem__(self, index: int) -> Item:
+        item: Item = self.dataset[index]
+        samples, present = item
+        others = [speaker for speaker in self.rows_of if speaker != self.speakers[index]]
+        if not present or self.speakers[index] is None or not others:
+            return item
+        generator = self._generator(index)
+        drawn = generator.choice(len(others), min(self.n_speakers, len(others)), replace=False)
+        voices = [self._draw_voice(others[n], len(samples), generator) for n in drawn]
+        babble = np.sum(voices, axis=0)
+        power = float(np.mean(babble**2))
+        decibels = generator.uniform(*self.snr)
+        if power == 0:  # all of them are silent
+            return item
+        return add_at_snr(samples, babble / np.sqrt(power), decibels), present
+
+    def _draw_voice(
+        self, speaker: str, n_samples: int, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Return an utterance of a speaker as (n_samples,) of average power 1, or silence."""
+        rows = self.rows_of[speaker]
+        samples, _ = self.voices[rows[int(generator.integers(len(rows)))]]
+        start = int(generator.integers(len(samples)))
+        places = (start + np.arange(n_samples)) % len(samples)
+        voice: np.ndarray = samples.double().numpy()[places]
+        power = float(np.mean(voice**2))
+        return voice / np.sqrt(power) if power > 0 else voice
+
+
+class Transformed(AugmentedDataset):
+    """Applies transforms of audiomentations, see :mod:`emo_fairseq.data.audio_transforms`.
+
+    Sizes stay those of the wrapped dataset, and are estimates where a transform changes lengths.
+
+    Args:
+        dataset: waveforms.
+        file: YAML that lists the transforms.
+        max_samples: what becomes longer is truncated to this.
+        seed: see :class:`AugmentedDataset`.
+
+    Raises:
+        UsageError: see :class:`emo_fairseq.data.audio_transforms.AudioTransforms`.
+    """
+
+    def __init__(self, dataset: FairseqDataset, file: str, max_samples: int, seed: int) -> None:
+        super().__init__(dataset, seed)
+        self.transforms = AudioTransforms(file)
+        self.max_samples = max_samples
+
+    def change(self, item: Item, generator: np.random.Generator) -> Item:
+        samples, present = item
+        changed = self.transforms(samples.numpy(), generator)
+        return _within_limits(changed, self.max_samples), present
+
+
+def _within_limits(samples: np.ndarray, max_samples: int) -> torch.Tensor:
+    """Return samples truncated to the most, and padded to the window that encoders need."""
+    waveform = torch.from_numpy(samples[:max_samples])
+    missing = max(0, MIN_SAMPLES - len(waveform))
+    return torch.nn.functional.pad(waveform, (0, missing))
 
 
 def at_speed(samples: np.ndarray, factor: float) -> np.ndarray:
@@ -344,9 +493,7 @@ class Speed(AugmentedDataset):
         factor = self.factors[int(generator.integers(len(self.factors)))]
         if factor == 1:
             return item
-        faster = torch.from_numpy(at_speed(samples.numpy(), factor)[: self.max_samples])
-        missing = max(0, MIN_SAMPLES - len(faster))  # encoders need a whole window
-        return torch.nn.functional.pad(faster, (0, missing)), present
+        return _within_limits(at_speed(samples.numpy(), factor), self.max_samples), present
 
 
 # -- Frames: SpecAugment ---------------------------------------------------------------------------
@@ -470,6 +617,7 @@ def augment(
     seed: int,
     data_dir: Path,
     token_folder: Path | None = None,
+    speakers: Sequence[str | None] = (),
 ) -> FairseqDataset:
     """Wrap a modality dataset of the train split in the augmentations that the options switch on.
 
@@ -483,6 +631,8 @@ def augment(
         seed: of the run.
         data_dir: the data dir, for messages.
         token_folder: holds the tokenizer of tokens; None where there is none.
+        speakers: (N,) of the rows; None where the speaker is not known, or the row is of another
+            split. For babble only.
 
     Returns:
         The wrapped dataset; itself, where the options switch on nothing for its kind.
@@ -492,7 +642,7 @@ def augment(
     """
     own_seed = zlib.crc32(f"{seed} {modality}".encode())
     if kind == WAVEFORM:
-        return _augment_waveforms(dataset, cfg, own_seed)
+        return _augment_waveforms(dataset, cfg, own_seed, speakers, data_dir)
     if kind == LOG_MEL:
         _check_reads_audio(dataset, cfg, data_dir)
     if kind in (LOG_MEL, FRAMES):
@@ -504,18 +654,37 @@ def augment(
 
 
 def _augment_waveforms(
-    dataset: FairseqDataset, cfg: AugmentationConfig, seed: int
+    dataset: FairseqDataset,
+    cfg: AugmentationConfig,
+    seed: int,
+    speakers: Sequence[str | None],
+    data_dir: Path,
 ) -> FairseqDataset:
-    # The noise is of the room, and keeps its color whatever the speed of the speech; the gain is of
-    # the microphone, and acts on both.
-    factors, max_samples = speeds(cfg), dataset.max_samples
+    # Voices and noise are of the room, and keep their pitch and color whatever the speed of the
+    # speech; transforms (the room itself, a codec) act on all of it, and last the gain, which is of
+    # the microphone.
+    factors, max_samples, recorded = speeds(cfg), dataset.max_samples, dataset
     if factors:
         dataset = Speed(dataset, factors, max_samples, seed)
+    if snr := babble_snr(cfg):
+        _check_speakers(speakers, data_dir)
+        dataset = Babble(dataset, recorded, speakers, cfg.augment_babble_speakers, snr, seed)
     if snr := noise_snr(cfg):
         dataset = AddedNoise(dataset, snr, str(cfg.augment_noise_color), seed)
+    if cfg.augment_transforms:
+        dataset = Transformed(dataset, cfg.augment_transforms, max_samples, seed)
     if cfg.augment_gain:
         dataset = Gain(dataset, cfg.augment_gain, seed)
     return dataset
+
+
+def _check_speakers(speakers: Sequence[str | None], data_dir: Path) -> None:
+    if len({speaker for speaker in speakers if speaker is not None}) < 2:
+        raise UsageError(
+            f"--augment-babble-snr: the train split of {data_dir} names fewer than two speakers; "
+            "fill in the column speaker, or leave the option out",
+            "column-empty",
+        )
 
 
 def _augment_frames(
@@ -539,12 +708,7 @@ def _augment_frames(
 
 def _check_reads_audio(dataset: NormalizedFrames, cfg: AugmentationConfig, data_dir: Path) -> None:
     """Refuse to augment audio where stored frames are read in its place."""
-    values = {
-        "--augment-noise-snr": cfg.augment_noise_snr,
-        "--augment-gain": cfg.augment_gain,
-        "--augment-speed": cfg.augment_speed,
-    }
-    flags = ", ".join(flag for flag, value in values.items() if value)
+    flags = ", ".join(flag for flag, value in _audio_options(cfg).items() if value)
     if flags and isinstance(dataset.dataset, StoredFrames):
         raise UsageError(
             f"{flags}: changes audio, but the log-mel frames are read from "

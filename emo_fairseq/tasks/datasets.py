@@ -207,7 +207,13 @@ def _build_input(
     reads_tokens = state.encoders[modality].input == TOKENS
     token_folder = data.token_folder(modality) if reads_tokens else None
     augmented = partial(
-        augment, modality, cfg=cfg, seed=seed, data_dir=data.folder, token_folder=token_folder
+        augment,
+        modality,
+        cfg=cfg,
+        seed=seed,
+        data_dir=data.folder,
+        token_folder=token_folder,
+        speakers=_speakers(modality, split, data) if cfg.augment_babble_snr else (),
     )
     dataset = data.build_dataset(
         modality,
@@ -222,6 +228,15 @@ def _build_input(
         mask = find_mask(token_folder, vocabulary, state.encoders[TEXT])
         return MaskedTokens(dataset, pretraining.masked_share, vocabulary, mask, seed)
     return dataset if frozen is None else frozen.encode(modality, dataset, split.stored.name)
+
+
+def _speakers(modality: str, split: Split, data: DataDir) -> list[str | None]:
+    """Return the speakers of the rows on disk that are of this split and have the modality."""
+    speakers: list[str | None] = [None] * len(split.stored.utterances)
+    named = values(split.utterances, "speaker")
+    for row in np.flatnonzero(data.present(modality, split)).tolist():
+        speakers[int(split.stored_rows[row])] = named[row]
+    return speakers
 
 
 def auxiliary_annotators(

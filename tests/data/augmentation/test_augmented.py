@@ -22,6 +22,7 @@ from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
 from emo_fairseq.data.augmentation import (
     AddedNoise,
     AugmentationConfig,
+    Babble,
     FeatureMasks,
     Gain,
     Speed,
@@ -118,6 +119,21 @@ def test_the_order_of_changes(tmp_path: Path) -> None:
     assert layers(waveforms) == [Gain, AddedNoise, Speed, WaveformDataset]
     normalized = augmented("video", make_frames(n_features=80), "frames", options(**MASKS), seed=1)
     assert layers(normalized)[:2] == [FeatureMasks, TimeMasks]
+
+
+def test_babble_is_under_the_noise_and_needs_speakers(tmp_path: Path) -> None:
+    cfg = options(**SOUND, augment_babble_snr="0,10")
+    add = partial(augment, "speech", make_tones(tmp_path), "waveform", cfg, 1, tmp_path)
+    assert layers(add(speakers=list("aabbcc"))) == [
+        Gain,
+        AddedNoise,
+        Babble,
+        Speed,
+        WaveformDataset,
+    ]
+    for speakers in ([], ["a"] * 6, [None, "a", "a", None, "a", None]):
+        with raises("column-empty"):
+            add(speakers=speakers)
 
 
 def test_only_what_fits_the_input_acts(tmp_path: Path) -> None:
