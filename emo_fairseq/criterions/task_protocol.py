@@ -73,6 +73,10 @@ class EmotionTask(Protocol):
         """Width of the model's embedding."""
 
     @property
+    def fusion(self) -> str:
+        """Name of the model's fusion."""
+
+    @property
     def keeps_predictions(self) -> bool:
         """Whether scoring returns predictions, for a file."""
 

@@ -1,9 +1,10 @@
 """Losses as pure functions, without state and without a reduction over the batch.
 
 They compute in float32 (float64 if the logits or values are float64), whatever the precision of the
-model, and return one loss per utterance, (B,): the criterion chooses sum or mean. Three are defined
+model, and return one loss per utterance, (B,): the criterion chooses sum or mean. Six are defined
 over the batch: :func:`concordance_loss` returns one loss per axis, (A,), :func:`dist_intra` one per
-class, (K,), and :func:`supervised_contrastive` and :func:`view_contrastive` a scalar.
+class, (K,), and :func:`supervised_contrastive`, :func:`view_contrastive`,
+:func:`central_moment_discrepancy` and :func:`orthogonality` a scalar.
 A class target is an id in [0, K); a NaN in a real-valued target is a missing value.
 """
 
@@ -46,6 +47,7 @@ from emo_fairseq.losses.regression import (
     concordance_loss,
     squared_error,
 )
+from emo_fairseq.losses.subspaces import central_moment_discrepancy, orthogonality
 
 __all__ = [
     "CLASS_WEIGHTINGS",
@@ -59,6 +61,7 @@ __all__ = [
     "absolute_error",
     "axis_mean",
     "binary_pairs",
+    "central_moment_discrepancy",
     "class_weights_from_counts",
     "class_weights_from_difficulty",
     "concordance_loss",
@@ -72,6 +75,7 @@ __all__ = [
     "matched_views",
     "mix_embeddings",
     "mixed_loss",
+    "orthogonality",
     "soft_cross_entropy",
     "soft_divergence",
     "squared_difference",

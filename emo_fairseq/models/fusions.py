@@ -4,7 +4,7 @@ A new fusion is a module in :mod:`emo_fairseq.modules.fusion`, a builder and a r
 :data:`FUSIONS` here, and a field of :class:`FusionConfig` for each new option.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
@@ -15,9 +15,12 @@ from emo_fairseq.modules.fusion import (
     AdaptiveFusion,
     ConcatFusion,
     CrossAttentionFusion,
+    CrossmodalTransformer,
     Fusion,
     GatedFusion,
     LowRankFusion,
+    SubspaceFusion,
+    TensorFusion,
 )
 from emo_fairseq.modules.pooling import POOLINGS, Pooling
 from emo_fairseq.options.conditions import Condition, OptionContext, is_none_of, is_read
@@ -25,6 +28,7 @@ from emo_fairseq.options.option import WIDTH, Range, option
 from emo_fairseq.types import (
     CONCAT,
     CROSS_ATTENTION,
+    MISA,
     SPEECH,
     TEXT,
     TOKENS,
@@ -33,6 +37,7 @@ from emo_fairseq.types import (
 )
 
 FIRST_TOKEN, ALL_TOKENS = "first_token", "all_tokens"
+MULT = "mult"
 
 
 # -- builders: (options, width of each modality, input of each modality) -> fusion -----------------
@@ -55,11 +60,38 @@ def _low_rank(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) ->
     return LowRankFusion(poolers, cfg.fusion_embed_dim, cfg.lmf_rank, cfg.dropout)
 
 
+def _tensor(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+    poolers = _poolers(cfg, widths, inputs)
+    return TensorFusion(poolers, cfg.tfn_factor_dim, cfg.fusion_embed_dim, cfg.dropout)
+
+
+def _crossmodal(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+    return CrossmodalTransformer(
+        widths,
+        pooling=_pooling_of_queries(cfg, widths),
+        fusion_dim=cfg.fusion_embed_dim,
+        n_cross_layers=cfg.encoder_layers_cross,
+        n_self_layers=cfg.encoder_layers_self,
+        n_heads=cfg.encoder_attention_heads,
+        dropout=cfg.dropout,
+        attention_dropout=cfg.attention_dropout,
+    )
+
+
+def _subspaces(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+    return SubspaceFusion(
+        _poolers(cfg, widths, inputs),
+        cfg.fusion_embed_dim,
+        cfg.encoder_attention_heads,
+        cfg.dropout,
+        cfg.attention_dropout,
+    )
+
+
 def _cross_attention(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
     return CrossAttentionFusion(
         widths,
-        # Attended frames are pooled by their mean, unless the querying modality's pooling is given.
-        pooling={name: POOLINGS[str(getattr(cfg, f"{name}_pooling") or "mean")] for name in widths},
+        pooling=_pooling_of_queries(cfg, widths),
         fusion_dim=cfg.fusion_embed_dim,
         n_layers=cfg.encoder_layers_cross,
         n_heads=cfg.encoder_attention_heads,
@@ -68,6 +100,11 @@ def _cross_attention(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, s
         first_token_only=cross_attention_query(cfg) == FIRST_TOKEN,
         ffn=not cfg.cross_attention_no_ffn,
     )
+
+
+def _pooling_of_queries(cfg: Any, names: Iterable[str]) -> dict[str, Callable[[int], Pooling]]:
+    """Return the pooling of attended frames: their mean, unless that of the modality is given."""
+    return {name: POOLINGS[str(getattr(cfg, f"{name}_pooling") or "mean")] for name in names}
 
 
 def _poolers(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> dict[str, Pooling]:
@@ -108,6 +145,17 @@ FUSIONS: Mapping[str, FusionEntry] = {
     "gated": FusionEntry(_gated, ("fusion_embed_dim",)),
     "adaptive": FusionEntry(_adaptive, ("fusion_embed_dim",)),
     "lmf": FusionEntry(_low_rank, ("fusion_embed_dim", "lmf_rank")),
+    "tfn": FusionEntry(_tensor, ("fusion_embed_dim", "tfn_factor_dim")),
+    MULT: FusionEntry(
+        _crossmodal,
+        (
+            "encoder_layers_cross",
+            "encoder_layers_self",
+            "encoder_attention_heads",
+            "fusion_embed_dim",
+        ),
+    ),
+    MISA: FusionEntry(_subspaces, ("encoder_attention_heads", "fusion_embed_dim")),
 }
 
 
@@ -136,7 +184,10 @@ def check_fusion(cfg: Any, inputs: Mapping[str, str]) -> None:
     Raises:
         UsageError: they do not.
     """
-    if fusion_name(cfg, len(inputs)) != CROSS_ATTENTION:
+    name = fusion_name(cfg, len(inputs))
+    if "encoder_attention_heads" in FUSIONS[name].options:
+        _check_heads(cfg)
+    if name != CROSS_ATTENTION:
         return
     first_token_only = cross_attention_query(cfg) == FIRST_TOKEN
     frames = [name for name, kind in inputs.items() if kind != TOKENS]
@@ -147,6 +198,9 @@ def check_fusion(cfg: Any, inputs: Mapping[str, str]) -> None:
             f"the rest; leave {option} out, or give {frames[0]} an encoder of tokens",
             "query-without-tokens",
         )
+
+
+def _check_heads(cfg: Any) -> None:
     if cfg.fusion_embed_dim % cfg.encoder_attention_heads:
         raise UsageError(
             f"--encoder-attention-heads {cfg.encoder_attention_heads} does not divide "
@@ -165,12 +219,11 @@ def fusion_name(cfg: Any, n_modalities: int) -> str:
     Raises:
         UsageError: ``--stack-up`` or cross-attention where it cannot act.
     """
-    wants_cross = cfg.stack_up or cfg.fusion == CROSS_ATTENTION
     if n_modalities == 1:
-        if wants_cross:
+        if cfg.stack_up or cfg.fusion in (CROSS_ATTENTION, MULT):
+            option = "--stack-up" if cfg.stack_up else f"--fusion {cfg.fusion}"
             raise UsageError(
-                "--stack-up / --fusion cross_attention need two modalities; "
-                "add one to --modality or leave the option out",
+                f"{option} needs two modalities; add one to --modality or leave the option out",
                 "fusion-of-one",
             )
         return str(cfg.fusion or default_fusion(n_modalities))
@@ -281,9 +334,22 @@ class FusionConfig(FairseqDataclass):
     )
     encoder_attention_heads: Optional[int] = option(
         None,
-        "heads of the cross-attention" + BY_ARCHITECTURE,
+        "heads of the attention between modalities" + BY_ARCHITECTURE,
         within=WIDTH,
         acts=_used_by_fusion("encoder_attention_heads"),
+    )
+    encoder_layers_self: int = option(
+        1,
+        "layers of self-attention after the cross-attention",
+        within=Range(1, most=1000),
+        acts=_used_by_fusion("encoder_layers_self"),
+    )
+    tfn_factor_dim: int = option(
+        32,
+        "width of each modality in the products of tensor fusion, whose number is this width plus "
+        "1 to the power of the number of modalities",
+        within=Range(1, most=128),
+        acts=_used_by_fusion("tfn_factor_dim"),
     )
     lmf_rank: Optional[int] = option(
         None,

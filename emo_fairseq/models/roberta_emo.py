@@ -46,6 +46,8 @@ class EmotionOutput(NamedTuple):
         attention: weights by name, with ``return_attention``; see
             :mod:`emo_fairseq.modules.fusion`.
         features: (U, T, C) of each modality before the fusion, with ``return_features``.
+        parts: in training, vectors within the fusion that terms of the loss read, by name; of a
+            dialogue those of all its turns.
     """
 
     logits: Tensor
@@ -53,6 +55,7 @@ class EmotionOutput(NamedTuple):
     auxiliary: Mapping[str, Tensor] = MappingProxyType({})
     attention: Mapping[str, Tensor] = MappingProxyType({})
     features: Mapping[str, Tensor] = MappingProxyType({})
+    parts: Mapping[str, Tensor] = MappingProxyType({})
 
 
 @register_model("robertaEMO", dataclass=RobertaEMOConfig)
@@ -184,17 +187,21 @@ class RobertaEMOModel(BaseFairseqModel):
         """
         attention: dict[str, Tensor] | None = {} if return_attention else None
         features: dict[str, Tensor] | None = {} if return_features else None
-        embedding = self.embed(attention=attention, features=features, **inputs)
+        parts: dict[str, Tensor] | None = {} if self.training else None
+        embedding = self.embed(attention=attention, features=features, parts=parts, **inputs)
         output = self.classify(embedding, dialogue)
         if attention and dialogue is not None:
             attention = {name: x[dialogue["scored"]] for name, x in attention.items()}
-        return output._replace(attention=attention or {}, features=features or {})
+        return output._replace(
+            attention=attention or {}, features=features or {}, parts=parts or {}
+        )
 
     def embed(
         self,
         *,
         attention: dict[str, Tensor] | None = None,
         features: dict[str, Tensor] | None = None,
+        parts: dict[str, Tensor] | None = None,
         **inputs: Mapping[str, Tensor],
     ) -> Tensor:
         """Return the embeddings (U, E) of rows, each by itself: of utterances outside a dialogue.
@@ -202,6 +209,7 @@ class RobertaEMOModel(BaseFairseqModel):
         Args:
             attention: if given, the weights of all attention in the fusion are stored in it.
             features: if given, the outputs of the encoders are stored in it.
+            parts: if given, what terms of the loss read of the fusion is stored in it.
             inputs: for each modality what its dataset collates: the input itself, its
                 ``padding_mask`` (U, T) and ``present`` (U,). A row that lacks a modality is
                 encoded as a placeholder, and then masked as a whole.
@@ -216,7 +224,12 @@ class RobertaEMOModel(BaseFairseqModel):
             encoded[name] = outputs.to(precision), padding_mask
         if features is not None:
             features |= {name: outputs for name, (outputs, _) in encoded.items()}
-        embedding: Tensor = self.embedding(self.fusion(encoded, attention))
+        if parts is None:
+            fused = self.fusion(encoded, attention)
+        else:
+            fused, of_fusion = self.fusion.forward_with_parts(encoded, attention)
+            parts.update(of_fusion)
+        embedding: Tensor = self.embedding(fused)
         return embedding
 
     def classify(

@@ -144,7 +144,8 @@ class EmotionPredictionTask(FairseqTask):
         self._has_written_config = False
         self._scored_split = ""
         self._loaded: LoadedState | None = None
-        self._missing_warning: Callable[[Collection[str]], str] | None = None  # of the model
+        self.fusion = ""  # of the model, once it is built
+        self._missing_warning: Callable[[Collection[str]], str] | None = None  # likewise
         for name, at_start in resume.AT_START.items():
             self.state.add_factory(name, at_start)
 
@@ -342,6 +343,7 @@ class EmotionPredictionTask(FairseqTask):
             model = self._build_new_model(cfg)
         self.embedding_dim = model.embedding_dim
         self._encoders = model.encoders
+        self.fusion = str(cfg.fusion)
         self._missing_warning = model.missing_warning
         self._read_outputs_of_frozen(model)
         self.confidence = ModelConfidence(

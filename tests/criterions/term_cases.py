@@ -108,6 +108,7 @@ class Task:
     keeps_predictions = keeps_embeddings = False
     target_dictionary = None
     embedding_dim = EMBEDDING_DIM
+    fusion = "concat"
 
     def __init__(
         self,

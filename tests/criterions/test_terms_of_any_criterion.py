@@ -61,6 +61,7 @@ USED_BY: dict[str, dict[str, Any]] = {
     "corpus_adversary": {"corpus_adversary_weight": 1.0},
     "r_drop": {"r_drop_weight": 1.0},
     "mixup": {"mixup_alpha": 0.2},
+    "subspaces": {},
 }
 
 
@@ -72,6 +73,7 @@ def test_a_term_has_options_of_a_criterion_and_is_used_by_them(name: str, folder
     assert rules_of(entry.options).keys() <= rules_of(schema).keys()
     with_auxiliary = Task(folder, make_rows(), auxiliary="vad")
     task = with_auxiliary if name == "auxiliary_targets" else Task(folder, make_rows())
+    task.fusion = "misa" if name == "subspaces" else "concat"
     assert entry.is_used(schema(**USED_BY[name]), task)
     if USED_BY[name]:
         assert not entry.is_used(schema(), task)

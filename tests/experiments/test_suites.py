@@ -93,7 +93,7 @@ def test_a_suite_is_all_of_its_runs(data):
     ]
     assert {run.options.seed for run in runs} == {2}
     assert runs[-1].options.get("checkpoint.save_dir") == (
-        "checkpoints/suites/fusion_ablation/lmf/seed2"
+        "checkpoints/suites/fusion_ablation/misa/seed2"
     )
 
 

@@ -12,9 +12,12 @@ from emo_fairseq.modules.fusion import (
     AdaptiveFusion,
     ConcatFusion,
     CrossAttentionFusion,
+    CrossmodalTransformer,
     Fusion,
     GatedFusion,
     LowRankFusion,
+    SubspaceFusion,
+    TensorFusion,
 )
 from emo_fairseq.modules.pooling import POOLINGS, Pooling
 
@@ -54,11 +57,20 @@ def cross_attention(pooling: str, **options: Any) -> Case:
     return Case(build, fewest=2)
 
 
+def crossmodal(modalities: Modalities) -> Fusion:
+    widths = {name: WIDTHS[name] for name in modalities}
+    pooling = dict.fromkeys(widths, POOLINGS["mean_std"])
+    return CrossmodalTransformer(widths, pooling, 8, 2, 1, 2, dropout=0.1, attention_dropout=0.1)
+
+
 CASES = {
     "concat": Case(lambda names: ConcatFusion(poolers(names))),
     "gated": Case(lambda names: GatedFusion(poolers(names), fusion_dim=8, dropout=0.1)),
     "adaptive": Case(lambda names: AdaptiveFusion(poolers(names), fusion_dim=8, dropout=0.1)),
     "low_rank": Case(lambda names: LowRankFusion(poolers(names), 8, rank=3, dropout=0.1)),
+    "tensor": Case(lambda names: TensorFusion(poolers(names), 4, 8, dropout=0.1)),
+    "crossmodal": Case(crossmodal, fewest=2),
+    "subspaces": Case(lambda names: SubspaceFusion(poolers(names), 8, 2, 0.1, 0.1)),
     "all_tokens": cross_attention("mean"),
     "attention_without_ffn": cross_attention("attention", ffn=False),
     "first_token": cross_attention("mean", first_token_only=True),
@@ -224,9 +236,11 @@ def test_nothing_missing_makes_nan(
     encoded: Encoded = leaves(make_encoded(modalities))
     for name in modalities:
         encoded = without(encoded, name, *rows)
-        fused = fusion(encoded)
+        fused, parts = fusion.forward_with_parts(encoded)
         assert fused.isfinite().all()
-        fused.square().sum().backward()
+        total = fused.square().sum()
+        total = total + sum(x.square().sum() for x in parts.values() if x.requires_grad)
+        total.backward()
     for parameter in fusion.parameters():
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
@@ -240,7 +254,8 @@ def test_gradient_reaches_every_parameter(case: Case, make_encoded: Make) -> Non
     fusion = build_fusion(case, ALL)
     encoded: Encoded = make_encoded(ALL)
     for batch in (encoded, *(without(encoded, name, 1) for name in ALL)):
-        fused = fusion(batch)
+        fused, parts = fusion.forward_with_parts(batch)
+        fused = torch.cat([fused, *(x.flatten(1) for x in parts.values() if x.requires_grad)], 1)
         (fused * torch.randn_like(fused)).sum().backward()
     for name, parameter in fusion.named_parameters():
         if name.endswith("k_proj.bias"):  # it adds the same to all scores of a query
@@ -262,7 +277,8 @@ def test_collecting_attention_changes_nothing(
     assert torch.equal(fusion(encoded, attention), fusion(encoded))
     for weights in attention.values():
         assert not weights.requires_grad
-    if isinstance(fusion, CrossAttentionFusion):
+    if isinstance(fusion, CrossAttentionFusion | CrossmodalTransformer):
+        assert attention["speech_from_text"][1].eq(0).all()
         return
     assert list(attention) == ["speech"]
     weights, (_, mask) = attention["speech"], encoded["speech"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from emo_fairseq.modules.fusion import CrossAttentionFusion
+from emo_fairseq.modules.fusion import CrossAttentionFusion, CrossmodalTransformer
 from emo_fairseq.modules.pooling import POOLINGS
 
 WIDTHS = {"text": 6, "speech": 10, "video": 4}
@@ -41,7 +41,7 @@ def encoded(random_mask: Callable[..., Tensor]) -> Encoded:
 
 def slow_attention(attention: Any, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     """(T_q, C) queries over (T_k, C) keys, none of them padding: (T_q, C) and (H, T_q, T_k)."""
-    head_dim = D // N_HEADS
+    head_dim = queries.size(1) // N_HEADS
     attended = torch.zeros_like(queries)
     weights = torch.zeros(N_HEADS, len(queries), len(keys), dtype=torch.float64)
     for t, query in enumerate(queries):
@@ -171,3 +171,55 @@ def test_the_asking_modality_says_how_what_it_was_told_is_pooled(encoded: Encode
 def test_one_modality_is_an_error() -> None:
     with pytest.raises(ValueError, match="there is only text: add one"):
         CrossAttentionFusion({"text": 4}, {"text": POOLINGS["mean"]}, 8, 1, 2, 0.0, 0.0, False)
+
+
+# -- crossmodal transformers -----------------------------------------------------------------------
+
+
+def slow_layers(layers: Any, queries: Tensor, keys: Tensor | None) -> Tensor:
+    """Layers over (T_q, C) queries and (T_k, C) keys, perhaps none; None = the queries."""
+    for layer in layers:
+        others = queries if keys is None else keys
+        if len(others):
+            attended, _ = slow_attention(
+                layer.attention, layer.query_norm(queries), layer.key_norm(others)
+            )
+            queries = queries + attended
+        queries = queries + layer.feed_forward(queries)
+    return queries
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean_std"])
+@torch.no_grad()
+def test_crossmodal_transformers_equal_loops(pooling: str, encoded: Encoded) -> None:
+    fusion = CrossmodalTransformer(
+        WIDTHS, dict.fromkeys(WIDTHS, POOLINGS[pooling]), D, N_LAYERS, 1, N_HEADS, 0.1, 0.1
+    )
+    for parameter in fusion.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    fusion = fusion.double().eval()
+    fused = fusion(encoded)
+    assert fused.shape == (N_ROWS, fusion.output_dim)
+    for row in range(N_ROWS):
+        projected = {
+            name: fusion.project[name](encoded[name][0][row, : LENGTHS[name][row]])
+            for name in WIDTHS
+        }
+        parts = []
+        for name in WIDTHS:
+            if LENGTHS[name][row] == 0:
+                parts.append(fusion.missing[name])
+                continue
+            received = [
+                fusion.cross_norm[pair](
+                    slow_layers(fusion.cross[pair], projected[name], projected[other])
+                )
+                for other in WIDTHS
+                if other != name
+                for pair in [f"{name}_from_{other}"]
+            ]
+            x = torch.cat(received, dim=1)
+            x = fusion.own_norm[name](slow_layers(fusion.own[name], x, None))
+            no_padding = torch.zeros(1, len(x), dtype=torch.bool)
+            parts.append(POOLINGS[pooling](x.size(1))(x[None], no_padding)[0])
+        torch.testing.assert_close(fused[row], torch.cat(parts), atol=5e-6, rtol=1e-6)

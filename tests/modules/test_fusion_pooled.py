@@ -15,6 +15,8 @@ from emo_fairseq.modules.fusion import (
     Fusion,
     GatedFusion,
     LowRankFusion,
+    SubspaceFusion,
+    TensorFusion,
 )
 from emo_fairseq.modules.pooling import MeanPooling
 
@@ -262,3 +264,107 @@ def test_gradients_are_right(fusion: Fusion) -> None:
         for width in WIDTHS.values()
     ]
     assert torch.autograd.gradcheck(fuse, inputs)
+
+
+# -- tensor ----------------------------------------------------------------------------------------
+
+
+@every_set
+@torch.no_grad()
+def test_tensor_sums_over_every_product(modalities: Sequence[str]) -> None:
+    width = 3
+    fusion = learned(TensorFusion(poolers(modalities), width, D, dropout=0.1))
+    vectors, there = patterns(modalities)
+    fused = fusion(encode(vectors, there))
+    output = fusion.get_submodule("output")
+    weights = output.weight.reshape(D, *([width + 1] * len(modalities)))
+    for row, present in enumerate(there):
+        factors = [
+            [*candidate(fusion, name, vectors[name][row]), 1.0] if is_there else [0.0] * width + [1]
+            for name, is_there in zip(modalities, present, strict=True)
+        ]
+        expected = output.bias.clone()
+        for place in itertools.product(range(width + 1), repeat=len(modalities)):
+            product = math.prod(float(factor[p]) for factor, p in zip(factors, place, strict=True))
+            expected += weights[(slice(None), *place)] * product
+        torch.testing.assert_close(fused[row], expected, atol=1e-11, rtol=1e-11)
+
+
+@torch.no_grad()
+def test_low_rank_maps_the_products_that_tensor_weighs() -> None:
+    """A tensor of rank R, given to the full fusion, makes it the low-rank one of its factors."""
+    names = ("text", "speech")
+    fusion = learned(TensorFusion(poolers(names), 3, D, dropout=0.1))
+    factors = [torch.randn(R, 4, D, dtype=torch.float64) for _ in names]
+    output = fusion.get_submodule("output")
+    output.weight.copy_(torch.einsum("rpd,rqd->dpq", *factors).flatten(1))
+    vectors, there = patterns(names)
+    fused = fusion(encode(vectors, there))
+    for row, present in enumerate(there):
+        rows = [
+            torch.cat([candidate(fusion, n, vectors[n][row]) * p, torch.ones(1).double()])
+            for n, p in zip(names, present, strict=True)
+        ]
+        projections = [torch.einsum("p,rpd->rd", x, f) for x, f in zip(rows, factors, strict=True)]
+        expected = (projections[0] * projections[1]).sum(dim=0) + output.bias
+        torch.testing.assert_close(fused[row], expected, atol=1e-11, rtol=1e-11)
+
+
+# -- subspaces -------------------------------------------------------------------------------------
+
+
+def attended(layer: nn.Module, vectors: Sequence[Tensor], number: int, n_heads: int) -> Tensor:
+    """One of the vectors after a pre-norm layer of attention to all of them."""
+    attention = layer.get_submodule("attention")
+    query, keys = (layer.get_submodule(f"{name}_norm") for name in ("query", "key"))
+    width = len(vectors[0]) // n_heads
+    heads = []
+    q, k, v = (attention.get_submodule(f"{name}_proj") for name in "qkv")
+    for head in range(n_heads):
+        part = slice(head * width, (head + 1) * width)
+        asked = q(query(vectors[number]))[part]
+        scores = [float(asked @ k(keys(x))[part]) / math.sqrt(width) for x in vectors]
+        weights = softmax(scores)
+        heads.append(sum(w * v(keys(x))[part] for w, x in zip(weights, vectors, strict=True)))
+    x = vectors[number] + attention.get_submodule("out_proj")(torch.cat(heads))
+    result: Tensor = x + layer.get_submodule("feed_forward")(x)
+    return result
+
+
+@every_set
+@torch.no_grad()
+def test_subspaces_equal_loops(modalities: Sequence[str]) -> None:
+    width = 4
+    fusion = learned(SubspaceFusion(poolers(modalities), width, 2, 0.1, 0.1))
+    vectors, there = patterns(modalities)
+    fused, parts = fusion.forward_with_parts(encode(vectors, there))
+    layer = fusion.get_submodule("layer")
+    for row, present in enumerate(there):
+        here, of_modality = [], {}
+        for number, (name, is_there) in enumerate(zip(modalities, present, strict=True)):
+            assert bool(parts["absent"][row, number]) != is_there
+            if not is_there:
+                continue
+            projected = candidate(fusion, name, vectors[name][row])
+            shared = fusion.get_submodule("shared")(projected).sigmoid()
+            private = fusion.get_submodule(f"private.{name}")(projected).sigmoid()
+            of_modality[name] = len(here)
+            here += [private, shared]
+            reconstructed = fusion.get_submodule(f"reconstruct.{name}")(shared + private)
+            expected_parts = {
+                "shared": shared,
+                "private": private,
+                "projected": projected,
+                "reconstructed": reconstructed,
+            }
+            for part, value in expected_parts.items():
+                torch.testing.assert_close(parts[part][row, number], value, atol=1e-12, rtol=0)
+        outputs = []
+        for name in modalities:
+            if name not in of_modality:
+                outputs.append(fusion.get_parameter(f"missing.{name}"))
+                continue
+            first = of_modality[name]
+            outputs += [attended(layer, here, n, n_heads=2) for n in (first, first + 1)]
+        # fairseq's softmax is float32 whatever comes in
+        torch.testing.assert_close(fused[row], torch.cat(outputs), atol=2e-6, rtol=1e-6)

@@ -24,8 +24,10 @@ from emo_fairseq.criterions.terms.auxiliary import (
 from emo_fairseq.criterions.terms.contrastive import Contrastive, ContrastiveConfig
 from emo_fairseq.criterions.terms.distillation import Distillation, DistillationConfig
 from emo_fairseq.criterions.terms.regularization import EmbeddingMixup, RDrop, RegularizationConfig
+from emo_fairseq.criterions.terms.subspaces import Subspaces, SubspacesConfig
 from emo_fairseq.criterions.terms.term import Term
 from emo_fairseq.errors import UsageError
+from emo_fairseq.types import MISA
 
 
 class TermEntry(NamedTuple):
@@ -77,11 +79,12 @@ TERMS: Mapping[str, TermEntry] = {
         lambda cfg, task: cfg.mixup_alpha > 0,
         lambda cfg: "--mixup-alpha",
     ),
+    "subspaces": TermEntry(Subspaces, SubspacesConfig, lambda cfg, task: task.fusion == MISA),
 }
 
 
 @dataclass
-class TermsConfig(AuxiliaryTargetsConfig, AdversaryConfig, RegularizationConfig):
+class TermsConfig(AuxiliaryTargetsConfig, AdversaryConfig, RegularizationConfig, SubspacesConfig):
     """The options of the terms that any criterion may have."""
 
 

@@ -38,6 +38,12 @@ class Fusion(nn.Module):
         """
         raise NotImplementedError
 
+    def forward_with_parts(
+        self, encoded: Encoded, attention: Attention | None = None
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Fuse a batch, and return what terms of the loss read, (B, ...) by name; often nothing."""
+        return self(encoded, attention), {}
+
 
 def pool(
     pooler: nn.Module,
