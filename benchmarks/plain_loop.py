@@ -1,6 +1,6 @@
 """The peer: a plain PyTorch loop round a Hugging Face encoder, as tutorials write it.
 
-    python -m benchmarks.plain_loop MODEL_FOLDER DATA_DIR [--grouped] [--updates N]
+    python -m benchmarks.plain_loop MODEL_FOLDER DATA_DIR [--grouped] [--peft lora] [--updates N]
 
 AdamW, linear decay after a warm-up, mean pooling, one linear layer, texts tokenized batch by batch
 and padded to the longest; batches at random, or with `--grouped` from texts of like length. Prints
@@ -10,6 +10,7 @@ that was best on the valid split.
 
 import argparse
 import copy
+import importlib
 import json
 import random
 import time
@@ -30,9 +31,11 @@ GROUP = 50  # batches whose texts are sorted by length together
 class Classifier(nn.Module):
     """An encoder, the mean of its last layer, a linear layer."""
 
-    def __init__(self, folder: str, n_labels: int) -> None:
+    def __init__(self, folder: str, n_labels: int, adapter: str | None, rank: int) -> None:
         super().__init__()
         self.encoder = transformers.AutoModel.from_pretrained(folder)
+        if adapter is not None:
+            self.encoder = _adapted(self.encoder, adapter, rank)
         self.head = nn.Linear(self.encoder.config.hidden_size, n_labels)
 
     def forward(self, batch: Any) -> Tensor:
@@ -40,6 +43,16 @@ class Classifier(nn.Module):
         features = self.encoder(**batch).last_hidden_state
         real = batch["attention_mask"][..., None].to(features.dtype)
         return self.head((features * real).sum(dim=1) / real.sum(dim=1))
+
+
+def _adapted(encoder: nn.Module, adapter: str, rank: int) -> nn.Module:
+    """Return an encoder with LoRA or DoRA of peft in its queries and values."""
+    peft = importlib.import_module("peft")
+    settings = peft.LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=["query", "value"], use_dora=adapter == "dora"
+    )
+    adapted: nn.Module = peft.get_peft_model(encoder, settings)
+    return adapted
 
 
 def batches(rows: Sequence[Utterance], size: int, grouped: bool) -> Iterator[list[Utterance]]:
@@ -64,6 +77,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--grouped", action="store_true")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16 in training")
+    parser.add_argument("--peft", choices=("lora", "dora"), help="adapt the encoder by peft")
+    parser.add_argument("--rank", type=int, default=8, help="of --peft")
     parser.add_argument("--updates", type=int, help="stop after so many, and score nothing")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -81,9 +96,10 @@ def run(args: argparse.Namespace) -> dict[str, float]:
     labels = list(read_corpus(args.data).labels["emotion"])
     splits = {name: read_manifest(args.data / f"{name}.tsv") for name in ("train", "valid", "test")}
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.model)
-    model = Classifier(args.model, len(labels))
+    model = Classifier(args.model, len(labels), args.peft, args.rank)
     n_updates = args.epochs * -(-len(splits["train"]) // args.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=args.lr, weight_decay=0.01)
     schedule = transformers.get_linear_schedule_with_warmup(optimizer, n_updates // 10, n_updates)
 
     def encode(rows: Sequence[Utterance]) -> tuple[Any, Tensor]:
