@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from emo_fairseq.criterions.primary_loss import PrimaryLoss
 from emo_fairseq.criterions.scoring import N_ROWS, Scorer, mean_of, of_case
-from emo_fairseq.criterions.task_protocol import EmotionTask
+from emo_fairseq.criterions.task_protocol import EmotionTask, RunsFrozenOnce
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.embeddings import Embedded
@@ -42,6 +42,8 @@ class EmotionCriterion(FairseqCriterion):
     def forward(
         self, model: Any, sample: dict[str, Any], reduce: bool = True
     ) -> tuple[Tensor, Tensor | int, dict[str, Any]]:
+        if self.training and any(term.runs_model for term in self.terms):
+            sample = _with_frozen_outputs(model, sample)
         output = model(**sample["net_input"])
         target = sample["target"]
         losses = self.primary.losses(output.logits, target)
@@ -156,6 +158,16 @@ class EmotionCriterion(FairseqCriterion):
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
         return True
+
+
+def _with_frozen_outputs(model: Any, sample: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch for several passes, in which what is frozen of a model has run once.
+
+    On several ranks it runs in each pass: a wrapper may hold the parameters in parts.
+    """
+    if torch.distributed.is_initialized() or not isinstance(model, RunsFrozenOnce):
+        return sample
+    return {**sample, "net_input": model.encode_frozen_once(sample["net_input"])}
 
 
 def _no_truth(target: Target, n_outputs: int) -> Tensor:

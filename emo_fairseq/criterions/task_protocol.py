@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor, nn
@@ -10,6 +10,14 @@ from torch import Tensor, nn
 from emo_fairseq.data.annotations import Classes
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.types import LabeledTarget, Target
+
+
+@runtime_checkable
+class RunsFrozenOnce(Protocol):
+    """A model that can be run on a batch several times without what is frozen of it."""
+
+    def encode_frozen_once(self, net_input: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the batch with the outputs of what is frozen in place of its input."""
 
 
 class PrototypeTable(Protocol):

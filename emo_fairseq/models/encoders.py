@@ -287,6 +287,26 @@ class ModalityEncoder(nn.Module):
         is_cut = self.frozen_layers is not None and isinstance(self.backbone, StagedEncoder)
         return self.frozen or is_cut
 
+    def encode_frozen_once(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Run what is frozen, and return its outputs in place of the input, as from disk.
+
+        They are equal to the bit to those of :meth:`forward`, which begins with them: what is
+        frozen has no dropout.
+
+        Args:
+            source: what the modality's dataset collates, see :meth:`forward`.
+
+        Returns:
+            The same where nothing is frozen, where the outputs are there already, and where rows
+            are encoded in groups.
+        """
+        kept = {name: x for name, x in source.items() if name in ("present", "focus")}
+        inputs = {name: x for name, x in source.items() if name not in kept}
+        if not inputs or "encoded" in inputs or not self.has_stored_outputs or self.groups_lengths:
+            return source
+        encoded, padding_mask = self.encode_frozen(**inputs)
+        return {**kept, "encoded": encoded.flatten(2), "padding_mask": padding_mask}
+
     def _apply(self, fn: Any, recurse: bool = True) -> "ModalityEncoder":
         # .to(), .half() and .cuda() call this.
         if not self.keeps_precision:

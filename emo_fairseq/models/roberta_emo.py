@@ -232,6 +232,18 @@ class RobertaEMOModel(BaseFairseqModel):
         embedding: Tensor = self.embedding(fused)
         return embedding
 
+    def encode_frozen_once(self, net_input: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a batch that :meth:`forward` may score several times: what is frozen has run.
+
+        Args:
+            net_input: arguments of :meth:`forward`.
+        """
+        encoded = {
+            name: encoder.encode_frozen_once(net_input[name])
+            for name, encoder in self.encoders.items()
+        }
+        return {**net_input, **encoded}
+
     def classify(
         self, embedding: Tensor, dialogue: Mapping[str, Tensor] | None = None
     ) -> EmotionOutput:

@@ -39,6 +39,8 @@ class RDrop(Term):
         kind: of the target.
     """
 
+    runs_model = True
+
     def __init__(self, weight: float, kind: TargetKind) -> None:
         super().__init__()
         self.weight = weight

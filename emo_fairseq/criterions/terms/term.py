@@ -54,7 +54,12 @@ class Term(nn.Module):
 
     What it needs of each utterance beyond input and truth it requests from the task, by
     ``task.annotate``, when it is built.
+
+    Attributes:
+        runs_model: whether it runs the model on the batch once more.
     """
+
+    runs_model = False
 
     @classmethod
     def from_options(cls, cfg: Any, task: EmotionTask) -> Self:
