@@ -19,7 +19,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs docs-serve docs-pages test test-fast test-distributed test-light lint types contracts
+.PHONY: help install demo docs docs-serve docs-pages test test-fast test-distributed test-light test-node lint types contracts
 .PHONY: unit coverage fuzz format lock
 .PHONY: clean distclean
 .SUFFIXES:
@@ -158,6 +158,14 @@ test-light: $(VENV)/.installed ## Install the light runtime by itself, predict a
 	$(LIGHT_VENV)/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[predict,serve]"
 	du -sh $(LIGHT_VENV)
 	EMO_FAIRSEQ_LIGHT_PYTHON=$(CURDIR)/$(LIGHT_VENV)/bin/python $(BIN)/python -m pytest tests/export/test_light_runtime.py tests/export/test_light_service.py
+
+# onnxruntime-node brings the CPU's library; its script would download that of CUDA.
+NODE_FOLDER := build/node
+test-node: $(VENV)/.installed ## Predict with an exported graph in Node (needs node and npm)
+	mkdir -p $(NODE_FOLDER)
+	cp examples/javascript/package.json $(NODE_FOLDER)
+	cd $(NODE_FOLDER) && npm install --ignore-scripts --no-audit --no-fund
+	EMO_FAIRSEQ_NODE=$(CURDIR)/$(NODE_FOLDER) $(BIN)/python -m pytest tests/export/test_node.py
 
 lint: $(VENV)/.installed ## Check style and formatting (ruff)
 	$(BIN)/ruff check .

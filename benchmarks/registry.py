@@ -12,6 +12,10 @@ INPUTS: Mapping[str, str] = {
     "mpnet": "Hugging Face folder of all-mpnet-base-v2",
     "ravdess": "RAVDESS: folder with Actor_01 ... Actor_24",
     "meld": "data dir of MELD, tokenized for both: tokenize --bpe hf:FOLDER --name minilm, mpnet",
+    "meld_model": "model folder of MiniLM on MELD, export --onnx --onnx-precision int8",
+    "ravdess_data": "data dir of RAVDESS",
+    "ravdess_model": "model folder of log-mel frames on RAVDESS, exported likewise",
+    "whisper_model": "model folder of features of a Whisper-tiny on RAVDESS, exported likewise",
 }
 
 
@@ -50,6 +54,8 @@ class Row:
 
 
 _WITHOUT_TRAINED = ("--only", "frozen front end", "stored front end")
+_QUICK_INFERENCE = ("--items", "64", "--rounds", "1")
+_FULL_INFERENCE = ("--items", "200", "--rounds", "7")
 
 ROWS: Sequence[Row] = (
     Row(
@@ -75,6 +81,24 @@ ROWS: Sequence[Row] = (
         ("joint_throughput",),
         quick=("--updates", "8", "--rounds", "2", "--only", "plugin"),
         full=("--updates", "12", "--rounds", "3", "--bf16"),
+    ),
+    Row(
+        "inference_text",
+        ("inference", "{meld_model}", "{meld}", "--name", "MiniLM"),
+        quick=_QUICK_INFERENCE,
+        full=_FULL_INFERENCE,
+    ),
+    Row(
+        "inference_log_mel",
+        ("inference", "{ravdess_model}", "{ravdess_data}", "--name", "log-mel"),
+        quick=_QUICK_INFERENCE,
+        full=_FULL_INFERENCE,
+    ),
+    Row(
+        "inference_whisper",
+        ("inference", "{whisper_model}", "{ravdess_data}", "--name", "Whisper-tiny features"),
+        quick=("--items", "16", "--rounds", "1"),
+        full=("--items", "64", "--rounds", "5"),
     ),
     Row("manifest", ("large_manifest",), quick=("--rows", "20000"), full=("--rows", "1000000")),
     Row(

@@ -10,7 +10,7 @@ from emo_fairseq.errors import UsageError
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"  # of a model folder
-GRAPH_FILE = "model.onnx"
+GRAPH_FILES = ("model.onnx", "model.fp16.onnx", "model.int8.onnx")
 ENSEMBLE_FILE = "ensemble.json"
 BEST, LAST = "checkpoint_best.pt", "checkpoint_last.pt"  # of a training
 
@@ -20,7 +20,7 @@ def is_model_folder(path: Path) -> bool:
 
     It has weights or a graph: what predicts from the graph needs no weights.
     """
-    has_model = any((path / name).is_file() for name in (WEIGHTS_FILE, GRAPH_FILE))
+    has_model = any((path / name).is_file() for name in (WEIGHTS_FILE, *GRAPH_FILES))
     return has_model and (path / CONFIG_FILE).is_file()
 
 

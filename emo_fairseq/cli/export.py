@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_prep.command_line import positive_int
 from emo_fairseq.cli.checkpoints import (
@@ -15,7 +15,12 @@ from emo_fairseq.cli.processes import write
 from emo_fairseq.errors import UsageError
 from emo_fairseq.requirements import require_training_stack
 
+if TYPE_CHECKING:
+    from emo_fairseq.export.graphs import GraphReport
+
 _BATCHES = 12  # default of `--check`
+_EXPORTERS = ("trace", "dynamo")  # as emo_fairseq.export.dynamo has them
+FP16, INT8 = _PRECISIONS = ("fp16", "int8")
 
 
 def add(subcommands: Any, about: str) -> None:
@@ -42,6 +47,21 @@ def add(subcommands: Any, about: str) -> None:
     option("--onnx", action="store_true", help="write model.onnx too, and compare it")
     checked = f"made-up batches that model.onnx is compared on (default: {_BATCHES})"
     option("--check", type=positive_int, metavar="N", help=checked)
+    how = (
+        "of --onnx: record the operations on one batch (trace, the default), or by torch.export "
+        "(dynamo), which some models cannot pass"
+    )
+    option("--onnx-exporter", choices=_EXPORTERS, help=how)
+    more = "of --onnx: write model.int8.onnx, model.fp16.onnx, beside it"
+    option("--onnx-precision", nargs="+", choices=_PRECISIONS, default=[], help=more)
+    ranges = (
+        "of int8: measure the ranges of activations on N rows of the train split (static), and "
+        "not of each input as it comes (dynamic)"
+    )
+    option("--calibrate", type=positive_int, metavar="N", help=ranges)
+    cost = "of --onnx: measure the metrics of all graphs on this split, for the card"
+    option("--onnx-metrics", metavar="SPLIT", help=cost)
+    option("--data-raw", type=Path, metavar="DIR", help="folder that the audio of these is in")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,10 +71,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: no checkpoint of this package, or one that cannot be exported; an existing
             folder stays unchanged then, with its graph.
     """
-    if options.check and not options.onnx:
-        raise UsageError(
-            "--check does not act: there is no --onnx; leave it out", "check-without-onnx"
-        )
+    _check_graph_options(options)
     require_training_stack("emotion-recognize export")
     if options.combine or len(options.models) > 1:
         return _export_ensemble(options)
@@ -73,14 +90,9 @@ def run(options: argparse.Namespace) -> int:
 
     def complete(folder: Path) -> None:
         _check_inputs(folder, checkpoint, options.data)
-        write_card(folder, checkpoint, options.data, options.predictions, name)
-        if options.onnx:
-            from emo_fairseq.export.onnx import export_onnx
-            from emo_fairseq.inference.model_folder import GRAPH_FILE
-
-            difference = export_onnx(folder, check=options.check or _BATCHES)
-            file = out / GRAPH_FILE
-            notes.append(f"{file}: written; differs from the model by {difference:.1g} at most")
+        graphs = _write_graphs(folder, checkpoint, options) if options.onnx else []
+        notes.extend(f"{out / graph.file}: written; {graph.describe()}" for graph in graphs)
+        write_card(folder, checkpoint, options.data, options.predictions, name, graphs)
 
     write_model_folder(
         checkpoint, options.data, out, merge_lora=options.merge_lora, finish=complete
@@ -88,6 +100,54 @@ def run(options: argparse.Namespace) -> int:
     for note in notes:
         write(note)
     return 0
+
+
+def _check_graph_options(options: argparse.Namespace) -> None:
+    needs_onnx = ("check", "onnx_exporter", "onnx_precision", "calibrate", "onnx_metrics")
+    for name in needs_onnx if not options.onnx else ():
+        if getattr(options, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} does not act: there is no --onnx; leave it out",
+                "check-without-onnx",
+            )
+    if options.calibrate and INT8 not in options.onnx_precision:
+        raise UsageError(
+            "--calibrate does not act: there is no --onnx-precision int8; leave it out",
+            "option-idle",
+        )
+    if options.data_raw and not (options.calibrate or options.onnx_metrics):
+        raise UsageError(
+            "--data-raw does not act: there is no --calibrate and no --onnx-metrics; leave it out",
+            "option-idle",
+        )
+
+
+def _write_graphs(
+    folder: Path, checkpoint: Path, options: argparse.Namespace
+) -> "list[GraphReport]":
+    from data_prep.schema import CORPUS_FILE
+    from emo_fairseq.export.graph_rows import RowSource
+    from emo_fairseq.export.graphs import GraphOptions, export_graphs
+    from emo_fairseq.inference.loading import read_checkpoint
+
+    source = None
+    if options.calibrate or options.onnx_metrics:
+        task = read_checkpoint(checkpoint)["cfg"].task
+        data = Path(options.data or task.data)
+        if (data / CORPUS_FILE).is_file():
+            raw = options.data_raw or task.get("data_raw")
+            source = RowSource(data, None if raw is None else Path(raw), task.get("fold"))
+    return export_graphs(
+        folder,
+        GraphOptions(
+            precisions=tuple(dict.fromkeys(options.onnx_precision)),
+            check=options.check or _BATCHES,
+            calibration_rows=options.calibrate or 0,
+            metrics_split=options.onnx_metrics,
+            source=source,
+            exporter=options.onnx_exporter or _EXPORTERS[0],
+        ),
+    )
 
 
 def _export_ensemble(options: argparse.Namespace) -> int:

@@ -13,11 +13,12 @@ from emo_fairseq.cli.checkpoints import (
     find_model,
     is_ensemble,
 )
-from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor
 
+PRECISIONS = ("fp32", "fp16", "int8")  # as emo_fairseq.inference.model_folder has them
+PROVIDERS = ("cpu", "cuda", "tensorrt", "coreml")  # as emo_fairseq.inference.providers has them
 MODEL = "model folder, checkpoint, folder of a training, or hf:ORG/NAME of the hub"
 
 
@@ -27,7 +28,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
     option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
     option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
-    option("--onnx", action="store_true", help="run the model folder's model.onnx")
+    option("--onnx", action="store_true", help="run a graph of the model folder: model.onnx")
+    add_graph_options(parser)
+
+
+def add_graph_options(parser: argparse.ArgumentParser) -> None:
+    """Add which graph of a model folder is run, and on what; either stands for ``--onnx``."""
+    which = "run this graph of the model folder (default: fp32, or the only one)"
+    parser.add_argument("--precision", choices=PRECISIONS, help=which)
+    on = f"run the graph on {', '.join(PROVIDERS)} (default: cpu)"
+    parser.add_argument("--provider", metavar="NAME", help=on)
 
 
 def load_model(options: argparse.Namespace) -> "EmotionPredictor":
@@ -44,13 +54,15 @@ def load_model(options: argparse.Namespace) -> "EmotionPredictor":
 def _load(options: argparse.Namespace) -> "EmotionPredictor":
     from emo_fairseq.inference.predictor import load_predictor
 
-    if not options.onnx:
+    if not (options.onnx or options.precision or options.provider):
         return load_predictor(find_model(options.model), options.device, options.data)
-    if options.device not in (None, "cpu"):
-        raise UsageError(
-            f"--onnx --device {options.device}: the graph is run on the CPU", "onnx-device"
-        )
-    return load_predictor(options.model, onnx=True)
+    return load_predictor(
+        options.model,
+        options.device,
+        onnx=True,
+        precision=options.precision,
+        provider=options.provider,
+    )
 
 
 def model_digests(model: Path) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.features.frame_files import FloatArray
 from emo_fairseq.errors import UsageError
 
-_MIN_STD = 1e-5  # a dimension that never varies stays at zero
+MIN_STD = 1e-5  # a dimension that never varies stays at zero
 MIN_FRAMES = 8  # of fewer, mean and deviation say more about the frames than about who made them
 
 
@@ -72,7 +72,7 @@ class FrameStatistics:
             )
         mean = total / count
         variance = (total_of_squares / count - np.square(mean)).clip(min=0)
-        return cls(mean.tolist(), np.sqrt(variance).clip(min=_MIN_STD).tolist())
+        return cls(mean.tolist(), np.sqrt(variance).clip(min=MIN_STD).tolist())
 
 
 @dataclass(frozen=True)
@@ -131,5 +131,5 @@ class Normalizer:
         if chosen != Normalization.ITSELF:
             return (frames - self.mean[chosen]) / self.std[chosen]
         mean = frames.mean(axis=0, dtype=np.float64)
-        std = frames.std(axis=0, dtype=np.float64).clip(min=_MIN_STD)
+        std = frames.std(axis=0, dtype=np.float64).clip(min=MIN_STD)
         return (frames - mean.astype(np.float32)) / std.astype(np.float32)

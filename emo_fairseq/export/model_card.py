@@ -41,6 +41,7 @@ from emo_fairseq.evaluation.names import OF_NUMBERS, OF_VOTES, display_name
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
 from emo_fairseq.evaluation.tables import Table, format_interval, format_number, to_markdown
+from emo_fairseq.export.graphs import GraphReport
 from emo_fairseq.export.model_index import hub_results
 from emo_fairseq.inference.loading import read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
@@ -102,6 +103,7 @@ class CardFacts:
             trained.
         corpus: of the data dir; None where that is gone.
         scored: metrics of the predictions files.
+        graphs: that were written beside the weights.
     """
 
     name: str
@@ -114,6 +116,7 @@ class CardFacts:
     probe: Mapping[str, Any]
     corpus: Corpus | None
     scored: Sequence[Scored]
+    graphs: Sequence[GraphReport] = ()
 
     @property
     def fold(self) -> str | None:
@@ -128,6 +131,7 @@ def write_card(
     data: Path | None = None,
     predictions: Sequence[Path] = (),
     name: str | None = None,
+    graphs: Sequence[GraphReport] = (),
 ) -> Path:
     """Write the card of a model folder into it.
 
@@ -138,6 +142,7 @@ def write_card(
             still there.
         predictions: files of ``--save-predictions`` with this model.
         name: heading; by default the folder's name.
+        graphs: of :func:`emo_fairseq.export.graphs.export_graphs`.
 
     Returns:
         The path of the card.
@@ -163,6 +168,7 @@ def write_card(
         probe=saved["task_state"].get("probe", {}),
         corpus=read_corpus(data_dir) if has_corpus else None,
         scored=[scored for file in predictions for scored in checker.score(file)],
+        graphs=graphs,
     )
     write_atomically(folder / CARD_FILE, render_card(facts))
     return folder / CARD_FILE
@@ -184,6 +190,7 @@ def render_card(facts: CardFacts) -> str:
         _training_data_section(facts),
         _training_section(facts),
         _metrics_section(facts),
+        *([_graphs_section(facts.graphs)] if facts.graphs else []),
         _limits_section(facts),
     ]
     return f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
@@ -362,6 +369,32 @@ def _metrics_section(facts: CardFacts) -> str:
             + f"\n\n{scored.origin}"
         )
     return "\n\n".join(["## Metrics", *tables, f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."])
+
+
+def _graphs_section(graphs: Sequence[GraphReport]) -> str:
+    """Return the graphs, and what their precision costs in the metrics."""
+    first = graphs[0].measured
+    keys = [] if first is None else list(first.metrics)
+    rows = []
+    for graph in graphs:
+        precision = " ".join(filter(None, (graph.precision, graph.quantization)))
+        values = {} if graph.measured is None else graph.measured.metrics
+        cells = [_with_loss(values[key], first.metrics[key]) for key in keys if first is not None]
+        rows.append([f"`{graph.file}`", precision, format_number(graph.megabytes, 1), *cells])
+    head = ["graph", "precision", "MB", *map(display_name, keys)]
+    text = "`model.yaml` describes their inputs and outputs."
+    if first is not None:
+        text += (
+            f" Metrics are those of {first.split}, {first.n_rows:,} utterances, predicted with "
+            "each graph; in brackets the difference to fp32, in points of 100."
+        )
+    return f"## ONNX graphs\n\n{text}\n\n{_table(head, rows)}"
+
+
+def _with_loss(value: float, reference: float) -> str:
+    points = 100 * (value - reference)
+    shown = format_number(value, 4)
+    return shown if value == reference else f"{shown} ({points:+.2f})"
 
 
 def _limits_section(facts: CardFacts) -> str:

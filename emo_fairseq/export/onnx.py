@@ -1,9 +1,10 @@
 """Export the model of a model folder to one ONNX file.
 
-The graph is everything from the collated inputs (token ids, samples, log-mel frames, their masks)
-to logits, embedding and auxiliary outputs; batch size and lengths are free. Tokenizers and log-mel
-extraction stay in Python. Every export is compared with the model before the file is kept.
-:mod:`emo_fairseq.inference.onnx_model` runs it.
+The graph is everything from token ids and samples, with their masks, to logits, embedding and
+auxiliary outputs; batch size and lengths are free. Log-mel frames, features of a pretrained encoder
+and their normalization are computed inside (:mod:`emo_fairseq.export.front_ends`); ``model.yaml``
+describes what goes in and comes out (:mod:`emo_fairseq.export.interface`). Every export is compared
+with the model before the file is kept. :mod:`emo_fairseq.inference.onnx_model` runs it.
 
 A model of dialogues becomes two graphs: ``model.onnx`` ends with the embeddings of single turns,
 and ``model.dialogue.onnx`` reads those of whole dialogues, of any number and length
@@ -14,11 +15,10 @@ torch's tracing exporter records the operations on one batch. Branches on the co
 hide nothing; what else depends on the batch is replaced before the model is traced.
 
 Tested are encoders from scratch of text, samples and log-mel frames, all fusions, and Hugging
-Face's BERT and wav2vec 2.0. Others may be tried, and the comparison decides; Whisper and wav2vec
-1.0 cannot be exported.
+Face's BERT, wav2vec 2.0 and Whisper, and wav2vec 1.0. Others may be tried, and the comparison
+decides.
 """
 
-import json
 import tempfile
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -26,18 +26,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fairseq.modules.sinusoidal_positional_embedding import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
 from data_prep.audio.frames import num_frames
 from data_prep.features.log_mel import N_MELS
+from emo_fairseq.data.in_memory import InMemoryData
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.data.modality_dataset import pad_right
+from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.graph_folder import LABELS_KEY, WEIGHTS_KEY
+from emo_fairseq.export.dynamo import DYNAMO, OPSET, TRACE, export_by_dynamo
+from emo_fairseq.export.front_ends import build_front_ends
+from emo_fairseq.export.graph_files import save_graph
+from emo_fairseq.export.interface import as_metadata, describe, write_interface
+from emo_fairseq.export.tokenizer_json import write_tokenizer_json
+from emo_fairseq.export.traceable import make_traceable
+from emo_fairseq.inference.graph_folder import WEIGHTS_KEY
+from emo_fairseq.inference.graph_inputs import TENSOR_OF, graph_name, state_of_graph
+from emo_fairseq.inference.input_processor import FeatureExtractor
 from emo_fairseq.inference.model_folder import (
     GRAPH_FILE,
     WEIGHTS_FILE,
+    dialogue_graph,
     read_model_folder,
     seal,
 )
@@ -45,20 +55,16 @@ from emo_fairseq.inference.onnx_model import (
     DIALOGUE,
     TURN_EMBEDDING,
     OnnxModel,
-    dialogue_graph,
-    graph_name,
     load_library,
     output_names,
 )
-from emo_fairseq.inference.running import ModelOutput
+from emo_fairseq.inference.running import LoadedModel, ModelOutput
 from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel
-from emo_fairseq.modules.lora import merge_lora
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
-from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
-from emo_fairseq.pretrained.waveforms import MaskedGroupNorm
 from emo_fairseq.pretrained.weights import weights_file_digest
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import (
+    BY_UTTERANCE,
     LOG_MEL,
     TOKENS,
     WAVEFORM,
@@ -67,11 +73,6 @@ from emo_fairseq.types import (
 Inputs = Mapping[str, Mapping[str, Tensor]]  # of each modality what its dataset collates
 InputName = tuple[str, str]  # modality, and name of the tensor
 
-_CANNOT_EXPORT: Mapping[type[nn.Module], str] = {
-    HuggingFaceWhisper: "Whisper computes as many log-mel frames inside as the longest row has",
-    Wav2VecEncoder: "wav2vec 1.0 runs row by row, so that padding does not leak into its norms",
-}
-
 
 class FlatModel(nn.Module):
     """A model whose inputs and outputs are positional tensors, as a graph's are.
@@ -79,12 +80,17 @@ class FlatModel(nn.Module):
     Args:
         model: see :class:`emo_fairseq.models.roberta_emo.RobertaEMOModel`.
         names: of the inputs in their order.
+        front_ends: what makes frames of the samples of a modality; see
+            :mod:`emo_fairseq.export.front_ends`.
     """
 
-    def __init__(self, model: RobertaEMOModel, names: Sequence[InputName]) -> None:
+    def __init__(
+        self, model: RobertaEMOModel, names: Sequence[InputName], front_ends: nn.ModuleDict
+    ) -> None:
         super().__init__()
         self.model = model
         self.names = list(names)
+        self.front_ends = front_ends
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Logits (B, n_outputs), embedding (B, E), then each auxiliary target's outputs.
@@ -94,6 +100,11 @@ class FlatModel(nn.Module):
         inputs: dict[str, dict[str, Tensor]] = {}
         for (modality, part), tensor in zip(self.names, tensors, strict=True):
             inputs.setdefault(modality, {})[part] = tensor
+        for modality, front_end in self.front_ends.items():
+            of_samples = inputs[modality]
+            frames, mask = front_end(of_samples["waveform"], of_samples["padding_mask"])
+            present = of_samples["present"]
+            inputs[modality] = {"frames": frames, "padding_mask": mask, "present": present}
         if self.model.dialogue_encoder is not None:
             return (self.model.embed(**inputs),)
         return flatten_output(self.model(**inputs))
@@ -129,54 +140,20 @@ def flatten_input(inputs: Inputs) -> dict[InputName, Tensor]:
     return {(m, part): x for m, parts in inputs.items() for part, x in parts.items()}
 
 
-def check_exportable(model: RobertaEMOModel) -> None:
-    """Check that every encoder of a model can be traced.
+def check_exportable(*parts: nn.Module) -> None:
+    """Check that every encoder in a model, or in its front ends, can be traced.
 
     Raises:
         UsageError: one cannot; gives the reason.
     """
-    for name, encoder in model.encoders.items():
-        for kind, reason in _CANNOT_EXPORT.items():
-            if isinstance(encoder.backbone, kind):
-                raise UsageError(
-                    f"the {name} encoder cannot be exported to ONNX: {reason}; serve the model "
-                    "folder as it is, without --onnx",
-                    "onnx-unsupported",
-                )
-
-
-def make_traceable(model: RobertaEMOModel, n_positions: int) -> None:
-    """Replace, in place, what tracing would fix to one batch; the outputs stay the same.
-
-    LoRA's updates are merged into the weights, tables of sinusoidal positions are made long enough
-    for every input, and group norms over real frames count all rows at once.
-
-    Args:
-        model: in evaluation mode; it cannot be trained any more.
-        n_positions: the most frames of a row.
-    """
-    merge_lora(model)
-    for part in list(model.modules()):
-        if isinstance(part, SinusoidalPositionalEmbedding):
-            part(torch.full((1, n_positions), part.padding_idx + 1))
-        if isinstance(part, MaskedGroupNorm):
-            part.__class__ = _TraceableGroupNorm  # the parameters stay where they are
-
-
-class _TraceableGroupNorm(MaskedGroupNorm):
-    """The same norm with the rows' sums taken side by side instead of row by row."""
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        batch, channels, width = x.shape
-        real = (torch.arange(width, device=x.device) < lengths[:, None])[:, None, None]
-        grouped = x.float().view(batch, self.num_groups, -1, width)  # B x G x C / G x T
-        count = lengths[:, None, None, None] * (channels // self.num_groups)
-        mean = (grouped * real).sum(dim=(2, 3), keepdim=True) / count
-        centered = (grouped - mean) * real
-        variance = centered.square().sum(dim=(2, 3), keepdim=True) / count
-        normed = (centered * torch.rsqrt(variance + self.eps)).view(batch, channels, width)
-        scaled = normed * self.weight.float()[:, None] + self.bias.float()[:, None]
-        return (scaled * real[:, 0]).type_as(x)
+    for part in (module for whole in parts for module in whole.modules()):
+        if isinstance(part, Wav2VecEncoder) and part.feature_extractor.skip_connections:
+            raise UsageError(
+                "a wav2vec 1.0 with skip connections between its convolutions over samples cannot "
+                "be exported to ONNX: which samples they skip depends on the length of a row; "
+                "serve the model folder as it is, without --onnx",
+                "onnx-unsupported",
+            )
 
 
 # -- made-up batches, to trace the graph with and to compare it on ---------------------------------
@@ -185,7 +162,7 @@ class _TraceableGroupNorm(MaskedGroupNorm):
 
 Batch = dict[str, dict[str, Tensor]]
 
-_MOST_TOKENS, _MOST_FRAMES, _MOST_SAMPLES = 48, 240, 24_000  # of a row
+_MOST_TOKENS, _MOST_FRAMES, _MOST_SAMPLES = 48, 240, 40_000  # of a row
 _FEW_FRAMES = 8  # more than the convolutions over frames reach
 
 
@@ -272,7 +249,8 @@ def _row(
         first, last = torch.tensor([specials.init]), torch.tensor([specials.separator])
         return torch.cat([first, words, last])
     if kind == WAVEFORM:
-        return torch.randn(between(MIN_SAMPLES, _MOST_SAMPLES), generator=generator) * 0.1
+        longest = min(state.limits.max_samples(), _MOST_SAMPLES)
+        return torch.randn(between(MIN_SAMPLES, longest), generator=generator) * 0.1
     width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
     return torch.randn(between(_FEW_FRAMES, _MOST_FRAMES), width, generator=generator)
 
@@ -280,7 +258,7 @@ def _row(
 def _collate(
     state: TaskState, modality: str, kind: str, rows: Sequence[Tensor], present: Sequence[bool]
 ) -> dict[str, Tensor]:
-    name = {TOKENS: "tokens", WAVEFORM: "waveform"}.get(kind, "frames")
+    name = TENSOR_OF[kind]
     pad = state.vocabularies[modality].specials.pad if kind == TOKENS else 0.0
     items, padding_mask = pad_right(rows, pad)
     return {name: items, "padding_mask": padding_mask, "present": torch.tensor(present)}
@@ -290,13 +268,12 @@ def _collate(
 
 TOLERANCE = 1e-4  # of logits, embeddings and auxiliary outputs, absolute
 
-_OPSET = 18
-_ONE_FILE = 1_900_000_000  # bytes; protobuf allows 2 GiB, weights and graph together
-_EXTERNAL = ".data"  # ending of the file that the weights of a larger model are written to
 _FRAMES_UNLIMITED = 4096  # of features without --max-frames
 
 
-def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float:
+def export_onnx(
+    folder: Path, out: Path | None = None, check: int = 12, exporter: str = TRACE
+) -> float:
     """Export the model of a folder, and compare the graph with it.
 
     Args:
@@ -306,6 +283,7 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
             model of dialogues in one that :func:`dialogue_graph` names. In the folder, its
             ``config.json`` gets the records of all.
         check: batches to compare on, of one row and of several, of differing lengths.
+        exporter: one of :data:`emo_fairseq.export.dynamo.EXPORTERS`.
 
     Returns:
         The largest absolute difference between the outputs of graph and model.
@@ -321,20 +299,28 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
     load_library("onnx")
     out = out or folder / GRAPH_FILE
     loaded = read_model_folder(folder)
-    state, model = loaded.state, loaded.model.float()
-    check_exportable(model)
+    model = loaded.model.float()
+    front_ends = build_front_ends(loaded)
+    check_exportable(model, front_ends)
+    state = _state_of_graph(loaded, front_ends)
     checks = _checks(model, state, check)
     with torch.no_grad():
-        outputs = [flatten_output(model(**batch, dialogue=dialogue)) for batch, dialogue in checks]
-        make_traceable(model, _positions(state))
+        outputs = [
+            flatten_output(model(**frames_of_batch(loaded, front_ends, batch), dialogue=dialogue))
+            for batch, dialogue in checks
+        ]
+        for part in (model, front_ends):
+            make_traceable(part, _positions(state), state.limits.max_samples())
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
         file = Path(unfinished) / out.name
-        metadata = {WEIGHTS_KEY: weights_digest(folder), LABELS_KEY: json.dumps(list(state.labels))}
-        _trace(model, state, file, metadata)
+        interface = describe(loaded, front_ends)
+        metadata = {WEIGHTS_KEY: weights_digest(folder), **as_metadata(interface)}
+        _trace(model, state, front_ends, file, metadata, exporter)
         if model.dialogue_encoder is not None:
-            _trace_dialogues(model, state, dialogue_graph(file), metadata)
-        graph = OnnxModel(file, state)
+            _trace_dialogues(model, state, dialogue_graph(file), metadata, exporter)
+        settings = {name: x.settings for name, x in loaded.processor.extractors.items()}
+        graph = OnnxModel(file, loaded.state, settings=settings)
         difference = _largest_difference(graph, checks, outputs)
         if not difference <= TOLERANCE:  # NaN is not either
             raise UsageError(
@@ -343,11 +329,80 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
                 "model folder without ONNX",
                 "graph-differs",
             )
+        write_interface(Path(unfinished) / f"{out.stem}.yaml", interface, graph)
         for written in Path(unfinished).iterdir():
             written.replace(out.parent / written.name)
     if out.parent.resolve() == folder.resolve():
+        write_tokenizer_json(folder, loaded)
         seal(folder)
     return difference
+
+
+def compare_graphs(loaded: LoadedModel, exact: Path, other: Path, check: int) -> float:
+    """Return the largest absolute difference between the outputs of two graphs of a model.
+
+    Args:
+        loaded: the model.
+        exact: graph in single precision.
+        other: graph in another precision.
+        check: made-up batches to compare on.
+
+    Raises:
+        UsageError: an output of the other one is not finite.
+    """
+    settings = {name: x.settings for name, x in loaded.processor.extractors.items()}
+    graphs = [OnnxModel(file, loaded.state, settings=settings) for file in (exact, other)]
+    checks = _checks(loaded.model, graphs[0].state, check)
+    outputs = [
+        tuple(map(torch.from_numpy, _flatten(graphs[0].forward(_with_dialogue(*one)))))
+        for one in checks
+    ]
+    difference = _largest_difference(graphs[1], checks, outputs)
+    if not np.isfinite(difference):
+        raise UsageError(
+            f"{other.name}: not written: its outputs are not finite; use {exact.name}",
+            "graph-differs",
+        )
+    return difference
+
+
+def _state_of_graph(loaded: LoadedModel, front_ends: nn.ModuleDict) -> TaskState:
+    settings = {name: x.settings for name, x in loaded.processor.extractors.items()}
+    return state_of_graph(loaded.state, list(front_ends), settings)
+
+
+def frames_of_batch(loaded: LoadedModel, front_ends: nn.ModuleDict, batch: Batch) -> Batch:
+    """Return the batch that the model reads, with frames computed as in Python.
+
+    Args:
+        loaded: the model.
+        front_ends: of its graph.
+        batch: that the graph reads, with samples in their place.
+    """
+    state, inputs = loaded.state, dict(batch)
+    data = InMemoryData(state.options, state.modalities)
+    data.set_encoders(state.encoders)
+    for modality in front_ends:
+        lengths = (~batch[modality]["padding_mask"]).sum(dim=1).tolist()
+        waveforms, present = batch[modality]["waveform"].numpy(), batch[modality]["present"]
+        samples = [row[:n] for row, n in zip(waveforms, lengths, strict=True)]
+        contents: list[np.ndarray | None] = list(samples)
+        if extractor := loaded.processor.extractors.get(modality):
+            contents = [x.frames for x in FeatureExtractor(extractor, "cpu")(samples)]
+        contents = [
+            x if is_there else None for x, is_there in zip(contents, present.tolist(), strict=True)
+        ]
+        rows = data.build_rows(
+            modality,
+            contents,
+            statistics=state.frame_statistics[modality],
+            groups=RowGroups(state.normalize_by, [None] * len(contents))
+            if state.normalize_by == BY_UTTERANCE
+            else None,
+        )
+        collated = rows.collate(range(len(contents)))
+        inputs[modality] = {name: torch.from_numpy(x) for name, x in collated.items()}
+    return inputs
 
 
 def weights_digest(folder: Path) -> str:
@@ -361,7 +416,14 @@ def _positions(state: TaskState) -> int:
     return max(of_audio, state.options.max_frames or _FRAMES_UNLIMITED)
 
 
-def _trace(model: RobertaEMOModel, state: TaskState, file: Path, metadata: dict[str, str]) -> None:
+def _trace(
+    model: RobertaEMOModel,
+    state: TaskState,
+    front_ends: nn.ModuleDict,
+    file: Path,
+    metadata: dict[str, str],
+    exporter: str,
+) -> None:
     # Several rows with padding, or the graph would not know of either.
     example = flatten_input(make_batch(state, (0.3, 0.7, 0.5), torch.Generator().manual_seed(0)))
     names = list(example)
@@ -373,11 +435,17 @@ def _trace(model: RobertaEMOModel, state: TaskState, file: Path, metadata: dict[
     outputs = output_names(state) if is_last else [TURN_EMBEDDING]
     axes |= {name: {0: "batch"} for name in outputs}
     named = {graph_name(*name): x for name, x in example.items()}
-    _write_graph(FlatModel(model, names), named, outputs, axes, file, metadata)
+    _write_graph(
+        FlatModel(model, names, front_ends), named, outputs, axes, file, metadata, exporter
+    )
 
 
 def _trace_dialogues(
-    model: RobertaEMOModel, state: TaskState, file: Path, metadata: dict[str, str]
+    model: RobertaEMOModel,
+    state: TaskState,
+    file: Path,
+    metadata: dict[str, str],
+    exporter: str,
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     dialogue = make_dialogue(7, 3, generator)
@@ -393,7 +461,7 @@ def _trace_dialogues(
     outputs = output_names(state)
     axes |= {name: {0: "scored"} for name in outputs}
     flat = FlatDialogueModel(model, list(dialogue))
-    _write_graph(flat, example, outputs, axes, file, metadata)
+    _write_graph(flat, example, outputs, axes, file, metadata, exporter)
 
 
 def _write_graph(
@@ -403,6 +471,7 @@ def _write_graph(
     axes: Mapping[str, Mapping[int, str]],
     file: Path,
     metadata: dict[str, str],
+    exporter: str,
 ) -> None:
     """Trace a model of positional tensors on an example, and write the graph with its metadata.
 
@@ -415,23 +484,21 @@ def _write_graph(
             # That branches are recorded as one batch takes them is wanted, see the module's
             # docstring; and only the older exporter records them so, torch.export refuses them.
             warnings.simplefilter("ignore")
-            torch.onnx.export(
-                flat.eval(),
-                tuple(example.values()),
-                str(traced),
-                input_names=list(example),
-                output_names=list(outputs),
-                dynamic_axes=axes,
-                opset_version=_OPSET,
-                dynamo=False,
-            )
+            if exporter == DYNAMO:
+                export_by_dynamo(flat.eval(), example, outputs, axes, traced)
+            else:
+                torch.onnx.export(
+                    flat.eval(),
+                    tuple(example.values()),
+                    str(traced),
+                    input_names=list(example),
+                    output_names=list(outputs),
+                    dynamic_axes=axes,
+                    opset_version=OPSET,
+                    dynamo=False,
+                )
         graph = onnx.load(str(traced))
-    onnx.helper.set_model_props(graph, metadata)
-    if sum(len(tensor.raw_data) for tensor in graph.graph.initializer) <= _ONE_FILE:
-        onnx.save_model(graph, str(file))
-        return
-    weights = f"{file.name}{_EXTERNAL}"
-    onnx.save_model(graph, str(file), save_as_external_data=True, location=weights)
+    save_graph(graph, file, metadata)
 
 
 _Check = tuple[Batch, dict[str, Tensor] | None]

@@ -9,7 +9,8 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import InputProcessor
 from emo_fairseq.inference.model_folder import (
     CONFIG_FILE,
-    GRAPH_FILE,
+    FP32,
+    GRAPH_FILES,
     WEIGHTS_FILE,
     FolderConfig,
     read_config,
@@ -20,17 +21,18 @@ from emo_fairseq.inference.model_folder import (
     verify_graph,
 )
 from emo_fairseq.inference.onnx_model import OnnxModel, reads_dialogues
+from emo_fairseq.inference.providers import CPU
 from emo_fairseq.task_state import TaskState
 
 # Keys of the graph's metadata: the model that it was exported from, and its outputs.
-WEIGHTS_KEY, LABELS_KEY = "weights_sha256", "labels"
+WEIGHTS_KEY, LABELS_KEY, AXES_KEY = "weights_sha256", "labels", "axes"
 
 
 class LoadedGraph(NamedTuple):
     """A graph and what is needed to run it.
 
     Attributes:
-        state: what the model reads and predicts.
+        state: what the graph reads and predicts.
         model: runs.
         processor: its tokenizers and feature extractors.
     """
@@ -40,27 +42,52 @@ class LoadedGraph(NamedTuple):
     processor: InputProcessor
 
 
-def read_graph_folder(folder: str | Path) -> LoadedGraph:
-    """Open a model folder that has a ``model.onnx``.
+def read_graph_folder(
+    folder: str | Path, precision: str | None = None, provider: str = CPU
+) -> LoadedGraph:
+    """Open a model folder that has a graph.
+
+    Args:
+        folder: the model folder.
+        precision: which of its graphs, a key of
+            :data:`emo_fairseq.inference.model_folder.GRAPH_FILES`; None: that of ``fp32``, or the
+            only one that there is.
+        provider: that runs it; see :data:`emo_fairseq.inference.providers.PROVIDERS`.
 
     Raises:
-        UsageError: there is none, it is damaged, or it is of other weights than the folder's.
+        UsageError: there is none, it is damaged, it is of other weights than the folder's, or the
+            provider is not there.
     """
     folder = Path(folder)
     config = read_config(folder)
-    file = folder / GRAPH_FILE
-    if not file.is_file():
-        raise UsageError(
-            f"{file}: there is no such file; make it with `emotion-recognize export CHECKPOINT "
-            f"--output {folder} --onnx`",
-            "graph-missing",
-        )
+    file = _choose_graph(folder, precision)
     verify_folder(folder, read_json(folder / CONFIG_FILE), reads_weights=False)
     state = read_state(folder, config)
-    verify_graph(folder, config.model_dump()["files"], reads_dialogues(state))
-    model = OnnxModel(file, state, _modality_dropout(config))
+    verify_graph(folder, config.model_dump()["files"], reads_dialogues(state), file.name)
+    settings = {name: x.settings for name, x in config.front_end.features.items()}
+    model = OnnxModel(file, state, _modality_dropout(config), provider=provider, settings=settings)
     _check_metadata(folder, config, state, model)
-    return LoadedGraph(state, model, read_processor(folder, config.front_end))
+    processor = read_processor(folder, config.front_end, without=model.inside)
+    return LoadedGraph(model.state, model, processor)
+
+
+def _choose_graph(folder: Path, precision: str | None) -> Path:
+    if precision is not None and precision not in GRAPH_FILES:
+        raise UsageError(
+            f"precision {precision}: is unknown; give one of {', '.join(GRAPH_FILES)}",
+            "precision-unknown",
+        )
+    exported = [name for name, file in GRAPH_FILES.items() if (folder / file).is_file()]
+    chosen = precision or (exported[0] if len(exported) == 1 else FP32)
+    if chosen not in exported:
+        has = f"has graphs of {', '.join(exported)}" if exported else "has no graph"
+        option = "--onnx" if chosen == FP32 else f"--onnx --onnx-precision {chosen}"
+        raise UsageError(
+            f"{folder / GRAPH_FILES[chosen]}: there is no such file, the folder {has}; make it "
+            f"with `emotion-recognize export CHECKPOINT --output {folder} {option}`",
+            "graph-missing",
+        )
+    return folder / GRAPH_FILES[chosen]
 
 
 def _modality_dropout(config: FolderConfig) -> float:
@@ -69,7 +96,7 @@ def _modality_dropout(config: FolderConfig) -> float:
 
 
 def _check_metadata(folder: Path, config: FolderConfig, state: TaskState, model: OnnxModel) -> None:
-    file = folder / GRAPH_FILE
+    file = model.file
     digest, labels = _weights_digest(folder, config), json.dumps(list(state.labels))
     for metadata in model.metadata:
         if digest is not None and metadata.get(WEIGHTS_KEY) != digest:
@@ -78,7 +105,7 @@ def _check_metadata(folder: Path, config: FolderConfig, state: TaskState, model:
                 "it again",
                 "graph-other",
             )
-        if metadata.get(LABELS_KEY, labels) != labels:
+        if metadata.get(LABELS_KEY, metadata.get(AXES_KEY, labels)) != labels:
             raise UsageError(
                 f"{file}: was exported with other labels; export it again", "graph-other"
             )

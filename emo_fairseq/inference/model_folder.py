@@ -16,7 +16,7 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +57,12 @@ FORMAT = 1
 CONFIG_FILE = "config.json"
 ENSEMBLE_FILE = "ensemble.json"  # in place of it in a folder of several models
 WEIGHTS_FILE = "model.safetensors"
-GRAPH_FILE = "model.onnx"  # large weights are beside it, in a file whose name begins so
+# Graphs by the precision of their weights; large ones are in a file beside, whose name begins so.
+FP32, FP16, INT8 = "fp32", "fp16", "int8"
+GRAPH_FILES = {FP32: "model.onnx", FP16: "model.fp16.onnx", INT8: "model.int8.onnx"}
+GRAPH_FILE = GRAPH_FILES[FP32]
 DIALOGUE_GRAPH_FILE = "model.dialogue.onnx"  # that of a model of dialogues, which goes on from it
+INTERFACE_FILE = "model.yaml"  # what goes into the graphs and comes out
 FEATURES_FILE = "features_{}.safetensors"  # the encoder that a modality's features come from
 CARD_FILE = "README.md"
 
@@ -271,14 +275,23 @@ def _find_code(value: Any) -> str | None:
     return None
 
 
-def read_processor(folder: Path, config: ProcessorConfig) -> InputProcessor:
+def read_processor(
+    folder: Path, config: ProcessorConfig, without: Collection[str] = ()
+) -> InputProcessor:
     """Return the tokenizers and feature extractors of a model folder.
+
+    Args:
+        folder: the model folder.
+        config: of the folder.
+        without: modalities whose features a graph computes.
 
     Raises:
         UsageError: a file of theirs is missing or damaged.
     """
     extractors = {}
     for modality, features in config.features.items():
+        if modality in without:
+            continue
         encoder = None if features.card is None else EncoderSpec(**features.card.model_dump())
         weights = None if encoder is None else _read_weights(folder, modality)
         tokenizer = _check_tokenizer(folder / modality) if features.reads_tokens else None
@@ -587,10 +600,9 @@ def replace_folder(out: Path) -> Iterator[Path]:
 def _remove_model(out: Path) -> None:
     for name in _INDEXES:
         (out / name).unlink(missing_ok=True)  # from here on this is no model folder
-    made_of_weights = CARD_FILE, f"{GRAPH_FILE}*", f"{DIALOGUE_GRAPH_FILE}*"
-    for pattern in made_of_weights:
-        for stale in out.glob(pattern):
-            stale.unlink()
+    for stale in (out / CARD_FILE, out / INTERFACE_FILE, *out.glob("model.*onnx*")):
+        if stale.name in (CARD_FILE, INTERFACE_FILE) or _is_of_graph(stale.name):
+            stale.unlink(missing_ok=True)
     for modality in MODALITIES:
         (out / FEATURES_FILE.format(modality)).unlink(missing_ok=True)
         if (out / modality / TOKENIZER_FILE).is_file():
@@ -653,26 +665,31 @@ def verify_folder(folder: Path, content: Mapping[str, Any], reads_weights: bool 
 
 
 def verify_graph(
-    folder: Path, records: Mapping[str, Mapping[str, Any]], reads_dialogues: bool = False
+    folder: Path,
+    records: Mapping[str, Mapping[str, Any]],
+    reads_dialogues: bool = False,
+    graph: str = GRAPH_FILE,
 ) -> None:
-    """Compare the graph of a model folder, or both of a model of dialogues, with its records.
+    """Compare a graph of a model folder, or both of a model of dialogues, with its records.
 
     Args:
         folder: the model folder.
         records: of its ``config.json``; empty where an older version wrote it.
         reads_dialogues: whether there are two.
+        graph: name of the file of the graph, or of the first one.
 
     Raises:
         UsageError: the graph is not the one that was exported into this folder.
     """
-    of_graph = {name: record for name, record in records.items() if _is_of_graph(name)}
-    for name in (GRAPH_FILE, DIALOGUE_GRAPH_FILE) if reads_dialogues else (GRAPH_FILE,):
-        if records and name not in of_graph:
+    names = [graph, dialogue_graph(Path(graph)).name] if reads_dialogues else [graph]
+    for name in names:
+        if records and name not in records:
             raise UsageError(
                 f"{folder / name}: {folder / CONFIG_FILE} has no record of it, so it is of "
                 "another model; export the checkpoint again with --onnx",
                 "graph-other",
             )
+    of_graph = {name: x for name, x in records.items() if name.startswith(tuple(names))}
     _verify_files(folder, of_graph)
 
 
@@ -695,8 +712,22 @@ def _recorded_files(folder: Path) -> list[str]:
     )
 
 
+def dialogue_graph(file: Path) -> Path:
+    """Return the file of the second graph of a model of dialogues.
+
+    >>> dialogue_graph(Path("model.onnx")).name, dialogue_graph(Path("model.int8.onnx")).name
+    ('model.dialogue.onnx', 'model.int8.dialogue.onnx')
+    """
+    return file.with_name(f"{file.stem}.dialogue{file.suffix}")
+
+
+_GRAPH_NAMES = tuple(
+    name for file in GRAPH_FILES.values() for name in (file, dialogue_graph(Path(file)).name)
+)
+
+
 def _is_of_graph(name: str) -> bool:
-    return name.startswith((GRAPH_FILE, DIALOGUE_GRAPH_FILE))
+    return name.startswith(_GRAPH_NAMES)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

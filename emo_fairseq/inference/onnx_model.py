@@ -4,7 +4,8 @@ import importlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,14 @@ from emo_fairseq.data.dialogue_windows import UNKNOWN_SPEAKER
 from emo_fairseq.data.in_memory import Collated, pad_right
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.graph_inputs import (
+    TENSOR_OF,
+    graph_name,
+    modalities_inside,
+    state_of_graph,
+)
+from emo_fairseq.inference.model_folder import dialogue_graph
+from emo_fairseq.inference.providers import CPU, check_chosen, choose_providers
 from emo_fairseq.inference.running import ModelOutput, NetInput
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import LOG_MEL, NO_DIALOGUE_ENCODER, TOKENS, WAVEFORM, missing_warning
@@ -22,24 +31,6 @@ TURN_EMBEDDING = "turn_embedding"  # between the two graphs of a model of dialog
 DIALOGUE = "dialogue"  # in the names of inputs, as if it were a modality
 
 _FEW_FRAMES = 8  # more than the convolutions over frames reach
-
-
-def dialogue_graph(file: Path) -> Path:
-    """Return the file of the second graph of a model of dialogues.
-
-    >>> dialogue_graph(Path("model.onnx")).name
-    'model.dialogue.onnx'
-    """
-    return file.with_name(f"{file.stem}.{DIALOGUE}{file.suffix}")
-
-
-def graph_name(modality: str, part: str) -> str:
-    """Return the name of a graph's input.
-
-    >>> graph_name("text", "tokens")
-    'text.tokens'
-    """
-    return f"{modality}.{part}"
 
 
 def output_names(state: TaskState) -> list[str]:
@@ -68,6 +59,20 @@ def load_library(name: str) -> Any:
         ) from error
 
 
+class Node(NamedTuple):
+    """An input or an output of a graph.
+
+    Attributes:
+        name: of it.
+        type: of its numbers, such as ``float32``.
+        shape: of integers, or names where a size is free.
+    """
+
+    name: str
+    type: str
+    shape: list[int | str]
+
+
 class OnnxModel:
     """Runs graphs; see :class:`emo_fairseq.inference.running.InferenceModel`.
 
@@ -75,30 +80,52 @@ class OnnxModel:
         file: of :func:`emo_fairseq.export.onnx.export_onnx`; that of the dialogues is beside it.
         state: what the model reads and predicts.
         modality_dropout: that it was trained with.
+        provider: that runs it; see :data:`emo_fairseq.inference.providers.PROVIDERS`.
+        settings: of the features on disk that it was trained with, by modality.
 
     Attributes:
-        device: always ``cpu``.
+        file: the same.
+        device: ``cpu``, where inputs and outputs are.
+        inside: modalities whose features the graph computes of samples.
+        state: what the graph reads and predicts: samples where the model reads such features.
 
     Raises:
-        UsageError: onnxruntime is not installed, cannot read a file, or it gives other outputs.
+        UsageError: onnxruntime is not installed or lacks the provider, cannot read a file, or it
+            gives other outputs.
     """
 
     device = "cpu"
 
-    def __init__(self, file: Path, state: TaskState, modality_dropout: float = 0.0) -> None:
-        # For batches in which no row has a modality: a graph cannot leave an encoder out.
-        self._placeholders = {name: _placeholder(state, name) for name in state.modalities}
+    def __init__(
+        self,
+        file: Path,
+        state: TaskState,
+        modality_dropout: float = 0.0,
+        *,
+        provider: str = CPU,
+        settings: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
+        self.file = file
         self._modality_dropout = modality_dropout
         outputs = output_names(state)
         has_dialogues = reads_dialogues(state)
-        self._rows = _Graph(file, [TURN_EMBEDDING] if has_dialogues else outputs)
-        self._dialogues = _Graph(dialogue_graph(file), outputs) if has_dialogues else None
+        self._rows = _Graph(file, [TURN_EMBEDDING] if has_dialogues else outputs, provider)
+        self._dialogues = _Graph(dialogue_graph(file), outputs, provider) if has_dialogues else None
+        self.inside = modalities_inside(state, self._rows.inputs)
+        self.state = state_of_graph(state, self.inside, settings)
+        # For batches in which no row has a modality: a graph cannot leave an encoder out.
+        self._placeholders = {name: _placeholder(self.state, name) for name in state.modalities}
 
     @property
     def metadata(self) -> list[Mapping[str, str]]:
         """What the export wrote into each file beside the graph."""
         graphs = [self._rows, self._dialogues]
         return [graph.metadata for graph in graphs if graph is not None]
+
+    def signatures(self) -> dict[str, tuple[list[Node], list[Node]]]:
+        """Return the inputs and the outputs of each graph, by the name of its file."""
+        graphs = [self._rows, self._dialogues]
+        return {graph.file.name: graph.signature for graph in graphs if graph is not None}
 
     def forward(self, net_input: NetInput) -> ModelOutput:
         """Score a batch; see :meth:`RobertaEMOModel.forward`.
@@ -146,11 +173,14 @@ class OnnxModel:
         """Return the warning of a prediction without these modalities; empty for none."""
         return missing_warning(missing, self._modality_dropout)
 
+    def named_inputs(self, net_input: NetInput) -> dict[str, np.ndarray]:
+        """Return the inputs of the first graph by their names, of what :meth:`forward` takes."""
+        filled = {m: self._fill(m, parts) for m, parts in net_input.items() if m != DIALOGUE}
+        named = {graph_name(m, p): x for m, parts in filled.items() for p, x in parts.items()}
+        return {name: np.asarray(named[name]) for name in self._rows.inputs}
+
     def _run_over_rows(self, inputs: NetInput) -> dict[str, np.ndarray]:
-        filled = {m: self._fill(m, parts) for m, parts in inputs.items() if m != DIALOGUE}
-        return self._rows.run(
-            {graph_name(m, part): x for m, parts in filled.items() for part, x in parts.items()}
-        )
+        return self._rows.run(self.named_inputs(inputs))
 
     def _fill(self, modality: str, parts: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the input of a modality, with a placeholder where no row has it."""
@@ -170,32 +200,40 @@ class _Graph:
     Args:
         file: of :func:`emo_fairseq.export.onnx.export_onnx`.
         outputs: names that it must have.
+        provider: that runs it.
 
     Attributes:
         file: the same.
+        inputs: their names.
+        signature: inputs and outputs.
         metadata: what the export wrote into the file beside the graph.
 
     Raises:
-        UsageError: onnxruntime is not installed, cannot read the file, or it gives other outputs.
+        UsageError: onnxruntime is not installed or lacks the provider, cannot read the file, or it
+            gives other outputs.
     """
 
-    def __init__(self, file: Path, outputs: Sequence[str]) -> None:
+    def __init__(self, file: Path, outputs: Sequence[str], provider: str) -> None:
         runtime = load_library("onnxruntime")
+        providers = choose_providers(provider, runtime)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = _n_threads()
         try:
-            self._session = runtime.InferenceSession(
-                str(file), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = runtime.InferenceSession(str(file), options, providers=providers)
         except Exception as error:  # its own classes share no other base
             first = str(error).strip().splitlines()[0]
             raise UsageError(
                 f"{file}: no graph that onnxruntime can run ({first}); export it again",
                 "graph-unreadable",
             ) from error
+        check_chosen(provider, self._session.get_providers())
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.file = file
-        self._inputs = [node.name for node in self._session.get_inputs()]
+        self.signature = (
+            [_node(node) for node in self._session.get_inputs()],
+            [_node(node) for node in self._session.get_outputs()],
+        )
+        self.inputs = [node.name for node in self._session.get_inputs()]
         self._outputs = [node.name for node in self._session.get_outputs()]
         if self._outputs != list(outputs):
             raise UsageError(
@@ -211,7 +249,7 @@ class _Graph:
             UsageError: an input longer than the graph allows.
         """
         # Of dialogues without speakers, for one, the graph does not read all.
-        named = {name: np.asarray(inputs[name]) for name in self._inputs}
+        named = {name: np.asarray(inputs[name]) for name in self.inputs}
         errors = load_library("onnxruntime").capi.onnxruntime_pybind11_state
         try:
             results = self._session.run(None, named)
@@ -224,6 +262,14 @@ class _Graph:
                 "graph-input-too-long",
             ) from error
         return dict(zip(self._outputs, results, strict=True))
+
+
+_TYPES = {"float": "float32", "double": "float64"}  # others have the names of NumPy
+
+
+def _node(node: Any) -> Node:
+    kind = node.type.removeprefix("tensor(").removesuffix(")")
+    return Node(node.name, _TYPES.get(kind, kind), list(node.shape))
 
 
 def _n_threads() -> int:
@@ -249,14 +295,14 @@ def _placeholder(state: TaskState, modality: str) -> Collated:
     pad = 0.0
     if kind == TOKENS:
         specials = state.vocabularies[modality].specials
-        row, name, pad = np.array([specials.init, specials.separator]), "tokens", specials.pad
+        row, pad = np.array([specials.init, specials.separator]), specials.pad
     elif kind == WAVEFORM:
-        row, name = np.zeros(MIN_SAMPLES, dtype=np.float32), "waveform"
+        row = np.zeros(MIN_SAMPLES, dtype=np.float32)
     else:
         width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
-        row, name = np.zeros((_FEW_FRAMES, width), dtype=np.float32), "frames"
+        row = np.zeros((_FEW_FRAMES, width), dtype=np.float32)
     values, padding_mask = pad_right([row], pad)
-    return {name: values, "padding_mask": padding_mask}
+    return {TENSOR_OF[kind]: values, "padding_mask": padding_mask}
 
 
 def _single_turns(n_turns: int) -> Collated:

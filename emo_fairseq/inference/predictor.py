@@ -29,6 +29,7 @@ from emo_fairseq.inference.inputs import (
 )
 from emo_fairseq.inference.model_folder import is_ensemble, read_model_folder
 from emo_fairseq.inference.prediction import Prediction
+from emo_fairseq.inference.providers import CPU
 from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.timeline import Segment, cut_item, windows
@@ -81,9 +82,11 @@ class EmotionPredictor:
         data: str | Path | None = None,
         *,
         onnx: bool | None = None,
+        precision: str | None = None,
+        provider: str | None = None,
     ) -> "EmotionPredictor":
         """Load a model folder, an ensemble or a checkpoint; see :func:`load_predictor`."""
-        return load_predictor(path, device, data, onnx=onnx)
+        return load_predictor(path, device, data, onnx=onnx, precision=precision, provider=provider)
 
     @classmethod
     def of(cls, engine: Engine) -> Self:
@@ -487,6 +490,8 @@ def load_predictor(
     data: str | Path | None = None,
     *,
     onnx: bool | None = None,
+    precision: str | None = None,
+    provider: str | None = None,
 ) -> EmotionPredictor:
     """Load a predictor from a model folder, an ensemble, or a checkpoint of fairseq-train.
 
@@ -495,18 +500,29 @@ def load_predictor(
         device: by default the GPU, if there is one.
         data: of a checkpoint the data dir with the tokenizers, by default the one that it was
             trained on.
-        onnx: run the ``model.onnx`` of the folder, on the CPU; None: where torch is not installed.
+        onnx: run a graph of the folder; None: where torch is not installed, or `precision` or
+            `provider` is given.
+        precision: of the graph, ``fp32``, ``fp16`` or ``int8``; by default ``fp32``, or the only
+            one that the folder has.
+        provider: that runs the graph: ``cpu`` (the default), ``cuda``, ``tensorrt`` or ``coreml``.
 
     Raises:
         UsageError: neither is there, or it does not fit; see :class:`EmotionPredictor`.
     """
     path = local_folder(path)
+    chosen = {"precision": precision, "provider": provider}
+    of_graph = [name for name, value in chosen.items() if value is not None]
+    if of_graph and onnx is False:
+        raise UsageError(
+            f"{of_graph[0]} {chosen[of_graph[0]]}: is of a graph, and onnx is False; leave one out",
+            "option-idle",
+        )
     if path.is_dir() and data is not None:
         raise UsageError(
             f"{path}: a model folder has its own tokenizers; leave data out", "option-idle"
         )
-    if onnx or (onnx is None and path.is_dir() and not is_installed("torch")):
-        return _load_graph(path, device)
+    if onnx or of_graph or (onnx is None and path.is_dir() and not is_installed("torch")):
+        return _load_graph(path, device, precision, provider or CPU)
     require_training_stack(str(path))
     import_fairseq()
     if device is None:
@@ -526,11 +542,17 @@ def load_predictor(
     return EmotionPredictor(read_model_folder(path), device)
 
 
-def _load_graph(path: Path, device: str | None) -> EmotionPredictor:
+def _load_graph(
+    path: Path, device: str | None, precision: str | None, provider: str
+) -> EmotionPredictor:
     if is_ensemble(path):
         require_training_stack(f"{path}: an ensemble")
         raise UsageError(f"{path}: an ensemble has no graph; leave ONNX out", "graph-missing")
     if device not in (None, "cpu"):
-        raise UsageError(f"device {device}: the graph is run on the CPU; give cpu", "onnx-device")
-    graph = read_graph_folder(path)
+        raise UsageError(
+            f"device {device}: a graph runs on a provider; leave the device out, and give provider "
+            f"{device.partition(':')[0]}",
+            "onnx-device",
+        )
+    graph = read_graph_folder(path, precision, provider)
     return EmotionPredictor.of(ModelEngine(graph.state, graph.processor, graph.model))

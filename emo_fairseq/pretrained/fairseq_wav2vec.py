@@ -109,10 +109,10 @@ class Wav2VecEncoder(StagedEncoder):
     ) -> list[Tensor]:
         lengths = (~padding_mask).sum(dim=1).tolist()
         rows = [
-            self._aggregate(row[:n].transpose(0, 1)[None], first, last)
+            self._aggregate_rows(row[:n].transpose(0, 1)[None], first, last)
             for row, n in zip(state, lengths, strict=True)
         ]
-        return [_pad(list(states))[0] for states in zip(*rows, strict=True)]
+        return [_pad([x[0] for x in states])[0] for states in zip(*rows, strict=True)]
 
     def real_samples(self, waveform: Tensor, padding_mask: Tensor) -> list[Tensor]:
         """Return B rows (1, S_i) without their padding, as the input of the convolutions."""
@@ -128,8 +128,8 @@ class Wav2VecEncoder(StagedEncoder):
             frames = self.vector_quantizer(frames)["x"]
         return frames[0].transpose(0, 1)
 
-    def _aggregate(self, x: Tensor, first: int, last: int) -> list[Tensor]:
-        """Run layers over one row (1, C, T) to tensors (T, C)."""
+    def _aggregate_rows(self, x: Tensor, first: int, last: int) -> list[Tensor]:
+        """Run layers over rows (B, C, T) of one length to tensors (B, T, C)."""
         aggregator = self.feature_aggregator
         layers = list(zip(aggregator.residual_proj, aggregator.conv_layers, strict=True))
         states = []
@@ -141,7 +141,7 @@ class Wav2VecEncoder(StagedEncoder):
             states.append(x)
         if states and last == self.n_layers:
             states[-1] = self.dropout_agg(states[-1])
-        return [state[0].transpose(0, 1) for state in states]
+        return [state.transpose(1, 2) for state in states]
 
     def blocks(self) -> Sequence[nn.Module]:
         # All layers have the same width, so that no residual is projected.

@@ -14,8 +14,8 @@ from emo_fairseq.pretrained.waveforms import mask_beyond
 from emo_fairseq.types import WHISPER_FULL
 
 _MEL_STRIDE = 2  # mel frames per frame of the encoder: the stride of its convolutions
-_LEAST_POWER = 1e-10  # of a mel band, that of silence
-_DYNAMIC_RANGE = 8.0  # of the log-mel frames of a recording, in powers of ten
+LEAST_POWER = 1e-10  # of a mel band, that of silence
+DYNAMIC_RANGE = 8.0  # of the log-mel frames of a recording, in powers of ten
 
 
 class HuggingFaceWhisper(Encoder):
@@ -86,7 +86,7 @@ class HuggingFaceWhisper(Encoder):
         mels = self._log_mel(waveform.masked_fill(padding_mask, 0.0), width)
         x = self._convolve(mels.to(waveform), width)
         is_masked = not self.is_padded and min(n_frames) < width
-        attention_mask = _attention_mask(frame_mask, x.dtype) if is_masked else None
+        attention_mask = attention_mask_of(frame_mask, x.dtype) if is_masked else None
         n_layers = self.n_layers if self.top_layer is None else self.top_layer
         hidden_states = [x]
         for layer in self.model.layers[:n_layers]:
@@ -135,10 +135,10 @@ class HuggingFaceWhisper(Encoder):
                 samples, extractor.n_fft, extractor.hop_length, window=window, return_complex=True
             )
             power = filters.T @ (spectrum[..., :-1].abs() ** 2).contiguous()  # B x bands x T
-        logs = power.clamp(min=_LEAST_POWER).log10()
-        lowest = logs.amax(dim=(1, 2), keepdim=True) - _DYNAMIC_RANGE
+        logs = power.clamp(min=LEAST_POWER).log10()
+        lowest = logs.amax(dim=(1, 2), keepdim=True) - DYNAMIC_RANGE
         n_silent = n_in_all - n_mels if self.is_padded else 0
-        silence = logs.new_full((1,), _LEAST_POWER).log10().expand(*logs.shape[:2], n_silent)
+        silence = logs.new_full((1,), LEAST_POWER).log10().expand(*logs.shape[:2], n_silent)
         return (torch.maximum(torch.cat([logs, silence], dim=2), lowest) + 4.0) / 4.0
 
     def _convolve(self, mels: Tensor, width: int) -> Tensor:
@@ -160,7 +160,7 @@ class HuggingFaceWhisper(Encoder):
         return in_blocks(front, model.layers, (model.layer_norm,))
 
 
-def _attention_mask(frame_mask: Tensor, dtype: torch.dtype) -> Tensor:
+def attention_mask_of(frame_mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Return what is added to attention scores (B, 1, 1, T): 0, or the lowest number in padding."""
     lowest = torch.finfo(dtype).min
     return torch.zeros_like(frame_mask, dtype=dtype).masked_fill(frame_mask, lowest)[:, None, None]

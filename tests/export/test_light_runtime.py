@@ -129,7 +129,7 @@ def test_predictions_without_torch_are_those_of_the_full_model(
     assert [line.split(",")[0] for line in out.splitlines()[1:]] != []
     for name, sentence in {
         "train": "error: emotion-recognize train needs torch and fairseq, which ",
-        "cuda": "error: device cuda: the graph is run on the CPU; give cpu",
+        "cuda": "error: device cuda: a graph runs on a provider; leave the device out, and give ",
         "checkpoint": f"error: {folders / 'checkpoint.pt'} needs torch and fairseq, which ",
     }.items():
         code, out, message = answers[name]

@@ -12,12 +12,16 @@ import pytest
 import torch
 import transformers
 from codes import raises
+from pretrained import tiny_checkpoints
 from safetensors.torch import load_file, save_file
 
+from data_prep.commands.extract_features import main as extract_features
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.errors import UsageError
+from emo_fairseq.export import graph_files
 from emo_fairseq.export import onnx as onnx_export
+from emo_fairseq.export.dynamo import DYNAMO
 from emo_fairseq.export.onnx import (
     export_onnx,
     make_batch,
@@ -26,10 +30,11 @@ from emo_fairseq.export.onnx import (
 from emo_fairseq.inference.model_folder import (
     DIALOGUE_GRAPH_FILE,
     WEIGHTS_FILE,
+    dialogue_graph,
     read_model_folder,
     seal,
 )
-from emo_fairseq.inference.onnx_model import OnnxModel, dialogue_graph
+from emo_fairseq.inference.onnx_model import OnnxModel
 from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
 
 LOG_MEL = "--speech-input log_mel"
@@ -119,7 +124,7 @@ def test_a_graph_elsewhere_leaves_the_folder_as_it_was(trained_models, tmp_path)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     out = tmp_path / "new" / "folders" / "graph.onnx"
     export_onnx(folder, out, check=1)
-    assert [file.name for file in out.parent.iterdir()] == ["graph.onnx"]
+    assert sorted(file.name for file in out.parent.iterdir()) == ["graph.onnx", "graph.yaml"]
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
@@ -147,9 +152,93 @@ def test_pretrained_encoders_with_lora_and_norms_over_time(trained_models, own_f
     assert_same_answers(folder, hf_toy / "data")
 
 
-def test_what_cannot_be_exported_says_why(trained_models, hf_toy, tmp_path):
+@pytest.mark.parametrize("padding", ["full", "none"])
+def test_whisper(padding, trained_models, own_folder, hf_toy, tmp_path):
     whisper = hf_folders.build_whisper(tmp_path / "whisper", n_layers=1)
-    options = f"--modality speech --speech-encoder hf:{whisper} --max-speech-seconds 2"
+    options = f"""--modality speech --speech-encoder hf:{whisper} --max-speech-seconds 2
+        --whisper-padding {padding}"""
+    sizes = "--arch robertaEMO_tiny --embedding-dim 16"
+    folder = own_folder(trained_models.folder(options, hf_toy / "data", sizes))
+    assert export_onnx(folder, check=6) < PARITY
+    assert_same_answers(folder, hf_toy / "data")
+
+
+@pytest.mark.parametrize("family", ["bert", "whisper"])
+def test_the_newer_exporter(family, trained_models, own_folder, hf_toy, tmp_path):
+    if family == "whisper":
+        whisper = hf_folders.build_whisper(tmp_path / "whisper", n_layers=1)
+        options = f"--modality speech --speech-encoder hf:{whisper} --max-speech-seconds 2"
+    else:
+        options = f"--modality text --text-encoder hf:{hf_toy / 'bert'}"
+    sizes = "--arch robertaEMO_tiny --embedding-dim 16"
+    folder = own_folder(trained_models.folder(options, hf_toy / "data", sizes))
+    assert export_onnx(folder, check=4, exporter=DYNAMO) < PARITY
+    assert_same_answers(folder, hf_toy / "data")
+    dimensions = onnx.load(str(folder / "model.onnx")).graph.input[0].type.tensor_type.shape.dim
+    modality = "speech" if family == "whisper" else "text"
+    assert [one.dim_param for one in dimensions] == ["batch", f"{modality}_length"]
+
+
+def test_what_the_newer_exporter_refuses(trained_models, own_folder):
+    folder = own_folder(trained_models.folder("--modality text"))
+    with raises("onnx-unsupported") as error:
+        export_onnx(folder, check=1, exporter=DYNAMO)
+    assert str(error.value).endswith("leave --onnx-exporter out")
+    assert not (folder / "model.onnx").exists()
+
+
+FEATURES = {
+    "wav2vec2": "--encoder hf:{hf_toy}/wav2vec2 --layer mean --pool mean_std --max-seconds 0.7",
+    "whisper": "--encoder hf:{whisper} --layer all --whisper-padding none",
+    "log_mel": "--encoder log_mel",
+}
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_features_are_computed_inside(name, trained_models, own_folder, hf_toy, tmp_path):
+    data = Path(shutil.copytree(hf_toy / "data", tmp_path / "data", symlinks=True))
+    whisper = tmp_path / "whisper"
+    if name == "whisper":
+        hf_folders.build_whisper(whisper, seconds=4)
+    how = FEATURES[name].format(hf_toy=hf_toy, whisper=whisper)
+    assert extract_features([str(data), "--name", "sounds", *how.split()]) == 0
+    options = "--modality speech --speech-encoder features:sounds"
+    sizes = "--arch robertaEMO_tiny --embedding-dim 16"
+    trained = trained_models.folder(options, data, sizes)
+    folder = own_folder(trained)
+    assert export_onnx(folder, check=3) < 1e-4
+    graph = load_predictor(folder, onnx=True)
+    assert graph.engine.model.inside == ["speech"]
+    limit = load_predictor(folder, onnx=False).max_seconds()
+    assert graph.max_seconds() == min(limit, 86_400)
+    if (weights := folder / "features_speech.safetensors").is_file():
+        weights.unlink()  # the graph holds them
+        seal(folder)
+    recordings = rows(data, graph)["audio"]
+    found = load_predictor(folder, onnx=True).predict(recordings)
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
+    expected = load_predictor(folder, onnx=False).predict(recordings)
+    for one, other in zip(found, expected, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
+        assert one.truncations == other.truncations
+
+
+@pytest.mark.parametrize("kind", ["none", "gumbel", "kmeans"])
+def test_wav2vec(kind, trained_models, own_folder, hf_toy, tmp_path):
+    quantizer = {"vq_type": kind, "vq_vars": 6, "vq_groups": 2, "vq_dim": 8}
+    options = {"log_compression": True, "skip_connections_agg": True, **quantizer}
+    wav2vec = tiny_checkpoints.wav2vec(**options).save(tmp_path / "wav2vec.pt")
+    options = f"--modality speech --speech-encoder fairseq:{wav2vec}"
+    sizes = "--arch robertaEMO_tiny --embedding-dim 16"
+    folder = own_folder(trained_models.folder(options, hf_toy / "data", sizes))
+    assert export_onnx(folder, check=6) < PARITY
+    assert_same_answers(folder, hf_toy / "data")
+
+
+def test_what_cannot_be_exported_says_why(trained_models, own_folder, hf_toy, tmp_path):
+    skipping = tiny_checkpoints.wav2vec(skip_connections_feat=True)
+    wav2vec = skipping.save(tmp_path / "wav2vec.pt")
+    options = f"--modality speech --speech-encoder fairseq:{wav2vec}"
     sizes = "--arch robertaEMO_tiny --embedding-dim 16"
     folder = trained_models.folder(options, hf_toy / "data", sizes)
     with raises("onnx-unsupported"):
@@ -161,9 +250,10 @@ def test_a_graph_that_answers_otherwise_is_not_kept(trained_models, own_folder, 
     folder = own_folder(trained_models.folder(CASES["log-mel"]))
     prepare = onnx_export.make_traceable
 
-    def spoil(model: Any, n_positions: int) -> None:
-        prepare(model, n_positions)
-        model.head.out_proj.bias.data += 0.25
+    def spoil(part: Any, n_positions: int, max_samples: int) -> None:
+        prepare(part, n_positions, max_samples)
+        if hasattr(part, "head"):
+            part.head.out_proj.bias.data += 0.25
 
     monkeypatch.setattr(onnx_export, "make_traceable", spoil)
     with raises("graph-differs") as error:
@@ -174,7 +264,7 @@ def test_a_graph_that_answers_otherwise_is_not_kept(trained_models, own_folder, 
 
 def test_weights_too_large_for_one_file_lie_beside_it(trained_models, own_folder, monkeypatch):
     folder = own_folder(trained_models.folder(CASES["log-mel"]))
-    monkeypatch.setattr(onnx_export, "_ONE_FILE", 0)
+    monkeypatch.setattr(graph_files, "ONE_FILE", 0)
     export_onnx(folder, check=2)
     beside = folder / "model.onnx.data"
     assert beside.stat().st_size > 0.8 * (folder / WEIGHTS_FILE).stat().st_size

@@ -33,7 +33,12 @@ def analyze_recordings(options: argparse.Namespace, reference: TurnFiles) -> Tur
     wanted = turn_options(options, has_turn_files=False)
     files = find_files(reference.turns, options.data_raw or reference.folder)
     model = argparse.Namespace(
-        model=options.models[0], data=None, device="cpu" if options.cpu else None, onnx=False
+        model=options.models[0],
+        data=None,
+        device="cpu" if options.cpu else None,
+        onnx=False,
+        precision=None,
+        provider=None,
     )
     predictor, transcribe = load_model(model), load_transcriber(options)
     turns: dict[str, Sequence[EmotionTurn]] = {}

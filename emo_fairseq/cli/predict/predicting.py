@@ -31,6 +31,8 @@ _OPTIONS = (
     "data",
     "device",
     "onnx",
+    "precision",
+    "provider",
     "timeline",
     "window",
     "hop",

@@ -1,0 +1,180 @@
+"""Rows of a data dir for graphs: ranges of their activations, and what a precision costs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data_prep.audio.segment import audio_of
+from data_prep.manifest.audio_root import audio_root
+from data_prep.schema import Utterance, read_corpus, read_manifest
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import functional
+from emo_fairseq.inference.engine import ModelEngine
+from emo_fairseq.inference.inputs import Item
+from emo_fairseq.inference.onnx_model import OnnxModel
+from emo_fairseq.inference.prediction import Prediction
+from emo_fairseq.inference.predictor import EmotionPredictor
+from emo_fairseq.types import SPEECH, TEXT, Target
+
+TRAIN = "train"
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """The rows of a data dir, as a predictor reads them.
+
+    Attributes:
+        data: the data dir.
+        data_raw: folder that its audio is relative to; None: that of its corpus.yaml.
+        fold: that the model was trained on; None without.
+    """
+
+    data: Path
+    data_raw: Path | None = None
+    fold: str | None = None
+
+    def read(self, split: str, purpose: str) -> list[Utterance]:
+        """Return the rows of a split.
+
+        Args:
+            split: its name.
+            purpose: option that needs them, for messages.
+
+        Raises:
+            UsageError: there is no such split, it is empty, or a fold divides the splits anew.
+        """
+        if self.fold is not None:
+            raise UsageError(
+                f"{purpose}: the model was trained on fold {self.fold}, which divides the rows of "
+                f"{self.data} anew; leave it out",
+                "split-of-fold",
+            )
+        splits = read_corpus(self.data).splits
+        if split not in splits:
+            raise UsageError(
+                f"{purpose}: {self.data} has no split {split}; give one of {', '.join(splits)}, or "
+                "another --data",
+                "split-unknown",
+            )
+        rows = list(read_manifest(self.data / f"{split}.tsv"))
+        if not rows:
+            raise UsageError(
+                f"{purpose}: {self.data / f'{split}.tsv'} has no rows; give another --data",
+                "split-empty",
+            )
+        return rows
+
+    def columns(self, rows: list[Utterance], modalities: tuple[str, ...]) -> dict[str, list[Any]]:
+        """Return the arguments of :meth:`EmotionPredictor.predict_each` for rows."""
+        root = audio_root(self.data, self.data_raw)
+        return {
+            "audio": [audio_of(row, root) if SPEECH in modalities else None for row in rows],
+            "text": [(row.text or None) if TEXT in modalities else None for row in rows],
+            "speaker": [row.speaker for row in rows],
+            "dialogue": [row.dialogue for row in rows],
+        }
+
+
+# -- calibration -----------------------------------------------------------------------------------
+
+
+def calibration_batches(
+    predictor: EmotionPredictor, source: RowSource, n_rows: int
+) -> Iterator[Mapping[str, np.ndarray]]:
+    """Yield inputs of a graph from rows of the train split, spread evenly over it.
+
+    Args:
+        predictor: runs the graph in single precision.
+        source: of the data dir.
+        n_rows: how many, at most.
+    """
+    rows = source.read(TRAIN, "--calibrate")
+    chosen = rows[:: max(1, len(rows) // n_rows)][:n_rows]
+    items: list[Item] = []
+    columns = source.columns(chosen, predictor.modalities)
+    for audio, text in zip(columns["audio"], columns["text"], strict=True):
+        if audio is not None or text is not None:
+            items.append(predictor.read_item(audio, text))
+    engine = predictor.engine
+    assert isinstance(engine, ModelEngine)
+    model = engine.model
+    assert isinstance(model, OnnxModel)
+    for batch in engine.preprocessor.batches(items, _BATCH):
+        yield model.named_inputs(batch.net_input)
+
+
+# -- metrics ---------------------------------------------------------------------------------------
+
+
+class Measured(NamedTuple):
+    """The metrics of one graph on a split.
+
+    Attributes:
+        split: its name.
+        n_rows: predicted utterances with a truth.
+        metrics: by their keys in :mod:`emo_fairseq.evaluation.names`.
+    """
+
+    split: str
+    n_rows: int
+    metrics: Mapping[str, float]
+
+
+def measure(predictor: EmotionPredictor, source: RowSource, split: str, target: Target) -> Measured:
+    """Predict for a split, and return the metrics.
+
+    Args:
+        predictor: of a model or of its graph.
+        source: of the data dir.
+        split: its name.
+        target: that is predicted.
+
+    Raises:
+        UsageError: no row has a truth and an input that can be read.
+    """
+    rows = source.read(split, "--onnx-metrics")
+    columns = source.columns(rows, predictor.modalities)
+    found = predictor.predict_each(
+        columns["audio"],
+        columns["text"],
+        speaker=columns["speaker"],
+        dialogue=columns["dialogue"],
+    )
+    pairs = [
+        (row, prediction)
+        for row, prediction in zip(rows, found, strict=True)
+        if isinstance(prediction, Prediction) and _truth(row, target) is not None
+    ]
+    if not pairs:
+        raise UsageError(
+            f"--onnx-metrics {split}: no row of {source.data / f'{split}.tsv'} has a "
+            f"{target.name} and an input that the model reads; give another split",
+            "split-empty",
+        )
+    return Measured(split, len(pairs), _metrics(pairs, target))
+
+
+def _truth(row: Utterance, target: Target) -> str | float | None:
+    value: str | float | None = getattr(row, target.label_column or target.columns[0])
+    return value
+
+
+def _metrics(pairs: list[tuple[Utterance, Prediction]], target: Target) -> dict[str, float]:
+    if target.has_labels:
+        truth = [str(_truth(row, target)) for row, _ in pairs]
+        labels = [str(prediction.label) for _, prediction in pairs]
+        return {
+            "weighted_f1": functional.weighted_f1(truth, labels),
+            "uar": functional.uar(truth, labels),
+        }
+    return {
+        f"ccc_{axis}": functional.ccc(
+            [getattr(row, axis) for row, _ in pairs],
+            [prediction.values[axis] for _, prediction in pairs],
+        )
+        for axis in target.columns
+    }
