@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
                 access_log=values["access_log"],
                 workers=values["workers"],
                 device=values["device"],
+                precision=values["precision"],
+                provider=values["provider"],
                 limits=limits_of(values),
                 load_transcriber=functools.partial(load_transcriber, options),
             ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import positive_int
+from emo_fairseq.cli.models import PRECISIONS, PROVIDERS
 from emo_fairseq.errors import UsageError
 from emo_fairseq.serving.limits import Limits, limit_options
 
@@ -64,6 +65,12 @@ OPTIONS = {
         "N",
     ),
     "device": ServeOption("--device", "cpu, cuda, cuda:1", "cpu"),
+    "precision": ServeOption(
+        "--precision", f"graph of the model folder that is run: {', '.join(PRECISIONS)}", None
+    ),
+    "provider": ServeOption(
+        "--provider", f"runs a graph of the model folder on {', '.join(PROVIDERS)}", None
+    ),
     "allow_host": ServeOption(
         "--allow-host", "name of this server in the network or at a proxy", [], str, "NAME", True
     ),

@@ -147,6 +147,8 @@ class ServerOptions:
         access_log: file of a line for each request, or ``-`` for the standard output; None: none.
         workers: processes that share the port.
         device: of the model; by default the GPU, if there is one.
+        precision: of the graph of a model folder that is run; see `load_predictor`.
+        provider: that runs the graph.
         limits: of what clients may send, to one process.
         load_transcriber: loads what transcribes speech that comes without a text.
     """
@@ -159,6 +161,8 @@ class ServerOptions:
     access_log: str | None = None
     workers: int = 1
     device: str | None = None
+    precision: str | None = None
+    provider: str | None = None
     limits: Limits = field(default_factory=Limits)
     load_transcriber: Callable[[], FasterWhisper | None] = lambda: None
 
@@ -269,7 +273,9 @@ def load_server(folder: Path, options: ServerOptions, is_worker: bool = False) -
     """
     limits = options.limits
     access_log = None if options.access_log is None else AccessLog(options.access_log)
-    predictor = load_predictor(folder, options.device)
+    predictor = load_predictor(
+        folder, options.device, precision=options.precision, provider=options.provider
+    )
     from emo_fairseq.serving.metrics import PrometheusMeter  # after its folder is set
 
     app = create_app(
