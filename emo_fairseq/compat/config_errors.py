@@ -9,9 +9,11 @@ import fairseq.dataclass.utils
 import fairseq.models
 import fairseq.registry
 import fairseq.tasks
+from hydra.core.hydra_config import HydraConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from emo_fairseq.compat.patching import wrap
+from emo_fairseq.compat.run_options import check_training
 from emo_fairseq.errors import UsageError
 
 _CORRECT = "correct it where it was given"
@@ -77,12 +79,22 @@ def option_sentence(
 
 
 def _name_task(setup: Callable[..., Any]) -> Callable[..., Any]:
-    """Name a task that is not registered."""
+    """Name a task that is not registered, and check the options of fairseq-hydra-train.
+
+    fairseq-train checks them earlier; Hydra's command imports the plugin right before the task.
+    """
 
     def setup_task(cfg: Any, **kwargs: Any) -> Any:
+        if cfg is None:
+            raise UsageError(
+                "task is missing: add task: {_name: emotion_prediction}, with its options",
+                "task-unknown",
+            )
         name = getattr(cfg, "_name", None) or getattr(cfg, "task", None)
         if isinstance(name, str) and name not in fairseq.tasks.TASK_REGISTRY:
             raise UsageError(f"task._name: there is no task {name}; {_CORRECT}", "task-unknown")
+        if HydraConfig.initialized() and not kwargs.get("from_checkpoint"):
+            check_training(cfg._get_parent())
         return setup(cfg, **kwargs)
 
     return setup_task

@@ -24,6 +24,11 @@ _ASSERTIONS = {
         "(or give --max-tokens)",
         "batch-size-missing",
     ),
+    "Please specify criterion to train a model": UsageError(
+        "--criterion is missing: add --criterion emotion_classification (in YAML, criterion: "
+        "{_name: emotion_classification})",
+        "option-incomplete",
+    ),
 }
 
 

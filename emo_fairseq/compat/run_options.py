@@ -49,6 +49,12 @@ _AT_LEAST = {
     "optimization.max_update": 0,
     "optimization.update_freq": 1,
 }
+# Sections of the configuration, the option that names each, and names that it may have.
+_PARTS = {
+    "criterion": ("--criterion", "emotion_classification"),
+    "optimizer": ("--optimizer", "adam", "emotion_adamw"),
+    "lr_scheduler": ("--lr-scheduler", "fixed", "polynomial_decay"),
+}
 _LARGEST_SEED = 2**32 - 1  # numpy's
 _TORCHRUN = {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"}
 
@@ -123,15 +129,17 @@ def _values(value: Any) -> Iterable[float]:
 
 
 def _check_parts(cfg: Any) -> None:
-    if cfg.optimizer is None:
-        raise UsageError(
-            "--optimizer is missing: add --optimizer adam, or --optimizer emotion_adamw",
-            "option-incomplete",
-        )
-    named = {
-        "--criterion": (_name(cfg.criterion, "criterion"), CRITERION_REGISTRY),
-        "--arch": (_name(cfg.model, "arch"), ARCH_MODEL_REGISTRY),
-    }
+    for section, (option, name, *others) in _PARTS.items():
+        if cfg[section] is None:  # --optimizer, and in YAML any of them
+            also = "".join(f", or {option} {other}" for other in others)
+            raise UsageError(
+                f"{option} is missing: add {option} {name}{also} (in YAML, {section}: "
+                f"{{_name: {name}}})",
+                "option-incomplete",
+            )
+    named = {"--criterion": (_name(cfg.criterion, "criterion"), CRITERION_REGISTRY)}
+    if not OmegaConf.is_missing(cfg, "model"):  # without one in YAML, the task builds DEFAULT_ARCH
+        named["--arch"] = (_name(cfg.model, "arch"), ARCH_MODEL_REGISTRY)
     for option, (name, registry) in named.items():
         if registry[name].__module__.startswith("fairseq."):
             ours = [n for n, kind in registry.items() if kind.__module__.startswith(_OURS)]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from fairseq_process import assert_one_sentence
 
 from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
@@ -124,6 +125,23 @@ BAD_OPTIONS = {
 def test_bad_option(options, said, toy_corpus, run, tmp_path):
     (tmp_path / "empty").mkdir()
     assert_one_sentence(run("train", f"--data {toy_corpus}", TEXT, options), *said)
+
+
+@pytest.mark.parametrize(
+    ("section", "option"),
+    [("lr_scheduler", "--lr-scheduler fixed"), ("task", "task")],
+)
+def test_a_section_that_the_yaml_lacks(section, option, toy_corpus, fairseq_process, tmp_path):
+    folder = Path(__file__).parents[2]
+    config = yaml.safe_load((folder / "examples/toy/config/text.yaml").read_text())
+    config["common"]["user_dir"] = str(folder / "emo_fairseq")
+    config["task"]["data"] = str(toy_corpus)
+    del config[section]
+    (tmp_path / "short.yaml").write_text("# @package _group_\n" + yaml.safe_dump(config))
+    words = f"--config-dir {tmp_path} --config-name short"
+    finished = fairseq_process("hydra-train", words).wait()
+    assert finished.code == (2 if option.startswith("--") else 1)
+    assert_one_sentence(finished, option, f"{section}: {{_name: ")
 
 
 def test_hydra(toy_corpus, fairseq_process, commands):
