@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import logging
 import re
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
+
+# It also logs when Python ends, after pytest has closed what is logged to.
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf, open_dict
 
 from emo_fairseq.compat.checkpoints import TASK_NAME
-from emo_fairseq.inference.model_folder import read_config, read_model_folder
+from emo_fairseq.inference.model_folder import read_config, read_model_folder, read_task_state
 from emo_fairseq.models.build import plain
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.tasks.config import EmotionPredictionConfig
@@ -37,9 +37,7 @@ def write_checkpoint(folder: Path, out: Path) -> Path:
     """
     loaded = read_model_folder(folder)
     config = read_config(folder)
-    state = config.state.model_dump(exclude_unset=True, exclude={"prototypes"})
-    for vocabulary in state.get("vocabulary", {}).values():  # its source is a file of the folder
-        vocabulary["source"] = str(folder / vocabulary["source"])
+    state = read_task_state(folder, config)
     task_options = {
         **loaded.state.options.model_dump(),
         **{name: config.task[name] for name in _KEPT if name in config.task},

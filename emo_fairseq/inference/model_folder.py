@@ -210,6 +210,14 @@ def read_state(folder: Path, config: FolderConfig) -> TaskState:
         raise UsageError(f"{folder / CONFIG_FILE}: {error}", error.code) from error
 
 
+def read_task_state(folder: Path, config: FolderConfig) -> dict[str, Any]:
+    """Return the state of the task as a checkpoint has it, with the paths of vocabularies."""
+    state = config.state.model_dump(exclude_unset=True, exclude={"prototypes"})
+    for vocabulary in state.get("vocabulary", {}).values():  # its source is a file of the folder
+        vocabulary["source"] = str(folder / vocabulary["source"])
+    return state
+
+
 def read_json(file: Path) -> JsonObject:
     """Load nested plain values. Raises a `UsageError` if they are none, or name code to run."""
     try:

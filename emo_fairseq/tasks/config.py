@@ -287,7 +287,8 @@ class EncoderCacheConfig(FairseqDataclass):
     )
 
 
-_INIT_HELP = "start with the {} encoder of this checkpoint of the same task"
+_STAGE = "checkpoint or model folder of the same task, or hf:ORG/NAME of the hub"
+_INIT_HELP = f"start with the {{}} encoder of this {_STAGE}"
 
 
 @dataclass
@@ -296,7 +297,7 @@ class WarmStartConfig(FairseqDataclass):
 
     init_from: Optional[str] = option(
         None,
-        "start with the parameters of this checkpoint of the same task, as far as they fit",
+        f"start with the parameters of this {_STAGE}, as far as they fit",
         kind=Kind.OTHER_RUN,
     )
     init_text_from: Optional[str] = option(

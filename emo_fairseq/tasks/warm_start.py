@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from fairseq import checkpoint_utils
 from torch import Tensor, nn
 
+from data_prep.files.hub import local_folder
 from data_prep.messages import first_few
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.data.vocabulary import Vocabulary
@@ -41,7 +42,7 @@ class Stage(NamedTuple):
     """An earlier stage.
 
     Attributes:
-        option: which names it, and its file, for messages.
+        option: which names it, and its file or folder, for messages.
         parameters: plain ones; LoRA's updates are merged.
         task_state: state of its task.
         options: of its model.
@@ -274,9 +275,10 @@ def check_files_give_weights(cfg: EmotionPredictionConfig) -> None:
 
 def _read(option: str, path: str, accept: Accept, only: str = "") -> Stage:
     """Read a stage, of its parameters those whose names begin with `only`."""
-    state = checkpoint_utils.load_checkpoint_to_cpu(path, {"task": TASK_NAME})
-    accept(option, path, stored_provenance(state.get("task_state", {}), path))
-    parameters = {name: value for name, value in state["model"].items() if name.startswith(only)}
+    source = local_folder(path)
+    saved = _read_folder(source) if source.is_dir() else _read_checkpoint(source)
+    accept(option, path, stored_provenance(saved.task_state, path))
+    parameters = {name: value for name, value in saved.parameters.items() if name.startswith(only)}
     try:
         merged = merged_state_dict(parameters)
     except ValueError as error:
@@ -285,7 +287,20 @@ def _read(option: str, path: str, accept: Accept, only: str = "") -> Stage:
             f"updates alone ({error}); train that stage with --checkpoint-weights all",
             "stage-encoder-missing",
         ) from error
-    return Stage(f"{option} {path}", merged, state.get("task_state", {}), state["cfg"]["model"])
+    return saved._replace(option=f"{option} {path}", parameters=merged)
+
+
+def _read_checkpoint(file: Path) -> Stage:
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(file), {"task": TASK_NAME})
+    return Stage("", state["model"], state.get("task_state", {}), state["cfg"]["model"])
+
+
+def _read_folder(folder: Path) -> Stage:
+    from emo_fairseq.inference.model_folder import read_config, read_model_folder, read_task_state
+
+    parameters = read_model_folder(folder).model.state_dict()
+    config = read_config(folder)
+    return Stage("", parameters, read_task_state(folder, config), config.model)
 
 
 def _load_what_fits(model: nn.Module, state: TaskState, stage: Stage) -> None:

@@ -8,13 +8,16 @@ from typing import Any
 
 import huggingface_hub.constants
 import pytest
+import torch
 from codes import raises
 from local_hub import LocalHub, running_hub
 
 from data_prep.files import hub as hub_module
 from data_prep.files.hub import download, encoder_files
+from data_prep.schema import read_manifest
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 from emo_fairseq.cli.__main__ import main
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.upload import upload
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.pretrained.hf_files import find_weights, read_config
@@ -59,6 +62,63 @@ def test_a_pushed_model_is_private_and_predicts_as_the_folder_does(
     assert loaded == expected
     assert main(["predict", "hf:org/model", "--text", "no no"]) == 0
     assert max(expected.probabilities, key=expected.probabilities.get) in capsys.readouterr().out
+
+
+def test_a_shared_model_is_evaluated_analyzed_and_served(
+    hub: LocalHub,
+    trained_models: Any,
+    started: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = trained_models.folder(OPTIONS)
+    name = f"hf:org/model@{hub.add('org/model', files_of(folder))}"
+    data = trained_models.data
+    expected = load_predictor(folder, "cpu")
+    scored = tmp_path / "predictions.tsv"
+    assert main(["evaluate", name, str(data), "--cpu", "--save-predictions", str(scored)]) == 0
+    texts = [row.text for row in read_manifest(data / "test.tsv")]
+    wanted = [prediction.label for prediction in expected.predict(text=texts)]
+    assert [row["prediction"] for row in predictions.read(scored)] == wanted
+
+    sound = str(data / str(read_manifest(data / "test.tsv")[0].audio))
+    turns = tmp_path / "turns.csv"
+    turns.write_text("start,end,text\n0.0,0.5,no no\n")
+    out = tmp_path / "conversations"
+    words = [sound, "--segments", str(turns), "--formats", "csv", "--output-dir", str(out)]
+    assert main(["analyze", name, *words]) == 0
+    (written,) = out.glob("*.csv")
+    assert expected.predict(text="no no").label in written.read_text()
+
+    served: list[Path] = []
+    monkeypatch.setattr(
+        "emo_fairseq.serving.server.run", lambda path, *_, **__: served.append(path)
+    )
+    assert main(["serve", name]) == 0
+    assert [files_of(path) for path in served] == [files_of(folder)]
+
+
+def test_a_training_starts_from_a_shared_model(
+    hub: LocalHub, trained_models: Any, make_task: Any, make_model: Any
+) -> None:
+    name = f"hf:org/model@{hub.add('org/model', files_of(trained_models.folder(OPTIONS)))}"
+    sizes = {
+        "text_embed_dim": 16,
+        "text_ffn_embed_dim": 16,
+        "text_attention_heads": 2,
+        "text_encoder_layers": 1,
+        "embedding_dim": 16,
+    }
+    sources = (name, str(trained_models.checkpoint(OPTIONS)), None)
+    shared, own, fresh = (
+        make_model(
+            make_task(trained_models.data, modality="text", init_from=source), **sizes
+        ).state_dict()
+        for source in sources
+    )
+    assert all(torch.equal(value, own[key]) for key, value in shared.items())
+    head = next(key for key in shared if key.startswith("head.") and key.endswith("weight"))
+    assert not torch.equal(shared[head], fresh[head])
 
 
 def test_an_upload_that_is_interrupted_changes_nothing_and_is_continued(
