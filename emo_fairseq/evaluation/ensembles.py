@@ -148,11 +148,14 @@ def combine(members: Sequence[P], how: Combine) -> P:
     return replace(first, probability=probability, prediction=probability.argmax(dim=1))
 
 
-def align_members(members: Mapping[str, P]) -> tuple[list[P], int]:
+def align_members(
+    members: Mapping[str, P], names: Sequence[str] | None = None
+) -> tuple[list[P], int]:
     """Return the predictions of the rows that all members have, in one order of labels.
 
     Args:
         members: predictions of one split, by the name of the model.
+        names: labels or axes in that order; None: that of the first member.
 
     Returns:
         The predictions in the order of the members, and how many rows not all of them have.
@@ -160,18 +163,19 @@ def align_members(members: Mapping[str, P]) -> tuple[list[P], int]:
     Raises:
         UsageError: they predict different things, differ in the truth, or share no row.
     """
-    (first_name, first), *others = members.items()
-    for name, other in others:
-        if type(other) is not type(first) or {*other.names} != {*first.names}:
+    (first_name, first), *_ = members.items()
+    order = tuple(first.names if names is None else names)
+    for name, other in members.items():
+        if type(other) is not type(first) or {*other.names} != {*order}:
             raise UsageError(
                 f"{name} predicts {', '.join(other.names)}, and {first_name} "
-                f"{', '.join(first.names)}; combine models of one target and one set of labels",
+                f"{', '.join(order)}; combine models of one target and one set of labels",
                 "combine-targets-differ",
             )
     for name, member in members.items():
         if isinstance(member, LabelPredictions) and member.probability is None:
             raise UsageError(f"{name}: has no probabilities to combine", "combine-unsupported")
-    aligned = align([_in_order(member, first.names) for member in members.values()])
+    aligned = align([_in_order(member, order) for member in members.values()])
     if not aligned[0].ids:
         raise UsageError(
             f"{' and '.join(members)} have no row in common; combine models that read the same "

@@ -148,7 +148,7 @@ An ensemble of {len(engine.members)} models, by `{combination.name}` of their ou
 {members}
 
 Load it as any model: `emotion-recognize predict FOLDER …`, or `load_predictor(FOLDER)`. Metrics of
-its members do not hold for it; score it by `emotion-recognize evaluate A B DATA --combine`.
+its members do not hold for it; score it by `emotion-recognize evaluate FOLDER DATA`.
 
 For research on how people label recorded utterances. It predicts what the annotators of its corpus
 would likely have said, not what anybody feels: no decision about a person should rest on it.

@@ -83,28 +83,57 @@ class Combination:
         return COMBINATIONS[self.name] if self.stacking is None else self.stacking
 
 
+@dataclass(frozen=True)
+class EnsembleFolder:
+    """What a folder of an ensemble holds, before its models are loaded.
+
+    Attributes:
+        file: its ``ensemble.json``, for messages.
+        members: model folders by name.
+        combination: of their outputs.
+        labels: labels or axes, in the order of the combination.
+    """
+
+    file: Path
+    members: Mapping[str, Path]
+    combination: Combination
+    labels: tuple[str, ...]
+
+
+def open_ensemble(folder: Path) -> EnsembleFolder:
+    """Read the ``ensemble.json`` of a folder, and compare its members with it.
+
+    Raises:
+        UsageError: it is missing, damaged, or of other members.
+    """
+    file = folder / ENSEMBLE_FILE
+    config = _read_config(file)
+    members = {name: folder / MEMBERS / name for name in config.members}
+    for name, member in members.items():
+        if _member_digest(member) != config.members[name]:
+            raise UsageError(
+                f"{member / CONFIG_FILE}: is not of the model that the ensemble was made of; "
+                f"{_EXPORT_AGAIN}",
+                "file-changed",
+            )
+    return EnsembleFolder(file, members, _combination(config), tuple(config.labels))
+
+
 def read_ensemble(folder: Path, device: str = "cpu") -> "EnsembleEngine":
     """Read the folder of an ensemble, with its members.
 
     Raises:
         UsageError: a file is missing, damaged or exchanged, or the members do not fit together.
     """
-    file = folder / ENSEMBLE_FILE
-    config = _read_config(file)
-    members = {}
-    for name, digest in config.members.items():
-        member = folder / MEMBERS / name
-        if _member_digest(member) != digest:
-            raise UsageError(
-                f"{member / CONFIG_FILE}: is not of the model that the ensemble was made of; "
-                f"{_EXPORT_AGAIN}",
-                "file-changed",
-            )
-        members[name] = ModelEngine.of(read_model_folder(member), device)
+    opened = open_ensemble(folder)
+    members = {
+        name: ModelEngine.of(read_model_folder(member), device)
+        for name, member in opened.members.items()
+    }
     try:
-        return EnsembleEngine(members, _combination(config), config.labels)
+        return EnsembleEngine(members, opened.combination, opened.labels)
     except UsageError as error:
-        raise UsageError(f"{file}: {error}", error.code) from error
+        raise UsageError(f"{opened.file}: {error}", error.code) from error
 
 
 def _read_config(file: Path) -> EnsembleConfig:

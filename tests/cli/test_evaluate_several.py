@@ -3,12 +3,19 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+import torch
 
 from data_prep.manifest.provenance import provenance_path, read_beside
+from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.evaluate import command as evaluate
+from emo_fairseq.evaluation.ensembles import Stacking
 from emo_fairseq.evaluation.statistics import read_predictions
+from emo_fairseq.export.ensemble import write_ensemble_folder
+from emo_fairseq.inference.ensemble import Combination
+from emo_fairseq.inference.predictor import load_predictor
 
 TEXT, SPEECH = "--modality text", "--modality speech"
 
@@ -70,6 +77,37 @@ def test_stacking_records_the_rows_that_it_was_fitted_on(
     assert ("valid", "trained") in {(part.split, part.use) for part in seen.seen}
 
 
+@pytest.fixture(scope="module")
+def stacking():
+    """Of two models of four labels."""
+    weight = torch.randn(4, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return Stacking(weight, torch.tensor([0.0, 0.5, -float("inf"), 0.1]).double(), True)
+
+
+@pytest.mark.parametrize("name", ["mean", "stack"])
+def test_the_folder_of_an_ensemble_is_scored_as_it_predicts(
+    name, stacking, trained_models, toy_corpus, command, started, tmp_path, caplog
+):
+    both = [trained_models.folder(TEXT), trained_models.folder(SPEECH)]
+    labels = ["sad", "angry", "neutral", "happy"]  # in another order than the corpus's
+    combination = Combination(name, stacking if name == "stack" else None)
+    folder = write_ensemble_folder(both, combination, tmp_path / "both", labels=labels)
+    saved = tmp_path / "saved.tsv"
+    out = command("evaluate", folder, toy_corpus, "--cpu", "--save-predictions", saved)
+    assert out.splitlines()[1].split()[-2:] == [name, "majority"]
+    assert ("rows that its stacking was fitted on" in caplog.text) == (name == "stack")
+    scored = read_predictions(saved)["test"]
+    rows = {row.id: row for row in read_manifest(toy_corpus / "test.tsv")}
+    predictor = load_predictor(folder, "cpu")
+    found = predictor.predict(
+        [toy_corpus / str(rows[id_].audio) for id_ in scored.ids],
+        [rows[id_].text for id_ in scored.ids],
+    )
+    expected = [[one.probabilities[label] for label in scored.names] for one in found]
+    assert scored.probability.numpy() == pytest.approx(np.array(expected), abs=2e-6)
+    assert read_beside(saved) is not None
+
+
 def test_models_are_compared_without_an_ensemble(models, scored, toy_corpus, command, started):
     _, columns, *lines = command("evaluate", *models, toy_corpus, "--cpu").splitlines()
     assert len(columns.split()) == 3  # two models, and the majority
@@ -85,9 +123,11 @@ def test_models_are_compared_without_an_ensemble(models, scored, toy_corpus, com
         (["{a}", "{b}", "{data}", "--save-predictions", "x.tsv"], "option-incomplete"),
         (["{a}", "{b}", "{data}", "--", "--save-embeddings", "x.npz"], "options-conflict"),
         (["{a}", "{a}", "{data}", "--combine", "vote"], "combine-model-twice"),
+        (["{ensemble}", "{data}", "--combine", "vote"], "options-conflict"),
     ],
 )
-def test_refusals(models, toy_corpus, words, code, capsys):
-    by_name = {"a": models[0], "b": models[1], "data": toy_corpus}
+def test_refusals(models, toy_corpus, words, code, capsys, tmp_path):
+    (tmp_path / "ensemble.json").touch()
+    by_name = {"a": models[0], "b": models[1], "data": toy_corpus, "ensemble": tmp_path}
     assert main(["evaluate", *(word.format(**by_name) for word in words)]) in (1, 2)
     assert f"[{code}]" in capsys.readouterr().err

@@ -174,8 +174,6 @@ def test_export_and_predict(members, trained_models, tmp_path, capsys, predictor
         capsys.readouterr()
         assert main(["export", *map(str, given)]) > 0
         assert f"[{code}]" in capsys.readouterr().err
-    assert main(["evaluate", str(out), str(trained_models.data)]) == 1
-    assert "it is an ensemble" in capsys.readouterr().err
 
 
 def test_a_stacking_is_fitted_on_predictions(members, trained_models, tmp_path, capsys):

@@ -1,13 +1,18 @@
-"""``evaluate A B C DATA``: several models side by side, and with ``--combine`` as an ensemble."""
+"""``evaluate A B C DATA``: several models side by side, and with ``--combine`` as an ensemble.
+
+The folder of an ensemble is scored in the same way, by its members and the combination in it.
+"""
 
 import argparse
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emo_fairseq.cli import processes
+from emo_fairseq.cli.checkpoints import is_ensemble
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +21,9 @@ if TYPE_CHECKING:
     from emo_fairseq.evaluation.bootstrap import Estimate
     from emo_fairseq.evaluation.ensembles import Stacking
     from emo_fairseq.evaluation.statistics import Predictions
+    from emo_fairseq.inference.ensemble import EnsembleFolder
+
+logger = logging.getLogger(__name__)
 
 MEAN, VOTE, STACK = COMBINATIONS = ("mean", "vote", "stack")
 _FIT_SPLIT = "valid"
@@ -43,6 +51,13 @@ def check_options(options: argparse.Namespace) -> None:
     Raises:
         UsageError: one does not act, or the ensemble would be fitted on the scored split.
     """
+    is_one = is_one_ensemble(options)
+    if is_one and options.combine:
+        raise UsageError(
+            f"--combine {options.combine}: {options.models[0]} has a combination of its own; leave "
+            "it out",
+            "options-conflict",
+        )
     if len(options.models) < 2 and options.combine:
         raise UsageError(
             f"--combine {options.combine}: there is one model; give several before the data dir",
@@ -68,14 +83,19 @@ def check_options(options: argparse.Namespace) -> None:
             "option-incomplete",
         )
     saved = [word for word in options.further if word.startswith("--save-")]
-    if len(options.models) > 1 and saved:
+    if (len(options.models) > 1 or is_one) and saved:
         raise UsageError(
             f"{saved[0]}: each of the models would write it; score one alone", "options-conflict"
         )
 
 
+def is_one_ensemble(options: argparse.Namespace) -> bool:
+    """Return whether the only model is the folder of an ensemble."""
+    return len(options.models) == 1 and is_ensemble(options.models[0])
+
+
 def run(options: argparse.Namespace, score: Score, folder: Path) -> int:
-    """Score several models on one split and print their table.
+    """Score several models, or the members of an ensemble, on one split and print their table.
 
     Args:
         options: of the command line, checked.
@@ -90,29 +110,50 @@ def run(options: argparse.Namespace, score: Score, folder: Path) -> int:
     """
     from emo_fairseq.cli.score_table import rows_by_id
 
-    names = model_names(options.models)
+    stored = _open(options)
+    models = list(options.models) if stored is None else list(stored.members.values())
+    names = model_names(models) if stored is None else list(stored.members)
     splits = [options.split]
     if options.combine == STACK:
         splits.insert(0, options.fit_split or _FIT_SPLIT)
     files: dict[str, list[Path]] = {}
     for split in splits:
         files[split] = [folder / f"{split}.{number}.tsv" for number in range(len(names))]
-        for model, file in zip(options.models, files[split], strict=True):
+        for model, file in zip(models, files[split], strict=True):
             if code := score(model, split, file):
                 return code
     rows = rows_by_id(options.data)
     members = _read(names, files[options.split])
-    ensemble = None
-    if options.combine:
-        stacking = None
-        if options.combine == STACK:
-            stacking = _fit(_read(names, files[splits[0]]), rows, options.balanced)
-        ensemble = _combine(members, options.combine, stacking)
-        if options.save_predictions:
-            fitted_on = [rows[id_] for id_ in stacking.ids if id_ in rows] if stacking else []
-            _save(options, ensemble, files[options.split], splits[0], fitted_on)
+    ensemble, fitted_on = None, []
+    if stored is not None:
+        ensemble = _combine(
+            members, stored.combination.name, stored.combination.stacking, stored.labels
+        )
+    elif options.combine == STACK:
+        stacked = _fit(_read(names, files[splits[0]]), rows, options.balanced)
+        ensemble = _combine(members, STACK, stacked.how)
+        fitted_on = [rows[id_] for id_ in stacked.ids if id_ in rows]
+    elif options.combine:
+        ensemble = _combine(members, options.combine)
+    if ensemble is not None and options.save_predictions:
+        _save(options, ensemble, files[options.split], splits[0], fitted_on)
     _print(options, members, ensemble, rows, _leaks(files))
     return 0
+
+
+def _open(options: argparse.Namespace) -> "EnsembleFolder | None":
+    """Open the folder of an ensemble, if that is the model."""
+    from emo_fairseq.inference.ensemble import open_ensemble
+
+    if not is_one_ensemble(options):
+        return None
+    opened = open_ensemble(options.models[0])
+    if opened.combination.name == STACK:
+        logger.warning(
+            "%s: does not record the rows that its stacking was fitted on; score it on others",
+            opened.file,
+        )
+    return opened
 
 
 def model_names(models: Sequence[Path]) -> list[str]:
@@ -176,13 +217,21 @@ class _Ensemble:
 
 
 def _combine(
-    members: Mapping[str, "Predictions"], name: str, stacking: _Stacked | None
+    members: Mapping[str, "Predictions"],
+    name: str,
+    stacking: "Stacking | None" = None,
+    labels: Sequence[str] | None = None,
 ) -> _Ensemble:
+    """Combine predictions; `labels` is the order in which the stacking has them."""
     from emo_fairseq.evaluation import ensembles
     from emo_fairseq.evaluation.names import is_larger_better
+    from emo_fairseq.evaluation.statistics import LabelPredictions
 
-    aligned, n_left_out = ensembles.align_members(members)
-    how = ensembles.COMBINATIONS[name] if stacking is None else stacking.how
+    aligned, n_left_out = ensembles.align_members(members, labels)
+    how = ensembles.COMBINATIONS.get(name)
+    if stacking is not None:
+        how = replace(stacking, has_labels=isinstance(aligned[0], LabelPredictions))
+    assert how is not None  # a stacking has its numbers
     combined = ensembles.combine(aligned, how)
     key = combined.headline[0]
     sign = 1.0 if is_larger_better(key) else -1.0

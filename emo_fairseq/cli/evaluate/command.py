@@ -16,6 +16,7 @@ from emo_fairseq.cli.evaluate.training_record import (
     training_of_checkpoint,
     training_of_folder,
 )
+from emo_fairseq.cli.models import MODEL
 from emo_fairseq.errors import UsageError
 from emo_fairseq.requirements import require_training_stack
 
@@ -31,8 +32,7 @@ def add(subcommands: Any, about: str) -> None:
     )
     parser.set_defaults(run=run, takes_further=True, loads_models=True)
     option = parser.add_argument
-    which = "checkpoint, folder of a training (its best one), or model folder"
-    option("models", type=Path, nargs="+", metavar="MODEL", help=which)
+    option("models", type=Path, nargs="+", metavar="MODEL", help=MODEL)
     option("data", type=Path, metavar="DATA", help="data dir; with --recordings, reference turns")
     option("--data-raw", type=Path, metavar="DIR", help="folder that `audio` is relative to")
     option("--split", default="test", help="of the data dir (default: %(default)s)")
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     combine.check_options(options)
     with tempfile.TemporaryDirectory() as folder:
         score = functools.partial(_score, options, Path(folder))
-        if len(options.models) > 1:
+        if len(options.models) > 1 or combine.is_one_ensemble(options):
             return combine.run(options, score, Path(folder))
         outputs = output_files(options)
         predictions = outputs.get(PREDICTIONS, Path(folder) / "predictions.tsv")
