@@ -93,6 +93,15 @@ def _open_file(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
     yield file
 
 
+def is_sequential(path: str | Path) -> bool:
+    """Return whether a part of a file can be read only after all before it, as of m4a and mp4."""
+    try:
+        with _open_file(path) as file:
+            return is_container(file.read(_HEADER))
+    except (AudioError, OSError):  # which are reported when it is read
+        return False
+
+
 def _no_file(path: Path) -> str:
     if path.is_dir():
         return "is a folder"

@@ -7,7 +7,7 @@ to be truncated is refused where it ends, after the blocks before.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -128,7 +128,7 @@ def load_segments(
     sample_rate: int = SAMPLE_RATE,
     source_rate: float | None = None,
     limits: AudioLimits = DEFAULT_LIMITS,
-) -> Iterator[tuple[int, FloatArray | AudioError, tuple[str, ...]]]:
+) -> Generator[tuple[int, FloatArray | AudioError, tuple[str, ...]], None, None]:
     """Load segments of one recording, which is decoded once, in the order of their ends.
 
     Memory is needed for the segments that overlap at one time. Each is resampled by itself: its

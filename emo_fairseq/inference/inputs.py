@@ -1,6 +1,6 @@
 """Recordings and texts as a user gives them: one or many, files or arrays, read and checked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Audio = Union[str, Path, AudioSegment, np.ndarray, "Tensor"]
+LoadSegment = Callable[[AudioSegment], tuple[FloatArray, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class ItemReader:
         text: str | None,
         sample_rate: float | None = None,
         transcribe: Transcribe | None = None,
+        load: LoadSegment | None = None,
     ) -> Item:
         """Read one item.
 
@@ -87,6 +89,7 @@ class ItemReader:
             text: one, or None.
             sample_rate: of an array, in Hz.
             transcribe: see :mod:`emo_fairseq.inference.transcribing`, for an item without text.
+            load: see :func:`load_item_audio`.
 
         Raises:
             UsageError: the item has nothing that the model reads, or something that it does not
@@ -99,7 +102,8 @@ class ItemReader:
         transcript: Transcript | None = None
         warnings: tuple[str, ...] = ()
         if audio is not None:
-            samples, warnings = load_item_audio(audio, sample_rate, _audio_name(name, audio))
+            where = _audio_name(name, audio)
+            samples, warnings = load_item_audio(audio, sample_rate, where, load)
         if text is not None:
             text = self.read_text(name, text)
             if not text:
@@ -259,7 +263,7 @@ def check_batch_size(batch_size: int) -> None:
 
 
 def load_item_audio(
-    audio: Audio, sample_rate: float | None, name: str
+    audio: Audio, sample_rate: float | None, name: str, load: LoadSegment | None = None
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """Load the audio of an item by the rules of :mod:`data_prep.audio.loading`.
 
@@ -268,6 +272,7 @@ def load_item_audio(
             [-1, 1], or int16, int32 or uint8.
         sample_rate: of an array, in Hz; a file states its own.
         name: of the item, for messages.
+        load: loads a segment of a file; None: by itself.
 
     Returns:
         Mono float32 samples (T,) at 16 kHz, and warnings, such as of digital silence.
@@ -279,7 +284,11 @@ def load_item_audio(
     try:
         if isinstance(audio, str | Path | AudioSegment):
             part = as_segment(audio)
-            return load_with_warnings(part.path, start=part.start, end=part.end)
+            if load is not None:
+                return load(part)
+            return load_with_warnings(
+                part.path, start=part.start, end=part.end, channel=part.channel
+            )
         return load_with_warnings(_as_array(audio, name), source_rate=sample_rate)
     except AudioError as error:
         where = f"{name}: {audio}" if is_file else name

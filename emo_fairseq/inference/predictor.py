@@ -1,5 +1,6 @@
 """Predict emotions with a trained model: recordings and texts in, :class:`Prediction` out."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -8,6 +9,7 @@ from typing import Self, overload
 
 from data_prep.audio.decoding import Source
 from data_prep.audio.segment import AudioSegment
+from data_prep.audio.segment_reader import SegmentReader
 from data_prep.files.hub import local_folder
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
@@ -224,12 +226,17 @@ class EmotionPredictor:
         The turns of one dialogue are read one after another, wherever they are in the list.
         """
         read: list[int] = []
+        order = list(_by_dialogue([item.dialogue for item in given]))
+        audio_of_rows = (given[row].audio for row in order)
+        segments = SegmentReader(x for x in audio_of_rows if isinstance(x, AudioSegment))
 
         def items() -> Iterator[Item]:
-            for row in _by_dialogue([item.dialogue for item in given]):
+            for row in order:
                 name, audio, text, speaker, dialogue = given[row]
                 try:
-                    item = self._reader.read(name, audio, text, sample_rate, transcribe)
+                    item = self._reader.read(
+                        name, audio, text, sample_rate, transcribe, segments.load
+                    )
                 except (UsageError, OSError) as error:  # of the system: a path that it refuses
                     if errors is None:
                         raise
@@ -238,8 +245,9 @@ class EmotionPredictor:
                 read.append(row)
                 yield replace(item, speaker=speaker, dialogue=dialogue)
 
-        predictions = self.engine.predict(items(), batch_size, should_stop=should_stop)
-        return dict(zip(read, predictions, strict=True))
+        with contextlib.closing(segments):
+            predictions = self.engine.predict(items(), batch_size, should_stop=should_stop)
+            return dict(zip(read, predictions, strict=True))
 
     def timeline(
         self,

@@ -3,8 +3,11 @@
 import csv
 import io
 import json
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import three_tones
@@ -12,6 +15,7 @@ from codes import raises
 
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import read_manifest
+from data_prep.segmentation.turn import Turn
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.predict.columns import TableOptions
 from emo_fairseq.cli.predict.items import Item, Reads
@@ -105,6 +109,20 @@ def test_segments_wherever_a_path_is(trained_models, folder):
         assert found.seconds == 0.5
     with raises("segment-outside"):
         predictor.predict(AudioSegment(folder / "long.wav", 1.0, 9.0))
+
+
+def test_a_turn_is_read_from_its_channel(trained_models, folder):
+    predictor = RobertaEMOModel.from_pretrained(trained_models.folder(SPEECH))
+    samples, rate = soundfile.read(folder / "0.wav", always_2d=True)
+    mono = samples[:, 0]
+    soundfile.write(folder / "mono.wav", mono, rate, "FLOAT")
+    soundfile.write(folder / "two.wav", np.stack([mono, mono[::2].repeat(2)], 1), rate, "FLOAT")
+    turn = Turn(Decimal(0), Decimal("0.5"), channel=1)
+    (found,) = predictor.predict_segments(folder / "two.wav", [turn])
+    expected = predictor.predict(folder / "mono.wav").values
+    assert found.prediction.values == pytest.approx(expected, abs=1e-5)
+    (mixed,) = predictor.predict_segments(folder / "two.wav", [replace(turn, channel=None)])
+    assert mixed.prediction.values != pytest.approx(expected, abs=1e-5)
 
 
 def items_of(path: Path, *modalities: str, columns: dict[str, str] | None = None) -> list[Item]:
