@@ -41,6 +41,7 @@ FORMATS: Mapping[str, Format] = {
     "vtt": Format(".vtt", vtt.read, vtt.write),
     "whisper": Format(".json", whisper.read),
     "csv": Format(".csv", table.read, table.write),
+    "jsonl": Format(".jsonl", table.read),
 }
 
 

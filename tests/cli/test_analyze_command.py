@@ -14,10 +14,12 @@ import soundfile
 from codes import raises
 
 from data_prep.segmentation.formats import read_segmentation
+from data_prep.segmentation.labels import without_labels
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.analyze.recordings import Recording, match_turn_files
 from emo_fairseq.cli.analyze.turns import OPTIONS
 from emo_fairseq.diarization.options import TurnOptions
+from emo_fairseq.evaluation.turn_files import read_turns
 from emo_fairseq.inference.predictor import load_predictor
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
@@ -100,7 +102,7 @@ def test_every_format_is_read_back(trained_models, folder):
     assert analyze(model, "call.wav", *words) == 1
     given = read_segmentation("call.csv").turns
     emotions = {row["start"]: row["emotion"] for row in rows("out/call.csv")}
-    for suffix in ("csv", "TextGrid", "eaf", "srt", "vtt", "rttm"):
+    for suffix in ("csv", "TextGrid", "eaf", "srt", "vtt", "rttm", "jsonl"):
         tiers = ["Anna", "Ben"] if suffix == "TextGrid" else []
         turns = read_segmentation(f"out/call.{suffix}", recording="call.wav", tiers=tiers).turns
         assert len(turns) == len(given), suffix
@@ -108,11 +110,20 @@ def test_every_format_is_read_back(trained_models, folder):
             assert float(turn.start) == pytest.approx(float(original.start), abs=1e-3)
             assert float(turn.end) == pytest.approx(float(original.end), abs=1e-3)
             assert turn.speaker == original.speaker
-            if original.text and suffix in ("csv", "TextGrid", "eaf"):
+            if original.text and suffix in ("csv", "TextGrid", "eaf", "jsonl"):
                 assert turn.text == original.text
+    labels = load_predictor(model, "cpu").labels
+    for suffix in ("srt", "vtt"):
+        subtitles = read_segmentation(f"out/call.{suffix}")
+        texts = [turn.text for turn in without_labels(subtitles, labels).turns]
+        assert texts == [turn.text for turn in given], "the labels are not said"
     for suffix in ("TextGrid", "eaf", "srt", "vtt", "rttm"):
         text = Path(f"out/call.{suffix}").read_text()
         assert all(emotion in text for emotion in emotions.values()), suffix
+    as_table, as_lines = (read_turns(Path(f"out/call.{x}")).turns for x in ("csv", "jsonl"))
+    assert [turn.emotion for turn in as_lines["call.wav"]] == [
+        turn.emotion for turn in as_table["call.wav"]
+    ]
     objects = [json.loads(line) for line in Path("out/call.jsonl").read_text().splitlines()]
     assert [item["emotion"] or "" for item in objects] == list(emotions.values())
     assert list(objects[0])[:6] == ["recording", "start", "end", "speaker", "text", "emotion"]

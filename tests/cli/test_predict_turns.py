@@ -92,6 +92,25 @@ def test_texts_are_read_and_a_turn_that_fails_keeps_its_row(trained_models, fold
         assert float(found[0][name]) == pytest.approx(float(alone[name]), abs=1e-4)
 
 
+def test_labels_of_subtitles_are_not_read_as_words(trained_models, folder, capsys):
+    model, recording = str(trained_models.folder(BOTH)), str(folder / "long.wav")
+    turns = folder / "long.srt"
+
+    def predicted():
+        assert main(["predict", model, recording, "--segments", str(turns)]) == 1
+        out, err = capsys.readouterr()
+        return table(out), err
+
+    expected, err = predicted()
+    assert "labels in brackets" not in err
+    marked = SRT.replace(": so happy", ": [sad] so happy").replace("leave me", "[laughs] leave me")
+    turns.write_text(marked)
+    found, err = predicted()
+    assert "labels in brackets skipped: 1" in err
+    assert found[0] == expected[0]
+    assert found[1]["text"] == "[laughs] leave me"
+
+
 def test_a_model_normalizes_by_the_speakers_of_the_turns(trained_models, folder, command):
     model = trained_models.folder(f"{SPEECH} --normalize-by speaker")
     turns = ("predict", model, folder / "long.wav", "--segments", folder / "long.rttm")

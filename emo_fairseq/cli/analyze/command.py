@@ -15,6 +15,7 @@ from data_prep.errors import CodedError
 from data_prep.files.remote import require_local
 from data_prep.messages import one_line, sentence_with_code
 from data_prep.progress import track
+from data_prep.segmentation.labels import without_labels
 from emo_fairseq.cli.analyze.finished import FinishedRecordings
 from emo_fairseq.cli.analyze.progress import RecordingProgress
 from emo_fairseq.cli.analyze.recordings import Recording, find_recordings, match_turn_files
@@ -210,7 +211,9 @@ class _Analysis:
             raise UsageError(f"{recording.path}: there is no such file", "file-missing")
         read = None
         if turn_file is not None:
-            read = read_turns(turn_file, recording.path.name, turn_file_options(self.options))
+            options = turn_file_options(self.options)
+            read = read_turns(turn_file, recording.path.name, options)
+            read = without_labels(read, self.predictor.labels)
         with RecordingProgress(recording.path.name) as progress:
             return self.predictor.conversation(
                 recording.path,

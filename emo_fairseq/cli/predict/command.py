@@ -154,6 +154,7 @@ def run(options: argparse.Namespace) -> int:
         transcribe is not None,
         groups,
         predictor.engine.reads_dialogues and not options.timeline,
+        tuple(predictor.labels),
     )
     layout = Layout(
         predictor,

@@ -52,12 +52,14 @@ class Reads:
         transcribes: whether speech without a text is transcribed, and so read by a model of text.
         groups: whether an item is normalized by all items of its speaker.
         dialogues: whether a turn is read with others of its dialogue.
+        labels: that the model predicts.
     """
 
     modalities: Sequence[str] = (TEXT, SPEECH)
     transcribes: bool = False
     groups: bool = False
     dialogues: bool = False
+    labels: Sequence[str] = ()
 
     def has(self, modality: str) -> bool:
         """Return whether an input of a modality is used."""

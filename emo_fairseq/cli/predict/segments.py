@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_prep.audio.segment import AudioSegment
 from data_prep.errors import CodedError
+from data_prep.segmentation.labels import LABELS_IN_BRACKETS, without_labels
 from data_prep.segmentation.turn import Segmentation, Turn
 from emo_fairseq.cli.predict.inputs import is_audio
 from emo_fairseq.cli.predict.items import Item, Reads, checked_item
@@ -52,7 +53,10 @@ class SegmentSource:
 
         Texts that the model does not read are counted.
         """
-        turns = self.segmentation.turns
+        found = without_labels(self.segmentation, reads.labels)
+        if n_labels := found.skipped.get(LABELS_IN_BRACKETS):
+            sys.stderr.write(f"{found.path}: {LABELS_IN_BRACKETS} skipped: {n_labels}\n")
+        turns = found.turns
         n_texts = sum(turn.text is not None for turn in turns)
         if n_texts and not reads.has(TEXT):
             path = self.segmentation.path
