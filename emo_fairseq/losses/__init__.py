@@ -1,10 +1,10 @@
 """Losses as pure functions, without state and without a reduction over the batch.
 
 They compute in float32 (float64 if the logits or values are float64), whatever the precision of the
-model, and return one loss per utterance, (B,): the criterion chooses sum or mean. Six are defined
+model, and return one loss per utterance, (B,): the criterion chooses sum or mean. Seven are defined
 over the batch: :func:`concordance_loss` returns one loss per axis, (A,), :func:`dist_intra` one per
-class, (K,), and :func:`supervised_contrastive`, :func:`view_contrastive`,
-:func:`central_moment_discrepancy` and :func:`orthogonality` a scalar.
+class, (K,), and :func:`supervised_contrastive`, :func:`prototypical_contrastive`,
+:func:`view_contrastive`, :func:`central_moment_discrepancy` and :func:`orthogonality` a scalar.
 A class target is an id in [0, K); a NaN in a real-valued target is a missing value.
 """
 
@@ -40,6 +40,7 @@ from emo_fairseq.losses.pretraining import (
     matched_views,
     view_contrastive,
 )
+from emo_fairseq.losses.prototypical import prototypical_contrastive
 from emo_fairseq.losses.regression import (
     CONCORDANCE_FLOOR,
     absolute_error,
@@ -76,6 +77,7 @@ __all__ = [
     "mix_embeddings",
     "mixed_loss",
     "orthogonality",
+    "prototypical_contrastive",
     "soft_cross_entropy",
     "soft_divergence",
     "squared_difference",

@@ -57,6 +57,7 @@ CASES: dict[str, Case] = {
     "class weights": Case({**_BOTH, "class_weighting": "inverse_frequency"}, "idle"),
     "projection head": Case({**_BOTH, "supcon_projection_dim": 4}, "idle"),
     "queue": Case({**_BOTH, "supcon_queue": 9}, "idle"),
+    "queue of classes": Case({"spcl_weight": 0.7, "spcl_queue": 3, "spcl_drawn": 2}, "idle"),
     "queue of one rank's rows": Case({"supcon_queue": 3}),
     "moving prototypes": Case(
         {**_BOTH, "prototype_learning": "ema", "prototype_momentum": 0.6}, "idle"

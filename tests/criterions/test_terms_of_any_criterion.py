@@ -62,6 +62,7 @@ USED_BY: dict[str, dict[str, Any]] = {
     "r_drop": {"r_drop_weight": 1.0},
     "mixup": {"mixup_alpha": 0.2},
     "subspaces": {},
+    "prototypical": {"spcl_weight": 1.0},
 }
 
 

@@ -444,8 +444,25 @@ def _threshold(cfg: ContrastiveConfig, task: EmotionTask) -> float:
     return threshold
 
 
+def class_ids(task: EmotionTask, option: str) -> tuple[Callable[[TrainingBatch], Tensor], int]:
+    """Return how a batch's classes are read, the target or the emotion beside another, and K.
+
+    Raises:
+        UsageError: the data name no classes; the message begins with `option`.
+    """
+    try:
+        n_classes = len(task.class_prototypes.classes.names)
+    except UsageError as error:
+        raise UsageError(
+            f"{option} with --target {task.target.name} needs utterances of the same emotion, and "
+            f"{task.data_folder}/corpus.yaml names no emotion labels; list them there in order, "
+            "under labels, or leave the option out",
+            "labels-missing",
+        ) from error
+    return _labels_of(task), n_classes
+
+
 def _labels_of(task: EmotionTask) -> Callable[[TrainingBatch], Tensor]:
-    """Return how a batch's classes are read: the target, or the emotion beside another."""
     if target_of_classes(task.target) is task.target:
         return lambda batch: batch.sample["target"]
     task.annotate(LABELS, task.class_prototypes.classes.ids)

@@ -23,6 +23,7 @@ from emo_fairseq.criterions.terms.auxiliary import (
 )
 from emo_fairseq.criterions.terms.contrastive import Contrastive, ContrastiveConfig
 from emo_fairseq.criterions.terms.distillation import Distillation, DistillationConfig
+from emo_fairseq.criterions.terms.prototypical import Prototypical, PrototypicalConfig
 from emo_fairseq.criterions.terms.regularization import EmbeddingMixup, RDrop, RegularizationConfig
 from emo_fairseq.criterions.terms.subspaces import Subspaces, SubspacesConfig
 from emo_fairseq.criterions.terms.term import Term
@@ -80,11 +81,20 @@ TERMS: Mapping[str, TermEntry] = {
         lambda cfg: "--mixup-alpha",
     ),
     "subspaces": TermEntry(Subspaces, SubspacesConfig, lambda cfg, task: task.fusion == MISA),
+    "prototypical": TermEntry(
+        Prototypical, PrototypicalConfig, lambda cfg, task: cfg.spcl_weight > 0
+    ),
 }
 
 
 @dataclass
-class TermsConfig(AuxiliaryTargetsConfig, AdversaryConfig, RegularizationConfig, SubspacesConfig):
+class TermsConfig(
+    AuxiliaryTargetsConfig,
+    AdversaryConfig,
+    RegularizationConfig,
+    SubspacesConfig,
+    PrototypicalConfig,
+):
     """The options of the terms that any criterion may have."""
 
 
