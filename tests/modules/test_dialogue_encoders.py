@@ -177,6 +177,17 @@ def test_a_batch_equals_plain_loops(kind: str, causal: bool, speakers: bool) -> 
         torch.testing.assert_close(outputs[rows], expected, atol=1e-10, rtol=0)
 
 
+def test_heads_of_the_transformer_begin_with_either_speaker() -> None:
+    """What is answered is told from what a speaker goes on with, before anything is learned."""
+    context = BUILD["transformer"](causal=False, speakers=True)
+    biases = [layer.attention.speaker_bias for layer in context.layers]
+    assert biases
+    for bias in biases:
+        same, other, _ = bias.detach()
+        assert (same[::2] > other[::2]).all()
+        assert (same[1::2] < other[1::2]).all()
+
+
 @every_kind
 def test_distances_beyond_the_farthest_have_one_bias(kind: str) -> None:
     names = [("a", "b", None)[i % 3] for i in range(20)]

@@ -7,7 +7,7 @@ from emo_fairseq.modules.dialogue.base import ContextEncoder, Dialogue
 from emo_fairseq.modules.dialogue.sequences import at_rows, in_order
 
 _FARTHEST = 16  # turns; all that are farther apart have one bias
-_AVERSION = -2.0  # of half of the heads to turns of other speakers, at first
+_AVERSION = -2.0  # of a head to turns of the same speaker, or of others, at first
 _SAME, _OTHER, _UNKNOWN = range(3)  # the speaker of another turn; a turn has the speaker of itself
 
 
@@ -21,8 +21,9 @@ class TransformerContext(ContextEncoder):
 
     A few hundred dialogues are too few to learn from even attention that close turns matter most.
     So training starts from biases that fall with the distance, by another slope in each head, as
-    those of ALiBi (Press et al. 2022, arXiv:2108.12409) do for good, and of which every second head
-    prefers turns of the same speaker.
+    those of ALiBi (Press et al. 2022, arXiv:2108.12409) do for good. Of two heads one prefers turns
+    of the same speaker and the other those of other speakers: in a mean over both, what a speaker
+    goes on with cannot be told from what is answered.
 
     Args:
         width: D, of the turns; `n_heads` must divide it.
@@ -93,6 +94,7 @@ class _Attention(nn.Module):
         self.position_bias = nn.Parameter(-farness[:, None] * slopes)
         speaker_bias = torch.zeros(3, n_heads)
         speaker_bias[_OTHER, ::2] = _AVERSION
+        speaker_bias[_SAME, 1::2] = _AVERSION
         self.speaker_bias = nn.Parameter(speaker_bias) if speakers else None
 
     def forward(self, x: Tensor, distance: Tensor, relation: Tensor, hidden: Tensor) -> Tensor:
