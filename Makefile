@@ -20,7 +20,7 @@ unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo docs docs-serve docs-pages test test-fast test-distributed test-light test-node lint types contracts
-.PHONY: unit coverage fuzz format lock
+.PHONY: unit doctests coverage fuzz format lock
 .PHONY: clean distclean
 .SUFFIXES:
 
@@ -143,8 +143,12 @@ docs-pages: $(VENV)/.installed ## Write the pages that are generated from the co
 
 # One file at a time to each process, in the order of the folders: fixtures of a module are made once.
 PYTEST_PARALLEL := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
-test: lint types contracts docs unit ## Run everything that must hold before a commit
+# Two at a time, each of which would leave a core idle.
+test: $(VENV)/.installed ## Run everything that must hold before a commit
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types contracts docs doctests
+	$(RUN_TESTS)
 
 test-fast: $(VENV)/.installed ## Run the tests of single modules, without whole commands (90 s)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' $(PYTEST_PARALLEL) $(PYTEST_ARGS)
@@ -178,9 +182,11 @@ contracts: $(VENV)/.installed ## Check the import directions (import-linter), an
 	$(BIN)/lint-imports --no-logo
 	$(PIP) check | { ! grep -vE '^No broken|^fairseq-fixed .* requires torchaudio|^resemblyzer .* requires'; }
 
-unit: $(VENV)/.installed ## Run the tests and doctests (pytest)
-	$(BIN)/python -m pytest --doctest-modules emo_fairseq data_prep docs/reference_pages
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+unit: doctests ## Run the tests and doctests (pytest)
+	$(RUN_TESTS)
+
+doctests: $(VENV)/.installed ## Run the examples of docstrings (pytest)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules emo_fairseq data_prep docs/reference_pages
 
 coverage: $(VENV)/.installed ## Run them with coverage, which takes half as long again, and print it
 	$(BIN)/python -m pytest --doctest-modules --cov --cov-report= emo_fairseq data_prep

@@ -3,12 +3,10 @@
 Factories are fixtures that return a function, because test folders are no packages to import from.
 """
 
-import importlib
 import logging
 import os
 import random
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -81,6 +79,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if os.path.relpath(item.path, tests).startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+    # Long files first: at the end of a parallel run short ones keep all processes busy.
+    long_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long_files)
 
 
 @pytest.fixture(autouse=True)
@@ -236,16 +237,13 @@ def trained_models(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
     return TrainedModels(toy_corpus, tmp_path_factory.mktemp("models"))
 
 
-COMMANDS = {"fairseq-train": "fairseq_cli.train", "fairseq-validate": "fairseq_cli.validate"}
-
-
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the tools printed that ``emotion-recognize`` starts, one after the other.
 
     They run in the test's own process: the same words, no imports.
     """
-    from in_process import run_tool
+    from in_process import run_command
 
     from emo_fairseq.cli import processes
 
@@ -253,18 +251,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def run(words: Sequence[str], discard_output: bool = False) -> int:
         processes.show(words)
-        name = Path(words[0]).name
-        if name in COMMANDS:
-            # Few threads, few workers: what tests add to what the command writes.
-            printed.append(run_tool(COMMANDS[name], name, *map(Path, words[1:]), "--num-workers 0"))
-            return 0
-        _, _, module, *rest = words
-        if module == "emo_fairseq.report":
-            with monkeypatch.context() as patch:
-                patch.setattr(sys, "argv", [module, *rest])
-                importlib.import_module(f"{module}.__main__").main()
-            return 0
-        return int(importlib.import_module(module).main(rest))
+        code, log = run_command(words)
+        if log:
+            printed.append(log)
+        return code
 
     def run_quietly(words: Sequence[str]) -> int:
         with monkeypatch.context() as patch:

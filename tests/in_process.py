@@ -7,7 +7,7 @@ import logging
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,25 @@ def run_tool(module: str, name: str, *options: str | Path) -> str:
         patch.setattr(sys, "argv", [name, *words(options)])
         importlib.import_module(module).cli_main()
     return heard.getvalue()
+
+
+COMMANDS = {"fairseq-train": "fairseq_cli.train", "fairseq-validate": "fairseq_cli.validate"}
+
+
+def run_command(command: Sequence[str]) -> tuple[int, str]:
+    """Run a command that ``emotion-recognize`` starts; returns its exit code, and fairseq's log."""
+    name = Path(command[0]).name
+    if name in COMMANDS:
+        # Few threads, few workers: what tests add to what the command writes.
+        options = [*map(Path, command[1:]), "--num-workers 0"]
+        return 0, run_tool(COMMANDS[name], name, *options)
+    _, _, module, *rest = command
+    if module == "emo_fairseq.report":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [module, *rest])
+            importlib.import_module(f"{module}.__main__").main()
+        return 0, ""
+    return int(importlib.import_module(module).main(rest)), ""
 
 
 def words(options: tuple[str | Path, ...]) -> list[str]:

@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom, and their pages show what they were saved with."""
 
 import json
+import os
 from pathlib import Path
 
 import nbformat
@@ -20,13 +21,21 @@ def test_a_notebook_trains_on_as_many_utterances() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
 def test_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that a cell starts run in the kernel; as processes they do in `test_command`."""
     for beside in file.parent.glob("*.tsv"):
         (tmp_path / beside.name).write_bytes(beside.read_bytes())
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    folders = REPOSITORY, REPOSITORY / "tests", Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
     notebook = nbformat.read(file, as_version=4)
     for cell in notebook.cells:
         cell.source = cell.source.replace(*FEWER)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    prelude = "--IPKernelApp.exec_lines=import kernel_commands"
+    NotebookClient(
+        notebook,
+        timeout=None,  # that of the test is enough
+        extra_arguments=[prelude] if "emo_fairseq.fit" in str(notebook) else [],
+        resources={"metadata": {"path": str(tmp_path)}},
+    ).execute()
     saved = json.loads(file.read_text(encoding="utf-8"))
     for cell, before in zip(notebook.cells, saved["cells"], strict=True):
         assert kinds(cell) == kinds(before), cell.source

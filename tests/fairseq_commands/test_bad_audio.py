@@ -39,11 +39,11 @@ BAD_AUDIO = {
 def with_audio(copy_toy):
     """A data dir in which the first utterance of the train split has another audio file."""
 
-    def make(write, n_samples=RATE):
+    def make(write, n_samples=RATE, n_rows=None):
         def point_to_it(split, rows):
             if split != "train":
                 return rows
-            return [replace(rows[0], audio="other.wav", n_samples=n_samples), *rows[1:]]
+            return [replace(rows[0], audio="other.wav", n_samples=n_samples), *rows[1:n_rows]]
 
         data = copy_toy(point_to_it)
         write(data / "other.wav")
@@ -81,10 +81,10 @@ def test_stereo_at_another_rate(with_audio, fairseq, commands, tmp_path):
 
 def test_five_minutes(with_audio, fairseq, commands, tmp_path):
     """Are cut at --max-speech-seconds, and the log says so."""
-    data = with_audio(lambda file: write_wav(file, seconds=305), n_samples=305 * RATE)
+    data = with_audio(lambda file: write_wav(file, seconds=305), n_samples=305 * RATE, n_rows=4)
     place = f"--data {data} --save-dir {tmp_path / 'run'}"
     log = fairseq("train", commands["train"], place, SPEECH, "--batch-size 32")
-    assert log.figures("train")["bsz"] == 32
+    assert log.figures("train")["bsz"] == 4
     first = (data / "train.tsv").read_text().splitlines()[1].split("\t")[0]
     (said,) = [line for line in log.log.splitlines() if "--max-speech-seconds 20" in line]
     assert "train.tsv: 1 " in said
