@@ -25,7 +25,8 @@ def prototypical_contrastive(
 
     So each row has a positive and negatives, also where its class occurs once in the batch. Unlike
     :func:`supervised_contrastive` the positives are averaged within the logarithm, and the matrix
-    of similarities (M, M + K) is kept.
+    of similarities (M, M + K) is kept. The authors' code divides (1 + cos) / 2 by its temperature,
+    whose .05 is .1 here; it leaves out anchors with a loss below .3, and this does not.
 
     With several ranks, each passes the gathered rows of all ranks, and its slice of them as `own`:
     the losses of the ranks sum to the whole loss, and so do the gradients of the gathered rows.
