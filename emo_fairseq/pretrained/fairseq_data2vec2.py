@@ -20,7 +20,7 @@ from torch.nn.functional import gelu, layer_norm, pad
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.alibi_transformer import AlibiBias, AlibiLayer
 from emo_fairseq.modules.convolutions import parse_conv_layers, receptive_field
-from emo_fairseq.modules.encoder import in_blocks
+from emo_fairseq.modules.encoder import has_padding, in_blocks
 from emo_fairseq.modules.staged_encoder import StagedEncoder
 from emo_fairseq.pretrained.fairseq_convolutions import build_convolutions, convolve
 from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint
@@ -185,7 +185,7 @@ class Data2Vec2Encoder(StagedEncoder):
         self, state: Tensor, padding_mask: Tensor, first: int, last: int
     ) -> list[Tensor]:
         bias = state.new_zeros(1, 1, 1, 1)
-        if bool(padding_mask.any()):
+        if has_padding(padding_mask):
             bias = bias.masked_fill(padding_mask[:, None, None], float("-inf"))
         states, x = [], state
         for number, layer in enumerate(self.transformer_layers[first:last], first + 1):

@@ -47,6 +47,9 @@ CASES = {
     "gated": f"{BOTH} --fusion gated --speech-pooling mean_std --text-pooling attention",
     "adaptive": f"{BOTH} --fusion adaptive",
     "lmf": f"{BOTH} --fusion lmf",
+    "tfn": f"{BOTH} --fusion tfn --tfn-factor-dim 4",
+    "mult": f"{BOTH} --fusion mult",
+    "misa": f"{BOTH} --fusion misa",
 }
 PARITY = 1e-5
 _COLUMN = {"text": "text", "speech": "audio"}
