@@ -136,8 +136,9 @@ class Prototypical(Term):
         rows = slice(0, 0) if batch.is_ignored else slice(None)
         embeddings = full_precision(batch.output.embedding[rows])
         gathered, own = gather_rows([embeddings, self.labels(batch)[rows]])
+        all_embeddings, all_labels = gathered
         result = losses.prototypical_contrastive(
-            *gathered, self.queue.draw(embeddings), self.temperature, own
+            all_embeddings, all_labels, self.queue.draw(embeddings), self.temperature, own
         )
         self.queue.push(gathered)
         own_n = 0 if batch.is_ignored else batch.sample_size
