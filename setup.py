@@ -66,8 +66,11 @@ EGEMAPS = ["opensmile>=2.5"]
 # --augment-transforms: rooms, codecs, pitch, recorded noise.
 AUGMENT = ["audiomentations[extras]>=0.43"]
 
-# Audio of mp4, m4a, webm, aac, amr and others, and of videos: meld --video, cmu_mosi, cmu_mosei.
-VIDEO = ["av>=14.0"]
+# Audio of mp4, m4a, webm, aac, amr and others; videos, and folders of pictures.
+VIDEO = ["av>=14.0", "pillow>=10.1"]
+
+# --face-detector opencv: the cascades are in the packages of OpenCV 4, and no longer of 5.
+FACES = [*VIDEO, "opencv-python-headless>=4.10,<5"]
 
 # hf_table of Parquet files; of audformat's databases.
 PARQUET = ["pyarrow>=15"]
@@ -126,6 +129,7 @@ DEV = [
     *DATASETS,
     *DOCS,
     *EXCEL,
+    *FACES,
     *FOREST,
     *HF,
     *ONNX,
@@ -164,6 +168,7 @@ ALL = [
     *DATASETS,
     *EGEMAPS,
     *EXCEL,
+    *FACES,
     *FOREST,
     *HF,
     *MAPS,
@@ -216,6 +221,7 @@ setup(
         "docs": DOCS,
         "egemaps": EGEMAPS,
         "excel": EXCEL,
+        "faces": FACES,
         "forest": FOREST,
         "hf": HF,
         "maps": MAPS,

@@ -85,6 +85,18 @@ class Source:
             infer_recipe(self.tables or {"": self.path}, options, command or default)
         return words
 
+    def has_videos(self, words: Sequence[str]) -> bool:
+        """Return whether preparing it fills the column `video`.
+
+        Args:
+            words: of the command that prepares it.
+        """
+        if self.kind == "corpus":
+            from data_prep.corpora.registry import CORPORA
+
+            return CORPORA[self.command].has_videos(self.path, words)
+        return any(word.startswith("video=") for word in words)
+
     def _refuse(self, given: dict[str, list[str]], taken: Sequence[str], problem: str) -> None:
         if unused := [option for option in given if option not in taken]:
             raise CodedError(

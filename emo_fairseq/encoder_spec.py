@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import MODALITIES, WHISPER, WHISPER_FULL
+from emo_fairseq.types import VIDEO, WHISPER, WHISPER_FULL
+
+if TYPE_CHECKING:
+    from data_prep.video.preparing import PictureSize
 
 PRETRAINED = ("hf", "fairseq")
 KINDS = ("scratch", *PRETRAINED, "features")
@@ -99,6 +102,15 @@ class EncoderSpec:
             architecture[_WHISPER_PADDING] = padding
         return replace(self, architecture=architecture)
 
+    @property
+    def picture_size(self) -> "PictureSize":
+        """The pictures that an encoder of videos reads."""
+        from data_prep.video.preparing import PictureSize  # which needs numpy
+
+        front_end = self.architecture["front_end"]
+        names = ("height", "width", "shortest_edge", "resample")
+        return PictureSize(**{name: front_end[name] for name in names})
+
     def to_state(self) -> dict[str, Any]:
         """Return plain values, for a checkpoint."""
         return asdict(self)
@@ -119,8 +131,7 @@ def check_spec(modality: str, spec: str) -> str:
     """Return `spec` if it is of the form that ``--{modality}-encoder`` takes.
 
     Raises:
-        UsageError: an unknown kind, nothing behind the colon, or a video encoder that is no
-            features.
+        UsageError: an unknown kind, nothing behind the colon, or a video encoder from scratch.
     """
     kind, _, source = spec.partition(":")
     if kind not in KINDS or not source:
@@ -129,9 +140,9 @@ def check_spec(modality: str, spec: str) -> str:
             "fairseq:CHECKPOINT, features:NAME or scratch:SIZE",
             "encoder-spec-invalid",
         )
-    if modality == MODALITIES[-1] and kind != "features":
+    if modality == VIDEO and kind not in ("hf", "features"):
         raise UsageError(
-            f"--{modality}-encoder {spec!r}: {modality} is read as features:NAME only",
+            f"--video-encoder {spec!r}: video is read by hf:FOLDER or as features:NAME",
             "encoder-spec-invalid",
         )
     return spec

@@ -27,6 +27,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.options import legacy_flags
 from emo_fairseq.types import (
     BY_TRAIN,
+    DEFAULT_FRAMES_PER_SECOND,
     LabeledTarget,
     Target,
     auxiliary_targets,
@@ -50,6 +51,9 @@ class TaskOptions(Document):
     max_speech_tokens: int | None = None
     max_frames: int | None = None
     max_speech_seconds: float = 20.0
+    frames_per_second: Annotated[float, Field(gt=0)] = DEFAULT_FRAMES_PER_SECOND
+    max_video_seconds: Annotated[float, Field(gt=0)] = 20.0
+    face_detector: str | None = None
     context_past: Count = 0
     context_future: Count = 0
     context_speakers: bool = False

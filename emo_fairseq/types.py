@@ -19,6 +19,8 @@ WHISPER_FULL, WHISPER_NONE = "full", "none"
 WHISPER_PADDINGS = (WHISPER_FULL, WHISPER_NONE)
 DEFAULT_WHISPER_PADDING = WHISPER_FULL
 
+DEFAULT_FRAMES_PER_SECOND = 5.0  # of videos
+
 NO_DIALOGUE_ENCODER = "none"  # of --dialogue-encoder
 
 
@@ -94,7 +96,8 @@ TOKENS = "tokens"
 WAVEFORM = "waveform"
 LOG_MEL = "log_mel"
 FRAMES = "frames"  # pre-extracted ones
-INPUTS = (TOKENS, WAVEFORM, LOG_MEL, FRAMES)
+PIXELS = "pixels"  # of the pictures of a video
+INPUTS = (TOKENS, WAVEFORM, LOG_MEL, FRAMES, PIXELS)
 
 
 # -- What of an encoder is trained: the values of ``--{modality}-tuning`` --------------------------

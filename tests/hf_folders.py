@@ -1,5 +1,6 @@
 """Tiny real folders of Hugging Face encoders, built by transformers and tokenizers."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,80 @@ def build(
     )
     torch.manual_seed(seed)
     transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+PICTURE = 16  # pixels of an edge
+CLIP = 4  # frames
+_VIDEO_SIZES = {**SIZES, "image_size": PICTURE, "patch_size": 8}
+_WITHOUT_FFN = {name: size for name, size in _VIDEO_SIZES.items() if name != "intermediate_size"}
+# family: the model in transformers, its configuration, and its image processor
+VIDEO_FAMILIES: dict[str, tuple[str, dict[str, Any], tuple[str, dict[str, Any]]]] = {
+    "vit": ("ViT", _VIDEO_SIZES, ("ViTImageProcessorPil", {"size": PICTURE})),
+    "dinov2": (
+        "Dinov2",
+        {**_WITHOUT_FFN, "mlp_ratio": 2},
+        ("BitImageProcessorPil", {"shortest_edge": 20}),
+    ),
+    "clip_vision_model": (
+        "CLIPVision",
+        _VIDEO_SIZES,
+        ("CLIPImageProcessorPil", {"shortest_edge": 16}),
+    ),
+    "vivit": (
+        "Vivit",
+        {**_VIDEO_SIZES, "num_frames": CLIP, "tubelet_size": [2, 8, 8]},
+        ("VivitImageProcessor", {"shortest_edge": 18}),
+    ),
+    "videomae": (
+        "VideoMAE",
+        {**_VIDEO_SIZES, "num_frames": CLIP, "tubelet_size": 2, "use_mean_pooling": False},
+        ("VideoMAEImageProcessorPil", {"shortest_edge": 16}),
+    ),
+    "timesformer": (
+        "Timesformer",
+        {**_VIDEO_SIZES, "num_frames": CLIP},
+        ("VideoMAEImageProcessorPil", {"shortest_edge": 16}),
+    ),
+}
+
+
+def build_video(folder: Path, family: str = "vit", seed: int = 7) -> Path:
+    """Write the folder of a video or image encoder: configuration, weights, image processor."""
+    name, sizes, (processor, options) = VIDEO_FAMILIES[family]
+    if "shortest_edge" in options:
+        size: Any = options
+        options = {"size": size, "crop_size": {"height": PICTURE, "width": PICTURE}}
+    else:
+        options = {"size": {"height": PICTURE, "width": PICTURE}}
+    torch.manual_seed(seed)
+    model = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**sizes))
+    model.save_pretrained(folder)
+    picture_processor(processor, **options).save_pretrained(folder)
+    return folder
+
+
+def picture_processor(name: str, **options: Any) -> Any:
+    """Return an image processor of transformers that works without torchvision."""
+    module = {
+        "ViTImageProcessorPil": "vit.image_processing_pil_vit",
+        "BitImageProcessorPil": "bit.image_processing_pil_bit",
+        "CLIPImageProcessorPil": "clip.image_processing_pil_clip",
+        "VivitImageProcessor": "vivit.image_processing_vivit",
+        "VideoMAEImageProcessorPil": "videomae.image_processing_pil_videomae",
+    }[name]
+    found = importlib.import_module(f"transformers.models.{module}")
+    return getattr(found, name)(**options)
+
+
+def build_clip(folder: Path, seed: int = 7) -> Path:
+    """Write the folder of a whole CLIP, with its text tower."""
+    text = {**SIZES, "vocab_size": 30, "max_position_embeddings": 8}
+    config = transformers.CLIPConfig(text_config=text, vision_config=_VIDEO_SIZES, projection_dim=8)
+    torch.manual_seed(seed)
+    transformers.CLIPModel(config).save_pretrained(folder)
+    size = {"size": {"shortest_edge": PICTURE}, "crop_size": {"height": PICTURE, "width": PICTURE}}
+    picture_processor("CLIPImageProcessorPil", **size).save_pretrained(folder)
     return folder
 
 

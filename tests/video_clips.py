@@ -44,6 +44,53 @@ def write_video(
     return path
 
 
+def write_pictures(
+    path: Path, pictures: Sequence[np.ndarray], rate: int = 10, sound: np.ndarray | None = None
+) -> Path:
+    """A clip of pictures (H, W, 3), without losses, and mono samples at 16 kHz as its sound."""
+    av = pytest.importorskip("av")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=rate, options={"crf": "0"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "rgb24"
+        voice = None if sound is None else container.add_stream("aac", rate=16_000, layout="mono")
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+        if voice is not None and sound is not None:
+            for start in range(0, len(sound), 1024):
+                part = sound[None, start : start + 1024].astype(np.float32)
+                frame = _audio_frame(av, part, "fltp", "mono")
+                frame.sample_rate, frame.pts = 16_000, start
+                container.mux(voice.encode(frame))
+            container.mux(voice.encode(None))
+    return path
+
+
+def numbered(n_pictures: int, size: tuple[int, int] = (32, 48)) -> list[np.ndarray]:
+    """Pictures (H, W, 3), number k of the gray 10 k."""
+    return [np.full((*size, 3), 10 * number, np.uint8) for number in range(n_pictures)]
+
+
+def draw_face(mouth: float, size: tuple[int, int] = (160, 160), shift: int = 0) -> np.ndarray:
+    """A drawn face (H, W, 3), whose mouth is open between 0 and 1, `shift` pixels to the right."""
+    image_draw = pytest.importorskip("PIL.ImageDraw")
+    image = pytest.importorskip("PIL.Image").new("RGB", (size[1], size[0]), (90, 110, 140))
+    draw = image_draw.Draw(image)
+    x, y = size[1] // 2 + shift, size[0] // 2
+    draw.ellipse((x - 48, y - 62, x + 48, y + 62), fill=(222, 184, 150))
+    draw.chord((x - 50, y - 70, x + 50, y + 6), 180, 360, fill=(60, 40, 25))  # hair
+    for side in (-20, 20):
+        draw.ellipse((x + side - 11, y - 22, x + side + 11, y - 10), fill=(250, 250, 250))
+        draw.ellipse((x + side - 5, y - 21, x + side + 5, y - 11), fill=(40, 25, 15))
+        draw.rectangle((x + side - 14, y - 31, x + side + 14, y - 26), fill=(50, 30, 20))
+    draw.polygon([(x, y - 8), (x - 9, y + 16), (x + 9, y + 16)], fill=(196, 150, 120))
+    opening = 4 + round(14 * mouth)
+    draw.ellipse((x - 22, y + 34 - opening // 2, x + 22, y + 34 + opening // 2), fill=(130, 40, 45))
+    return np.asarray(image)
+
+
 def tones(seconds: float, rate: int, channels: int, levels: Sequence[float] = ()) -> np.ndarray:
     """(channels, n) sine waves."""
     time = np.arange(round(seconds * rate)) / rate

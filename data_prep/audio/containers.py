@@ -35,7 +35,7 @@ _DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpeg,mpegts,aac,amr,amrnb,amrwb,wv,ape,wav,"
     "w64,aiff,au,caf,flac,ogg"
 )
-_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
+DEMUXER_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
 # Formats without a length in the header: FFmpeg estimates it from the first bit rate.
 _UNSTATED = ("aac", "amr", "amrnb", "amrwb")
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # written by mkvmerge, FFmpeg and browsers
@@ -77,7 +77,7 @@ def open_container(file: BinaryIO) -> Iterator[ContainerReader]:
     av = load_av()
     _refuse_cut_riff(file)
     try:
-        with av.open(file, metadata_errors="replace", options=_OPTIONS) as container:
+        with av.open(file, metadata_errors="replace", options=DEMUXER_OPTIONS) as container:
             stream = container.streams.best("audio")
             if stream is None:
                 raise AudioError("holds no audio stream", "audio-stream-missing")

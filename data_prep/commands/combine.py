@@ -29,7 +29,7 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.errors import CodedError, Fault, ManifestError
-from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.manifest.votes import format_votes, parse_votes, rename_votes
 from data_prep.prototypes.records import canonical_label
 from data_prep.schema import (
@@ -128,9 +128,11 @@ def _join(
     ]
     rows = []
     raw = PurePosixPath(relative_path(source.raw, out_dir))
+    videos = PurePosixPath(relative_path(source.videos, out_dir))
     for row in source.splits.get(split, ()):
         audio = None if row.audio is None else (raw / row.audio).as_posix()
-        values: dict[str, Any] = {"corpus": source.name, "audio": audio}
+        video = None if row.video is None else (videos / row.video).as_posix()
+        values: dict[str, Any] = {"corpus": source.name, "audio": audio, "video": video}
         for key in PREFIXED:
             if (value := getattr(row, key)) is not None:
                 values[key] = f"{source.name}/{value}"
@@ -159,8 +161,9 @@ def _card(sources: Sequence[Source], out_dir: Path) -> Corpus:
     scales = {name: card.vad for name, card in cards.items() if card.vad}
     notes = [_origin(source, out_dir) for source in sources]
     protocols = [f"{name}: {card.protocol or 'not said'}" for name, card in cards.items()]
-    if any(row.audio for s in sources for rows in s.splits.values() for row in rows):
-        notes.append("audio paths start from this folder")
+    rows = [row for source in sources for rows in source.splits.values() for row in rows]
+    if named := [x for x in ("audio", "video") if any(getattr(row, x) is not None for row in rows)]:
+        notes.append(f"{' and '.join(named)} paths start from this folder")
     return Corpus(
         "+".join(cards),
         vad={"scale": [0.0, 1.0], "sources": scales} if scales else None,
@@ -208,10 +211,11 @@ _NOT_IN_NAMES = re.compile(r"[/:=]")  # separators after a name, in ids and opti
 
 @dataclass(frozen=True)
 class Source:
-    """A data dir: its folder, the folder of its audio paths, its card and its rows by split."""
+    """A data dir: its folder, those of audio and video paths, its card and its rows by split."""
 
     folder: Path
     raw: Path
+    videos: Path
     corpus: Corpus
     splits: Mapping[str, Sequence[Utterance]]
 
@@ -245,7 +249,8 @@ def read_sources(
         wanted = splits.get(name, splits.get("", tuple(corpus.splits)))
         rows = {s: read_manifest(folders[name] / f"{s}.tsv") for s in corpus.splits if s in wanted}
         raw = audio_root(folders[name], data_raw.get(name), must_exist=False)
-        sources.append(Source(folders[name], raw, corpus, rows))
+        videos = video_root(folders[name], None, data_raw.get(name), must_exist=False)
+        sources.append(Source(folders[name], raw, videos, corpus, rows))
         _check_rows(sources[-1])
     return sources
 
@@ -315,6 +320,9 @@ def _row_faults(source: Source, row: Utterance) -> Iterator[tuple[str, str, str]
     elif row.audio is not None and not (source.raw / row.audio).is_file():
         remedy = f"give the folder that its paths start from: --data-raw {source.name}=FOLDER"
         yield f"audio {row.audio} is not in {source.raw}", remedy, "audio-missing"
+    if row.video is not None and not (source.videos / row.video).exists():
+        remedy = f"write their folder to video_raw of {source.folder / CORPUS_FILE}"
+        yield f"video {row.video} is not in {source.videos}", remedy, "video-missing"
 
 
 # -- Label maps: corpus:label to label, or to nothing, which drops the row -------------------------

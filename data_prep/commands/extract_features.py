@@ -1,10 +1,11 @@
-"""Speech or text -> frames on disk: DATA_DIR/features/<name>/{split}.npy + .lengths.
+"""Speech, text or video -> frames on disk: DATA_DIR/features/<name>/{split}.npy + .lengths.
 
     python -m data_prep.extract_features DATA_DIR [--data-raw AUDIO_DIR]
     python -m data_prep.extract_features DATA_DIR --encoder egemaps
     python -m data_prep.extract_features DATA_DIR --encoder hf:models/wavlm --layer 9 --pool mean
     python -m data_prep.extract_features DATA_DIR --encoder hf:models/whisper --layer all
     python -m data_prep.extract_features DATA_DIR --modality text --encoder hf:models/mpnet
+    python -m data_prep.extract_features DATA_DIR --modality video --encoder hf:models/vivit
 
 The default is Kaldi's log-mel filterbanks, 80 bands, 25 ms every 10 ms, in half precision: training
 with `--speech-input log_mel` reads them from here when they are there, instead of decoding every
@@ -18,6 +19,7 @@ import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data_prep.command_line import (
     make_parser,
@@ -35,16 +37,18 @@ from data_prep.features.extraction import (
 )
 from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
 from data_prep.features.pooling import POOLS
-from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.packed_audio.card import FOLDER
 from data_prep.packed_audio.segment import AudioOf, audio_of_splits
 from data_prep.pretrained import pretrained_features
+from data_prep.video.faces import check_detector_name
 
 __all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 
 ANY_PACKED, NO_PACKED = PACKED_AUDIO = ("auto", "off")  # as --packed-audio of a training
 HALF, SINGLE = "float16", "float32"
 MAX_SECONDS = 30.0
+FRAMES_PER_SECOND = 5.0
 
 # What is read -> the flags that act on it, of those that do not act on everything.
 _FLAGS: Mapping[str, Mapping[str, str]] = {
@@ -56,6 +60,14 @@ _FLAGS: Mapping[str, Mapping[str, str]] = {
         "--whisper-padding": "whisper_padding",
     },
     "text": {},
+    "video": {
+        "--data-raw": "data_raw",
+        "--max-seconds": "max_seconds",
+        "--video-raw": "video_raw",
+        "--frames-per-second": "frames_per_second",
+        "--face-detector": "face_detector",
+        "--face-frames": "face_frames",
+    },
 }
 
 
@@ -147,7 +159,19 @@ def _source(options: argparse.Namespace) -> Source:
         max_seconds=options.max_seconds or MAX_SECONDS,
         memory=_memory(options.data_dir),
         whisper_padding=options.whisper_padding,
+        **(_video_options(options) if options.modality == "video" else {}),
     )
+
+
+def _video_options(options: argparse.Namespace) -> dict[str, Any]:
+    detector = options.face_detector
+    given = options.video_raw, options.data_raw
+    return {
+        "video_root": None if options.face_frames else video_root(options.data_dir, *given),
+        "face_frames": options.face_frames,
+        "frames_per_second": options.frames_per_second or FRAMES_PER_SECOND,
+        "face_detector": None if detector is None else check_detector_name(detector),
+    }
 
 
 # Files whose folder tells models apart: fairseq's archives hold a model.pt each.
@@ -211,7 +235,8 @@ def _parser() -> argparse.ArgumentParser:
     encoder = "log_mel (default), egemaps (needs opensmile), hf:FOLDER or fairseq:CHECKPOINT"
     add("--encoder", type=_encoder, default=LOG_MEL, metavar="ENCODER", help=encoder)
     modality = "what the encoder reads (default: %(default)s)"
-    add("--modality", choices=("speech", "text"), default="speech", help=modality)
+    choices = ("speech", "text", "video")
+    add("--modality", choices=choices, default="speech", help=modality)
     layer = (
         "of a pretrained encoder: last (default), mean of all, a number (0 enters the first), or "
         "all, side by side, from which --MODALITY-layer of a training chooses or learns weights"
@@ -224,10 +249,23 @@ def _parser() -> argparse.ArgumentParser:
     name = "folder under DATA_DIR/features (default: after encoder, layer and pool)"
     add("--name", metavar="NAME", help=name)
     # Of these no default, so that it is seen whether they are given where they cannot act.
-    seconds = f"pretrained encoders: longer audio is cut at its end (default: {MAX_SECONDS:g})"
+    seconds = (
+        f"pretrained encoders: longer audio or video is cut at its end (default: {MAX_SECONDS:g})"
+    )
     add("--max-seconds", type=positive_number, metavar="S", help=seconds)
     padding = "Whisper: silence up to 30 s after each recording, or none (default: full)"
     add("--whisper-padding", choices=("full", "none"), help=padding)
+    videos = "what `video` is relative to (default: that of corpus.yaml)"
+    add("--video-raw", type=Path, metavar="DIR", help=videos)
+    rate = f"pictures that are read of a second of video (default: {FRAMES_PER_SECOND:g})"
+    add("--frames-per-second", type=positive_number, metavar="N", help=rate)
+    faces = (
+        "read the face in each picture, and leave out those without one: opencv (needs OpenCV 4), "
+        "or MODULE:FUNCTION, from pictures to the boxes of faces (default: whole pictures)"
+    )
+    add("--face-detector", metavar="DETECTOR", help=faces)
+    frames = "folder with a folder of pictures for each row, named by its id, read as its video"
+    add("--face-frames", type=Path, metavar="DIR", help=frames)
     workers = f"processes (default: {DEFAULT_WORKERS}; 1 of a pretrained encoder); same result"
     add_engine_options(parser, workers)
     return parser

@@ -30,7 +30,7 @@ from data_prep.engines import Workers
 from data_prep.engines.options import take_engine
 from data_prep.errors import CodedError, Fault, ManifestError, group_lines
 from data_prep.features.stored import find_faults, find_missing
-from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.manifest.cells import (
     id_key,
     is_blank,
@@ -63,6 +63,8 @@ from data_prep.schema import (
 )
 from data_prep.tokens.opened import check_tokens
 from data_prep.tokens.token_sets import MODALITIES, token_sets
+from data_prep.video.checking import check_videos
+from data_prep.video.errors import VideoError
 
 LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
 SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3
@@ -72,6 +74,7 @@ def validate(
     data_dir: str | Path,
     data_raw: str | Path | None = None,
     *,
+    video_raw: str | Path | None = None,
     warnings: list[Fault] | None = None,
     workers: Workers = None,
     progress: bool = False,
@@ -81,9 +84,10 @@ def validate(
     Args:
         data_dir: the folder of manifests and corpus.yaml.
         data_raw: folder that `audio` paths start from (default: that of corpus.yaml).
+        video_raw: folder that `video` paths start from (default: that of corpus.yaml).
         warnings: filled with what is odd, but used, such as digital silence, and with rows that
             have no features.
-        workers: an engine, or a number of threads, which decode audio.
+        workers: an engine, or a number of threads, which decode audio and videos.
         progress: show bars.
     """
     data_dir = Path(data_dir)
@@ -118,6 +122,7 @@ def validate(
     except ManifestError as error:
         raw, bad_audio, odd = data_dir, [error.as_fault(data_dir)], []
     faults += bad_audio
+    faults += _video_faults(manifests, data_dir, video_raw, raw, workers, progress)
     if warnings is not None:
         warnings += [*odd, *_missing_features(data_dir, whole)]
     faults += _feature_faults(data_dir, whole)
@@ -168,19 +173,19 @@ def _may_be_faulty(rows: ManifestTable) -> BoolArray:
     with np.errstate(invalid="ignore"):
         is_empty = numbers(rows, "n_samples") == 0
         is_outside = np.abs(numbers(rows, "sentiment_score")) > SCORE_LIMIT
-    text, audio = rows.column("text"), rows.column("audio")
+    text, audio, video = (rows.column(name) for name in ("text", "audio", "video"))
     # What is no blank text has a visible character other than a space; most begin with one.
     may_be_blank = pc.invert(pc.match_substring_regex(text, "^[!-~]"))
-    may_be_absolute = pc.starts_with(audio, "/")
-    by_text = [np.asarray(x.fill_null(False)) for x in (may_be_blank, may_be_absolute)]
-    neither = ~rows.has("text") & ~has_audio
+    may_be_absolute = [pc.starts_with(paths, "/") for paths in (audio, video)]
+    by_text = [np.asarray(x.fill_null(False)) for x in (may_be_blank, *may_be_absolute)]
+    neither = ~rows.has("text") & ~has_audio & ~rows.has("video")
     return np.any([neither, has_audio != has_length, is_empty, is_outside, *by_text], axis=0)
 
 
 def _row_faults(row: Utterance) -> Iterator[tuple[str, str, str]]:
     """Yield (problem, remedy, code)."""
-    if row.text is None and row.audio is None:
-        yield "neither text nor audio", "give the row one of them, or remove it", "row-empty"
+    if row.text is None and row.audio is None and row.video is None:
+        yield "neither text, audio nor video", "give the row one of them, or remove it", "row-empty"
     if row.text is not None and is_blank(row.text):
         yield "the text is blank", "leave the field empty if there is no text", "text-blank"
     if row.audio is not None and row.n_samples is None:
@@ -190,9 +195,10 @@ def _row_faults(row: Utterance) -> Iterator[tuple[str, str, str]]:
         yield "n_samples without audio", "name the audio file, or empty n_samples", "audio-missing"
     if row.n_samples == 0:
         yield "n_samples is 0", "remove the audio from the row", "audio-empty"
-    if row.audio is not None and Path(row.audio).is_absolute():
-        problem = f"audio {row.audio} is an absolute path"
-        yield problem, "write it relative to --data-raw", "path-absolute"
+    for name, path, option in (("audio", row.audio, "data"), ("video", row.video, "video")):
+        if path is not None and Path(path).is_absolute():
+            problem = f"{name} {path} is an absolute path"
+            yield problem, f"write it relative to --{option}-raw", "path-absolute"
     if row.sentiment_score is not None and abs(row.sentiment_score) > SCORE_LIMIT:
         problem = f"sentiment_score is {row.sentiment_score:g}, outside -3 to 3"
         yield problem, "correct the score", "score-out-of-range"
@@ -311,6 +317,54 @@ def _audio_faults(
     return faults, warnings
 
 
+def _video_faults(
+    manifests: Mapping[Path, Scan],
+    data_dir: Path,
+    video_raw: str | Path | None,
+    raw: Path,
+    workers: Workers,
+    progress: bool,
+) -> Iterator[Fault]:
+    """Yield videos that are missing, or of which no picture can be decoded.
+
+    Args:
+        manifests: of the data dir.
+        data_dir: the data dir.
+        video_raw: `--video-raw`.
+        raw: folder of the audio.
+        workers: an engine, or a number of threads.
+        progress: show a bar.
+    """
+    paths = dict.fromkeys(
+        path for scan in manifests.values() for path in values(scan.rows, "video") if path
+    )
+    if not paths:
+        return
+    try:
+        root = video_root(data_dir, video_raw, raw)
+    except ManifestError as error:
+        yield error.as_fault(data_dir)
+        return
+    checked = check_videos([root / path for path in paths], workers=workers, progress=progress)
+    errors = {
+        path: found
+        for path, found in zip(paths, checked, strict=True)
+        if isinstance(found, VideoError)
+    }
+    if len(errors) > 1 and not any((root / path).exists() for path in paths):
+        problem = f"none of its {len(paths)} videos is in {root}, such as {next(iter(paths))}"
+        remedy = "give the folder that their paths start from with --video-raw"
+        yield Fault(str(root), None, problem, remedy, "recordings-missing")
+        return
+    for file, scan in manifests.items():
+        for row, path in enumerate(values(scan.rows, "video")):
+            if path in errors:
+                remedy = "copy the file again, or empty the field"
+                problem = f"video {path}: {errors[path]}"
+                line = int(scan.lines[row])
+                yield Fault(str(file), line, problem, remedy, "video-invalid", str(errors[path]))
+
+
 def _distinct_parts(rows: ManifestTable) -> tuple[IntArray, IntArray]:
     """Return the number of the part that each row reads (N,), and the first row of each (P,)."""
     times = (np.nan_to_num(numbers(rows, name), nan=-1.0) for name in ("start", "end"))
@@ -383,6 +437,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
     raw = "folder that audio paths start from (default: that of corpus.yaml)"
     parser.add_argument("--data-raw", type=Path, help=raw)
+    videos = "folder that video paths start from (default: that of corpus.yaml)"
+    parser.add_argument("--video-raw", type=Path, help=videos)
     options = parser.parse_args(arguments)
     return run(lambda: _report(options))
 
@@ -392,6 +448,7 @@ def _report(options: argparse.Namespace) -> None:
     faults = validate(
         options.data_dir,
         options.data_raw,
+        video_raw=options.video_raw,
         warnings=odd_audio,
         workers=take_engine(options),
         progress=True,

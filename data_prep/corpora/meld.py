@@ -1,12 +1,12 @@
 """MELD: Friends dialogues with an emotion and a sentiment per utterance (Poria et al. 2019).
 
-Official layout: `{train,dev,test}_sent_emo.csv`, and clips `dia{D}_utt{U}.mp4`, whose sound is
-extracted from the folder --video, or read from `audios/{train,dev,test}/dia*_utt*.flac` beside the
-CSVs; without either the corpus is text only. Dialogue numbers restart in each split, so ids have
-the split: `train_dia0_utt0`. The actors are the same in every split by design, so only dialogues
-are kept apart.
-Not used: the pictures (features of them come as DATA_DIR/features/<name>), StartTime and EndTime
-(of the episode, not the clip), and Sr No.
+Official layout: `{train,dev,test}_sent_emo.csv`, and clips `dia{D}_utt{U}.mp4` in the folder
+--video, by default `videos/` beside the CSVs. They stay where they are, as the column `video`;
+their sound is extracted, unless there is `audios/{train,dev,test}/dia*_utt*.flac` beside the CSVs.
+Without either the corpus is text only. Dialogue numbers restart in each split, so ids have the
+split: `train_dia0_utt0`. The actors are the same in every split by design, so only dialogues are
+kept apart.
+Not used: StartTime and EndTime (of the episode, not the clip), and Sr No.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from __future__ import annotations
 import argparse
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data_prep.audio.loading import (
     AudioError,
     measure_all,
 )
-from data_prep.corpora.recordings import Sound, Splits, extract_sounds, join_sounds
+from data_prep.corpora.recordings import Sound, Splits, extract_sounds, join_sounds, join_videos
 from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.manifest.audio_root import to_record
@@ -44,6 +44,7 @@ COLUMNS = (
     "StartTime",
     "EndTime",
 )
+VIDEOS = "videos"  # folder of clips beside the CSVs, with those of SPLIT_OF
 FOLDERS = {
     "train": "train_splits",
     "dev": "dev_splits_complete",
@@ -81,20 +82,23 @@ def prepare_meld(
     Args:
         corpus_dir: folder of the CSVs.
         out_dir: data dir to write.
-        video_dir: the unpacked MELD.Raw; the sound of its clips is written below `out_dir`.
+        video_dir: folder of the clips, the unpacked MELD.Raw or one with train, dev and test
+            (default: `videos/` in `corpus_dir`, if it is there). Their sound is written below
+            `out_dir`; of the default folder only where `corpus_dir` has no `audios/`.
         max_seconds: longer clips of `video_dir` are wrongly cut, and left out (default: 35).
         workers: an engine, or a number of threads, which decode audio.
         progress: show bars.
 
     Raises:
-        CodedError: `max_seconds` without `video_dir`, or not above 0.
+        CodedError: `max_seconds` without videos, or not above 0.
         ManifestError: another layout, or rows that cannot be read.
     """
-    if video_dir is None and max_seconds is not None:
+    corpus_dir = Path(corpus_dir)
+    has_videos = video_dir is not None or (corpus_dir / VIDEOS).is_dir()
+    if not has_videos and max_seconds is not None:
         raise CodedError(
             "--max-seconds limits the clips of --video, which is not given", "option-unused"
         )
-    corpus_dir = Path(corpus_dir)
     corpus = Corpus(
         "meld",
         labels={"emotion": EMOTIONS, "sentiment": SENTIMENTS},
@@ -104,24 +108,42 @@ def prepare_meld(
         citation=CITATION,
     )
     splits = _read_splits(corpus_dir, corpus)
-    if video_dir is not None:
+    has_sounds = video_dir is None and any((corpus_dir / "audios").glob("*/*.flac"))
+    if video_dir is None and (corpus_dir / VIDEOS).is_dir():
+        video_dir = corpus_dir / VIDEOS
+    seconds = MAX_SECONDS if max_seconds is None else max_seconds
+    if video_dir is not None and not has_sounds:
         sounds = extract_clips(
             video_dir,
             out_dir,
             splits,
             corpus,
-            max_seconds=MAX_SECONDS if max_seconds is None else max_seconds,
+            max_seconds=seconds,
             workers=workers,
             progress=progress,
         )
         splits = join_sounds(splits, corpus, sounds, why_no_audio)
         note_repaired(splits, corpus)
-    elif any((corpus_dir / "audios").glob("*/*.flac")):
+    elif has_sounds:
         corpus.data_raw = to_record(corpus_dir)
         sounds = measure_clips(corpus_dir, splits, workers, progress)
         splits = join_sounds(splits, corpus, sounds, why_no_audio)
     else:
-        corpus.notes.append("text only: no audios/{train,dev,test}/*.flac in the corpus folder")
+        corpus.notes.append(
+            "text only: neither audios/{train,dev,test}/*.flac nor videos/ in the corpus folder"
+        )
+    if video_dir is not None:
+        root = Path(video_dir)
+        videos = {x: path.relative_to(root).as_posix() for x, path in find_clips(root).items()}
+        splits = join_videos(
+            splits,
+            videos,
+            root,
+            corpus,
+            max_seconds=seconds,
+            workers=workers,
+            progress=progress,
+        )
     write_corpus(out_dir, corpus, splits)
     return corpus
 
@@ -191,8 +213,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="video_dir",
         type=Path,
         metavar="FOLDER",
-        help="folder with train_splits, dev_splits_complete and output_repeated_splits_test, the "
-        "unpacked MELD.Raw: their sound becomes DATA_DIR/audio (needs PyAV: pip install av)",
+        help="folder of the clips: train_splits, dev_splits_complete and "
+        "output_repeated_splits_test, the unpacked MELD.Raw, or train, dev and test (default: "
+        "videos/ in CORPUS_DIR); their sound becomes DATA_DIR/audio (needs PyAV: pip install av)",
     )
     parser.add_argument(
         "--max-seconds",
@@ -202,8 +225,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def has_videos(corpus_dir: Path, options: Collection[str]) -> bool:
+    """Return whether rows get videos, by the words of the command line."""
+    return "--video" in options or (corpus_dir / VIDEOS).is_dir()
+
+
 # -- Clips -----------------------------------------------------------------------------------------
-# `MELD.Raw` unpacks to `train_splits`, `dev_splits_complete`, `output_repeated_splits_test`, each
+# Copies of MELD have the clips in `{train,dev,test}/`. `MELD.Raw` unpacks to `train_splits`,
+# `dev_splits_complete` and `output_repeated_splits_test`, each
 # with `dia{D}_utt{U}.mp4`. The test folder also has `._dia*.mp4`, metadata of macOS and no clips,
 # and `final_videos_testdia{D}_utt{U}.mp4`, later cuts, which take precedence over the first. Clips
 # without a row are not used.
@@ -244,14 +273,18 @@ def extract_clips(
 
 
 def find_clips(video_dir: Path) -> dict[str, Path]:
-    """Find the clips of the three folders, `NAME` or `{split}/NAME`: {"test_dia0_utt3": path}."""
+    """Find the clips of the three folders, `NAME`, `{split}/NAME` or `{split}`.
+
+    Returns:
+        {"test_dia0_utt3": path}.
+    """
     clips: dict[str, Path] = {}
     for official, name in FOLDERS.items():
-        candidates = [video_dir / name, video_dir / official / name]
+        candidates = [video_dir / name, video_dir / official / name, video_dir / official]
         folder = next(filter(Path.is_dir, candidates), None)
         if folder is None:
-            remedy = "name the folder into which the archives of MELD.Raw were unpacked"
-            problem = f"no folder {name}"
+            remedy = "name the folder of the clips, such as the one of the unpacked MELD.Raw"
+            problem = f"no folder {name} or {official}"
             raise ManifestError(Fault(str(video_dir), None, problem, remedy, "corpus-layout"))
         for path in sorted(folder.iterdir()):
             match = _NAME.fullmatch(path.name)

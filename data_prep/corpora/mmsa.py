@@ -4,10 +4,11 @@
     Raw/<video_id>/<clip_id>.mp4
 
 `mode` is the official split, `label` the score from -3 to 3, `annotation` its polarity. The id of
-an utterance is `<video_id>_<clip_id>`, its dialogue the video, its turn the clip. Without Raw/ the
-corpus is text only.
-Not used: label_T, label_A and label_V, which neither corpus has, and the pictures. MMSA's features
-of both are read by `python -m data_prep.mmsa_features`.
+an utterance is `<video_id>_<clip_id>`, its dialogue the video, its turn the clip. The sound of the
+clips is extracted; the clips themselves stay where they are, as the column `video`. Without Raw/
+the corpus is text only.
+Not used: label_T, label_A and label_V, which neither corpus has. MMSA's features of both are read
+by `python -m data_prep.mmsa_features`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ import argparse
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.corpora.recordings import Splits, extract_sounds, join_sounds, without_empty_rows
+from data_prep.corpora.recordings import (
+    Splits,
+    extract_sounds,
+    join_sounds,
+    join_videos,
+    without_empty_rows,
+)
 from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.features.mmsa import utterance_id
@@ -52,7 +59,7 @@ def prepare_mmsa(
         corpus_dir: folder of label.csv and Raw/.
         out_dir: data dir to write.
         text_only: ignore the clips.
-        max_seconds: longer clips are left out (default: 120).
+        max_seconds: longer clips are left out, sound and pictures (default: 120).
         workers: an engine, or a number of threads, which decode audio.
         progress: show bars.
 
@@ -90,6 +97,15 @@ def prepare_mmsa(
             progress=progress,
         )
         splits = join_sounds(splits, corpus, sounds)
+        splits = join_videos(
+            splits,
+            {row.id: _clip_file(row) for rows in splits.values() for row in rows},
+            raw,
+            corpus,
+            max_seconds=max_seconds,
+            workers=workers,
+            progress=progress,
+        )
     splits = without_empty_rows(splits, corpus)
     _keep_apart(splits, corpus)
     write_corpus(out_dir, corpus, splits)
@@ -101,9 +117,13 @@ def _clips(raw: Path, splits: Splits) -> dict[str, tuple[Path, str]]:
     clips = {}
     for split, rows in splits.items():
         for row in rows:
-            video, clip = clip_of(row)
-            clips[row.id] = (raw / video / f"{clip}.mp4", f"audio/{split}/{row.id}.flac")
+            clips[row.id] = (raw / _clip_file(row), f"audio/{split}/{row.id}.flac")
     return clips
+
+
+def _clip_file(row: Utterance) -> str:
+    video, clip = clip_of(row)
+    return f"{video}/{clip}.mp4"
 
 
 def _keep_apart(splits: Splits, corpus: Corpus) -> None:
@@ -170,6 +190,11 @@ def recognizes(folder: Path, kind: MmsaCorpus) -> bool:
     except ManifestError:
         return False
     return len(rows) not in _WHOLE or len(rows) == sum(kind.official.values())
+
+
+def has_videos(corpus_dir: Path, options: Collection[str]) -> bool:
+    """Return whether rows get videos, by the words of the command line."""
+    return (corpus_dir / CLIP_FOLDER).is_dir() and "--text-only" not in options
 
 
 def clip_of(row: Utterance) -> tuple[str, str]:

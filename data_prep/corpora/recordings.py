@@ -23,11 +23,14 @@ from data_prep.audio.writing import extract_all
 from data_prep.engines import Workers, ordered_map
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.lock import locked
+from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import normalize_text
 from data_prep.manifest.out_of_scale import VadScale
 from data_prep.messages import first_few
 from data_prep.progress import track
 from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
+from data_prep.video.checking import check_videos
+from data_prep.video.errors import VideoError
 
 LENGTHS_FILE = ".audio_lengths.tsv"  # in the data dir; a hidden file is no split
 NO_TRANSCRIPT = "no transcript"
@@ -240,13 +243,59 @@ def join_sounds(
     return joined
 
 
+def join_videos(
+    splits: Splits,
+    videos: Mapping[str, str],
+    root: Path,
+    corpus: Corpus,
+    *,
+    max_seconds: float,
+    workers: Workers = None,
+    progress: bool = False,
+) -> Splits:
+    """Give each row its video, and list those that cannot be read.
+
+    Args:
+        splits: rows.
+        videos: path of each row's video below `root`, by its id.
+        root: folder of the videos, which becomes `video_raw` of the card.
+        corpus: the card.
+        max_seconds: longer videos are listed, and not used.
+        workers: an engine, or a number of threads.
+        progress: show a bar.
+    """
+    ids = [row.id for rows in splits.values() for row in rows if row.id in videos]
+    checked = dict(
+        zip(
+            ids,
+            check_videos([root / videos[x] for x in ids], workers=workers, progress=progress),
+            strict=True,
+        )
+    )
+    joined: Splits = {}
+    for split, rows in splits.items():
+        joined[split] = []
+        for row in rows:
+            result = checked.get(row.id)
+            reason = "" if row.id in videos else "no video"
+            if isinstance(result, VideoError):
+                reason = f"clip: {result}"
+            elif result is not None and result > max_seconds:
+                reason = f"clip: {result:.1f} s, longer than {max_seconds:g} s"
+            if reason:
+                corpus.dropped.append(DroppedRow(split, row.id, reason, "video"))
+            joined[split].append(row if reason else replace(row, video=videos[row.id]))
+    corpus.video_raw = to_record(root)
+    return joined
+
+
 def without_empty_rows(splits: Splits, corpus: Corpus) -> Splits:
-    """Return the rows that have text or sound; the others are listed."""
+    """Return the rows that have text, sound or video; the others are listed."""
     kept: Splits = {split: [] for split in splits}
     for split, rows in splits.items():
         for row in rows:
-            if row.text is None and row.audio is None:
-                corpus.dropped.append(DroppedRow(split, row.id, "neither text nor audio"))
+            if row.text is None and row.audio is None and row.video is None:
+                corpus.dropped.append(DroppedRow(split, row.id, "neither text, audio nor video"))
             else:
                 kept[split].append(row)
     return kept

@@ -12,7 +12,7 @@ under the name of its keyword; and a row here. `data_prep/<corpus>.py` makes it 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,10 @@ def _never(folder: Path) -> bool:
     return False
 
 
+def _no_videos(folder: Path, options: Collection[str]) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one corpus becomes a data dir.
@@ -61,6 +65,7 @@ class Recipe:
         reads_audio: whether `prepare` takes `workers` and `progress`.
         target: what to train for, where it is not the emotion.
         recognizes: folder -> whether it holds the corpus, by names of its official layout.
+        has_videos: (folder, options) -> whether rows get videos, by the words of the command line.
     """
 
     prepare: Callable[..., Corpus]
@@ -70,6 +75,7 @@ class Recipe:
     reads_audio: bool = True
     target: str = ""
     recognizes: Callable[[Path], bool] = _never
+    has_videos: Callable[[Path, Collection[str]], bool] = _no_videos
 
     @property
     def summary(self) -> str:
@@ -85,6 +91,7 @@ CORPORA: dict[str, Recipe] = {
         mmsa.add_arguments,
         target="sentiment_score",
         recognizes=lambda folder: mmsa.recognizes(folder, cmu_mosei.CMU_MOSEI),
+        has_videos=mmsa.has_videos,
     ),
     "cmu_mosi": Recipe(
         cmu_mosi.prepare_cmu_mosi,
@@ -93,6 +100,7 @@ CORPORA: dict[str, Recipe] = {
         mmsa.add_arguments,
         target="sentiment_score",
         recognizes=lambda folder: mmsa.recognizes(folder, cmu_mosi.CMU_MOSI),
+        has_videos=mmsa.has_videos,
     ),
     "crema_d": Recipe(
         crema_d.prepare_crema_d,
@@ -145,6 +153,7 @@ CORPORA: dict[str, Recipe] = {
         "folder with {train,dev,test}_sent_emo.csv",
         meld.add_arguments,
         recognizes=_layout("train_sent_emo.csv"),
+        has_videos=meld.has_videos,
     ),
     "msp_improv": Recipe(
         msp_improv.prepare_msp_improv,

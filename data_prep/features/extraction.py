@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.pooling import pooled
 from data_prep.features.stored import CARD_FILE, is_finished, write_split
+from data_prep.files.arrays import UnreadableArrayError, load_archive
 from data_prep.files.lock import locked
 from data_prep.files.shards import ArrayCodec, ShardMap, ShardStore, shard_map, spans_of
 from data_prep.manifest.digests import rows_digest, sequence_digest
@@ -31,8 +32,24 @@ logger = logging.getLogger(__name__)
 ALL_LAYERS = "all"  # --layer: those of an encoder, side by side in each frame
 SHARD_ROWS = 256
 
-# Called once in each worker; returns the function from the items of some rows to their frames.
-Build = Callable[[], Callable[[Sequence[Any]], list[FloatArray]]]
+
+class RowFrames(NamedTuple):
+    """Frames (T, C) of a row of video, and how many pictures they were made from.
+
+    Attributes:
+        frames: (T, C).
+        n_read: pictures that were decoded.
+        n_without_face: those of them that are left out, for there is no face in them.
+    """
+
+    frames: FloatArray
+    n_read: int
+    n_without_face: int
+
+
+# Called once in each worker; returns the function from the items of some rows to their frames, of
+# videos to `RowFrames`.
+Build = Callable[[], Callable[[Sequence[Any]], list[Any]]]
 Pooling = Callable[[FloatArray], FloatArray]
 
 
@@ -41,8 +58,8 @@ class Compute(Protocol):
 
     def __call__(
         self, build: Build, items: Sequence[Any], costs: Sequence[int | None]
-    ) -> Iterator[FloatArray]:
-        """Yield the frames of each item, in order.
+    ) -> Iterator[Any]:
+        """Yield the frames of each item, in order; of videos `RowFrames`.
 
         Args:
             build: picklable, the same for all splits.
@@ -62,6 +79,9 @@ class Source(Protocol):
     def frames(
         self, split: str, rows: Sequence[Utterance], compute: Compute
     ) -> Iterator[FloatArray]: ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what the card keeps of the split whose frames were taken last."""
 
 
 def extract(
@@ -104,7 +124,7 @@ def extract(
             key = sequence_digest(of.items())
             frames = source.frames(split, rows, partial(shards.compute, store, key, split))
             shown = track(frames, f"{name} {split}", len(rows))
-            write_split(folder, split, rows, shown, settings, content, about)
+            write_split(folder, split, rows, shown, settings, content, about, source.facts)
             store.remove()
     return folder
 
@@ -117,20 +137,20 @@ class _Shards(ExitStack):
         self._folder = folder
         self._workers = workers
         self._pooling = pooling
-        self._map: ShardMap[FloatArray] | None = None
+        self._map: ShardMap[Any] | None = None
 
-    def store(self, split: str) -> ShardStore[FloatArray]:
-        return ShardStore(self._folder / f".{split}.partial", ArrayCodec())
+    def store(self, split: str) -> ShardStore[Any]:
+        return ShardStore(self._folder / f".{split}.partial", _FramesCodec())
 
     def compute(
         self,
-        store: ShardStore[FloatArray],
+        store: ShardStore[Any],
         key: str,
         split: str,
         build: Build,
         items: Sequence[Any],
         costs: Sequence[int | None],
-    ) -> Iterator[FloatArray]:
+    ) -> Iterator[Any]:
         if self._map is None:
             of_pool = partial(_with_pooling, build, self._pooling)
             self._map = self.enter_context(shard_map(of_pool, self._workers))
@@ -138,9 +158,41 @@ class _Shards(ExitStack):
         return self._map(items, spans, f"{self._folder.name} {split}", store, key)
 
 
-def _with_pooling(build: Build, pooling: Pooling) -> Callable[[Sequence[Any]], list[FloatArray]]:
+def _with_pooling(build: Build, pooling: Pooling) -> Callable[[Sequence[Any]], list[Any]]:
     function = build()
-    return lambda items: [pooling(frames) for frames in function(items)]
+
+    def pool(row: FloatArray | RowFrames) -> FloatArray | RowFrames:
+        if isinstance(row, RowFrames):
+            return row._replace(frames=pooling(row.frames))
+        return pooling(row)
+
+    return lambda items: [pool(row) for row in function(items)]
+
+
+class _FramesCodec(ArrayCodec):
+    """Frames of rows; of videos with the numbers of their pictures, (N, 2) in the same archive."""
+
+    def write(self, file: Path, results: Sequence[Any]) -> None:
+        if not any(isinstance(row, RowFrames) for row in results):
+            super().write(file, results)
+            return
+        with file.open("wb") as stream:
+            lengths = [len(row.frames) for row in results]
+            counts = [[row.n_read, row.n_without_face] for row in results]
+            values = np.concatenate([row.frames for row in results])
+            np.savez(stream, values=values, lengths=lengths, counts=counts)
+
+    def read(self, file: Path) -> list[Any]:
+        frames = super().read(file)
+        counts = load_archive(file, lambda saved: saved.get("counts"))
+        if counts is None:
+            return frames
+        if counts.shape != (len(frames), 2):
+            raise UnreadableArrayError(
+                f"counts {counts.shape} of {len(frames)} rows", "array-unreadable"
+            )
+        pairs = zip(frames, counts.tolist(), strict=True)
+        return [RowFrames(row, n_read, n_without) for row, (n_read, n_without) in pairs]
 
 
 def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
@@ -170,6 +222,10 @@ class AudioFeatures:
     build: Callable[[], Callable[[AudioSegment], FloatArray]]
     audio_of: Callable[[str, Sequence[Utterance]], Sequence[AudioSegment | None]]
     memory: Path
+
+    def facts(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str:
         """Of the audio files' bytes, wherever they lie, and of the segments in them."""

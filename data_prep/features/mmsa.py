@@ -103,6 +103,10 @@ class PickledFeatures:
         """Return the digest of the pickle."""
         return self._digest
 
+    def facts(self) -> Mapping[str, Any]:
+        """Return nothing: the card has all that is known."""
+        return {}
+
     def frames(
         self, split: str, rows: Sequence[Utterance], compute: object = None
     ) -> Iterator[FloatArray]:

@@ -10,7 +10,7 @@ without that card were written by others, in the layouts of `layouts`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ from data_prep.files.digests import (
     warn_unverified,
 )
 from data_prep.files.documents import (
+    Count,
     Document,
     FileName,
     JsonObject,
@@ -54,7 +55,7 @@ from data_prep.files.documents import (
     load_yaml,
 )
 from data_prep.files.replacing import replacing
-from data_prep.manifest.digests import rows_digest, sequence_digest, texts_digest
+from data_prep.manifest.digests import rows_digest, sequence_digest, texts_digest, videos_digest
 from data_prep.messages import first_few
 from data_prep.schema import Utterance
 
@@ -70,7 +71,24 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 CARD_FILE = "features.yaml"
-_TEXT = "texts"  # in the card of features of text: the texts' digest
+# In the card of features of text and of videos: the digest of the texts, of the videos' paths.
+_TEXT, _VIDEOS = "texts", "videos"
+_VIDEO = "video"  # the column, and the modality
+_FACES = "faces"  # counts, which are no part of what features were made from
+
+
+class FaceCounts(Document):
+    """How many pictures of a split the features were made from.
+
+    Attributes:
+        pictures: that were decoded.
+        without_face: those of them that are left out, for there is no face in them.
+        rows_without_face: rows that have no features, for there is a face in no picture.
+    """
+
+    pictures: Count
+    without_face: Count
+    rows_without_face: Count
 
 
 class FeatureSplit(Document):
@@ -78,6 +96,8 @@ class FeatureSplit(Document):
 
     manifest: str
     texts: str | None = None
+    videos: str | None = None
+    faces: FaceCounts | None = None
     content: str
     files: dict[FileName, FileRecord] = Field(default_factory=dict)
 
@@ -91,10 +111,12 @@ class FeatureCard(Document):
 
 
 def _rows_digests(rows: Sequence[Utterance], settings: Mapping[str, Any]) -> dict[str, str]:
-    """What the card keeps of the manifest: of features of text also what the texts were."""
+    """What the card keeps of the manifest: also what the texts or the videos were."""
     digests = {"manifest": rows_digest(rows)}
     if settings.get("modality") == "text":
         digests[_TEXT] = texts_digest(rows)
+    if settings.get("modality") == _VIDEO and not settings.get("face_frames"):
+        digests[_VIDEOS] = videos_digest(rows)
     return digests
 
 
@@ -150,7 +172,9 @@ def _open(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures
     made_from = _rows_digests(rows, card["settings"])
     changed = [name for name, digest in made_from.items() if entry.get(name) != digest]
     if changed or len(stored) != len(rows):
-        problem = "the texts have" if changed == [_TEXT] else "the manifest has"
+        what = {_TEXT: "the texts have", _VIDEOS: "the videos have"}
+        only = changed[0] if len(changed) == 1 else ""
+        problem = what.get(only, "the manifest has")
         fault = Fault(
             f"{folder / split}.npy", None, f"{problem} changed since", remedy, "features-outdated"
         )
@@ -214,7 +238,10 @@ def _source_of(settings: Mapping[str, Any]) -> str | None:
     """Return the column that features are extracted from; None if it is not known."""
     if settings.get("features") in (LOG_MEL, EGEMAPS):
         return _AUDIO
-    return {"text": _WORDS, "speech": _AUDIO}.get(str(settings.get("modality")))
+    if settings.get("face_frames"):
+        return None
+    of_modality = {"text": _WORDS, "speech": _AUDIO, _VIDEO: _VIDEO}
+    return of_modality.get(str(settings.get("modality")))
 
 
 def _missing_sentence(ids: Sequence[str], rows: Sequence[Utterance]) -> str:
@@ -250,6 +277,7 @@ def is_finished(
     wanted = {**_rows_digests(rows, settings), "content": content}
     entry = dict(card.get("splits", {}).get(split) or {})
     records = entry.pop("files", None)
+    entry.pop(_FACES, None)
     if card.get("settings") != dict(settings) or entry != wanted:
         return False
     if records:
@@ -274,10 +302,12 @@ def write_split(
     settings: Mapping[str, Any],
     content: str,
     about: Mapping[str, Any] | None = None,
+    facts: Callable[[], Mapping[str, Any]] = dict,
 ) -> None:
     """Write one split, its card last; after an exception in `frames_of_rows` nothing has changed.
 
-    `content` is the digest of what the frames come from; `about` is written for readers only.
+    `content` is the digest of what the frames come from; `about` is written for readers only, as
+    `facts`, which is called after the last row, is of the split.
     Splits of other settings are no longer vouched for afterwards.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -297,7 +327,7 @@ def write_split(
     )
     made_from = {**_rows_digests(rows, settings), "content": content}
     records = _records(folder, split)
-    finished[split] = {**made_from, "files": records}
+    finished[split] = {**made_from, **facts(), "files": records}
     _write_card(folder, card)
     remember_written(folder, records)
 

@@ -29,6 +29,23 @@ def visible(paths: Iterable[Path], folder: Path | None = None) -> list[Path]:
     return kept
 
 
+# Suffixes of those of the audio files below that usually hold pictures.
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".3gp",
+    ".3g2",
+    ".webm",
+    ".mkv",
+    ".avi",
+    ".flv",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".wmv",
+)
+
 # -- Suffixes of audio files -----------------------------------------------------------------------
 
 # Suffixes by which audio files are found; their format is detected by their content.

@@ -1,8 +1,9 @@
-"""The folder that the audio paths of a data dir start from.
+"""The folders that the audio and the video paths of a data dir start from.
 
-corpus.yaml keeps it as `data_raw`, absolute or relative to the data dir; without that key it is the
-data dir itself. The commands that prepare a corpus and leave its audio where it is write it, as an
-absolute path. `--data-raw` is preferred to it everywhere.
+corpus.yaml keeps them as `data_raw` and `video_raw`, absolute or relative to the data dir; without
+`data_raw` it is the data dir itself, without `video_raw` the folder of the audio. The commands that
+prepare a corpus and leave its recordings where they are write them, as absolute paths. `--data-raw`
+and `--video-raw` are preferred to them everywhere.
 """
 
 from __future__ import annotations
@@ -28,19 +29,52 @@ def audio_root(
     Raises:
         ManifestError: corpus.yaml is invalid, or the folder that it records is gone.
     """
-    data_dir = Path(data_dir)
-    if data_raw is not None:
-        return as_path(data_raw)
+    root = _recorded_root(Path(data_dir), "data_raw", data_raw, must_exist)
+    return Path(data_dir) if root is None else root
+
+
+def video_root(
+    data_dir: str | Path,
+    video_raw: str | Path | None = None,
+    data_raw: str | Path | None = None,
+    *,
+    must_exist: bool = True,
+) -> Path:
+    """Return the folder that video paths start from.
+
+    Args:
+        data_dir: folder with corpus.yaml.
+        video_raw: the folder if it is given, by `--video-raw`.
+        data_raw: that of the audio if it is given, by `--data-raw`.
+        must_exist: whether to refuse a recorded folder that is no longer there.
+
+    Raises:
+        ManifestError: corpus.yaml is invalid, or the folder that it records is gone.
+    """
+    root = _recorded_root(Path(data_dir), "video_raw", video_raw, must_exist)
+    return audio_root(data_dir, data_raw, must_exist=must_exist) if root is None else root
+
+
+_OF_FOLDER = {"data_raw": ("recordings", "--data-raw"), "video_raw": ("videos", "--video-raw")}
+
+
+def _recorded_root(
+    data_dir: Path, name: str, given: str | Path | None, must_exist: bool
+) -> Path | None:
+    """Return a folder as given, or as corpus.yaml records it; None without both."""
+    if given is not None:
+        return as_path(given)
     card = data_dir / CORPUS_FILE
-    recorded = read_corpus(data_dir).data_raw if card.is_file() else None
+    recorded: str | None = getattr(read_corpus(data_dir), name) if card.is_file() else None
     if recorded is None:
-        return data_dir
+        return None
     root = as_path(data_dir / recorded)  # an absolute path stays one
     if isinstance(as_path(recorded), RemotePath):
         return as_path(recorded)
     if must_exist and not root.is_dir():
-        problem = f"the audio of {data_dir} was in {root}, which is no folder now"
-        remedy = f"give its new place by --data-raw DIR, or write it to data_raw of {card}"
+        content, option = _OF_FOLDER[name]
+        problem = f"the {content} of {data_dir} were in {root}, which is no folder now"
+        remedy = f"give the new folder by {option} DIR, or write it to {name} of {card}"
         raise ManifestError(Fault(str(card), None, problem, remedy, "data-raw-moved"))
     return root
 

@@ -167,14 +167,17 @@ _RULES_OF: dict[Kind, _Rule] = {
 
 
 def _check_segments(columns: dict[str, pa.ChunkedArray]) -> None:
-    """Require that segments have audio, and begin before they end."""
-    audio, n_rows = columns["audio"], len(columns["audio"])
+    """Require that segments have audio or video, and begin before they end."""
+    n_rows = len(columns["audio"])
+    recorded = pc.is_valid(columns["audio"])
+    if "video" in columns:
+        recorded = pc.or_(recorded, pc.is_valid(columns["video"]))
     absent = pa.chunked_array([pa.nulls(n_rows, pa.float64())])
     start, end = columns.get("start", absent), columns.get("end", absent)
     if start.null_count == n_rows and end.null_count == n_rows:
         return
     is_segment = pc.or_(pc.is_valid(start), pc.is_valid(end))
-    _require(_all(pc.or_(pc.invert(is_segment), pc.is_valid(audio))))
+    _require(_all(pc.or_(pc.invert(is_segment), recorded)))
     begins = pc.fill_null(start, 0.0)
     _require(_all(pc.greater_equal(begins, 0.0)))
     _require(_all(pc.greater(end, begins)))

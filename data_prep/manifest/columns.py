@@ -72,13 +72,13 @@ COLUMNS = (
     Column(
         "start",
         Kind.SECONDS,
-        "seconds in the audio, where a segment begins (empty: its beginning)",
+        "seconds in audio and video, where a segment begins (empty: their beginning)",
         optional=True,
     ),
     Column(
         "end",
         Kind.SECONDS,
-        "seconds in the audio, where it ends (empty: its end)",
+        "seconds in audio and video, where it ends (empty: their end)",
         optional=True,
     ),
     Column(
@@ -97,6 +97,13 @@ COLUMNS = (
     Column("valence_sd", Kind.SPREAD, _SPREAD, optional=True),
     Column("arousal_sd", Kind.SPREAD, _SPREAD, optional=True),
     Column("dominance_sd", Kind.SPREAD, _SPREAD, optional=True),
+    Column(
+        "video",
+        Kind.VALUE,
+        "path of the video, or of a folder with a picture a frame, relative to --video-raw "
+        "(default: that of corpus.yaml)",
+        optional=True,
+    ),
 )
 
 

@@ -64,7 +64,8 @@ class SplitCard(Document):
     with_text: Count = 0
     with_audio: Count = 0
     with_vad: Count = 0
-    with_votes: Count = 0  # rows with annotators' votes; left out if there are none
+    with_video: Count = 0  # left out if there are none, as the next one
+    with_votes: Count = 0  # rows with annotators' votes
     speakers: Count = 0
     dialogues: Count = 0
     emotion: dict[str, Count] = Field(default_factory=dict)  # rows of each label
@@ -124,6 +125,7 @@ class CorpusCard(Document):
     vad: Annotated[JsonObject | None, AfterValidator(_scales)] = None
     sample_rate: Annotated[int, Field(gt=0, le=2**31)] = SAMPLE_RATE
     data_raw: Annotated[str | None, Field(min_length=1)] = None  # where audio paths start from
+    video_raw: Annotated[str | None, Field(min_length=1)] = None  # where those of videos do
     disjoint: list[Annotated[str, AfterValidator(_kept_apart)]] = Field(default_factory=list)
     protocol: str = ""  # how the splits came about
     folds: JsonObject | None = None  # unit, number and seed of the folds of each protocol
@@ -228,8 +230,9 @@ def _render_card(out_dir: Path, corpus: Corpus) -> dict[str, Any]:
     card = asdict(corpus)
     card["labels"] = {key: list(names) for key, names in corpus.labels.items()}
     card["disjoint"] = list(corpus.disjoint)
-    if corpus.data_raw is None:
-        del card["data_raw"]
+    for name in ("data_raw", "video_raw"):
+        if card[name] is None:
+            del card[name]
     validate(card, CorpusCard, name=out_dir / CORPUS_FILE, remedy="nothing is written")
     return card
 
@@ -279,6 +282,8 @@ def count_split(rows: Sequence[Utterance], corpus: Corpus) -> dict[str, Any]:
         "with_audio": int(table.has(rows, "audio").sum()),
         "with_vad": int(has_vad.sum()),
     }
+    if with_video := int(table.has(rows, "video").sum()):
+        counts["with_video"] = with_video
     if with_votes := int(table.has(rows, "votes").sum()):
         counts["with_votes"] = with_votes
     for key in ("speaker", "dialogue"):

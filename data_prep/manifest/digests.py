@@ -34,6 +34,19 @@ def texts_digest(rows: Sequence[Utterance]) -> str:
     return _digest_columns(column(rows, "id"), column(rows, "text"))
 
 
+def videos_digest(rows: Sequence[Utterance]) -> str:
+    """Digest what features of videos depend on in a manifest: ids, videos and segments."""
+    from data_prep.manifest.table import column
+
+    videos, starts, ends = (column(rows, name).to_pylist() for name in ("video", "start", "end"))
+    return sequence_digest(
+        (row_id, None if video is None else video + segment_key(start, end))
+        for row_id, video, start, end in zip(
+            column(rows, "id").to_pylist(), videos, starts, ends, strict=True
+        )
+    )
+
+
 def rows_digest(rows: Sequence[Utterance]) -> str:
     """Digest what features of a split depend on in its manifest: ids, audio, segment, length."""
     from data_prep.manifest.table import ManifestTable, column

@@ -69,6 +69,7 @@ class Utterance:
     valence_sd: float | None = None
     arousal_sd: float | None = None
     dominance_sd: float | None = None
+    video: str | None = None  # a file, or a folder of pictures
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -94,9 +95,9 @@ def segment_key(start: float | None, end: float | None) -> str:
 
 
 def segment_fault(
-    audio: str | None, start: float | None, end: float | None
+    recording: str | None, start: float | None, end: float | None
 ) -> tuple[str, str] | None:
-    """Return (problem, remedy) if `start` and `end` are not a segment of `audio`, else None."""
+    """Return (problem, remedy) if `start` and `end` are not a segment of a recording, else None."""
     if start is None and end is None:
         return None
     times = {"start": start, "end": end}
@@ -104,8 +105,9 @@ def segment_fault(
         if time is not None and not 0.0 <= time < math.inf:  # NaN fails too
             return f"{name} is {time}", "write seconds from 0 up, or leave the field empty"
     given = [name for name, time in times.items() if time is not None]
-    if given and audio is None:
-        return f"{' and '.join(given)} without audio", "name the recording, or empty start and end"
+    if given and recording is None:
+        problem = f"{' and '.join(given)} without audio or video"
+        return problem, "name the recording, or empty start and end"
     if end is not None and end <= (start or 0.0):
         problem = f"end {end} is not after start {start or 0.0}"
         return problem, "write the seconds at which the segment begins and ends in the recording"
@@ -131,6 +133,7 @@ class Corpus:
     vad: dict[str, Any] | None = None
     sample_rate: int = SAMPLE_RATE
     data_raw: str | None = None  # see manifest/audio_root.py
+    video_raw: str | None = None  # likewise
     disjoint: tuple[str, ...] = ()
     protocol: str = ""
     folds: dict[str, Any] | None = None

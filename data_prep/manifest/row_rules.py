@@ -97,7 +97,7 @@ class _CellFaults:
                 continue
             if fault := find_fault(name, value):
                 yield fault
-            elif name != "audio":
+            elif name not in ("audio", "video"):
                 self._good.add((name, value))
         for name, value in {"text": row.text or "", **row.extra}.items():
             yield from _text_faults(name, value)
@@ -121,7 +121,8 @@ def _parse_row(values: list[str], known: list[int], extra: list[tuple[int, str]]
     for position, parse in _PARSED:
         if at[position] is not None:
             at[position] = parse(at[position])
-    if segment_fault(*(at[position] for position in _SEGMENT)):
+    audio, video, start, end = (at[position] for position in _SEGMENT)
+    if segment_fault(audio or video, start, end):
         raise ValueError("no segment")
     at.append({name: values[i] for i, name in extra if values[i]})
     return Utterance(*at)
@@ -176,7 +177,7 @@ _PARSED = [  # the position of each column that is parsed, and its parser
     for position, column in enumerate(COLUMNS)
     if column.kind in _KINDS_PARSED
 ]
-_SEGMENT = [KNOWN_COLUMNS.index(name) for name in ("audio", "start", "end")]
+_SEGMENT = [KNOWN_COLUMNS.index(name) for name in ("audio", "video", "start", "end")]
 
 
 def _faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]]:
@@ -195,7 +196,7 @@ def _faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]]:
             yield f"{name} is {at[name]!r}", _KINDS_PARSED[kind].remedy
     if invalid & {*names_of(Kind.SECONDS)}:
         return
-    if fault := segment_fault(at["audio"], at["start"], at["end"]):
+    if fault := segment_fault(at["audio"] or at["video"], at["start"], at["end"]):
         yield fault
 
 

@@ -41,11 +41,12 @@ _COLUMNS = {
     "with_audio": "audio",
     "with_vad": "VAD",
     **_SCORES,
+    "with_video": "video",
     "with_votes": "votes",
     "speakers": "speakers",
     "dialogues": "dialogues",
 }
-_OPTIONAL = (*_SCORES, "with_votes")  # shown if not 0
+_OPTIONAL = (*_SCORES, "with_video", "with_votes")  # shown if not 0
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 Splits = Mapping[str, Sequence[Utterance]]

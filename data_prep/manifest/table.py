@@ -45,7 +45,7 @@ IntArray = npt.NDArray[np.int64]
 
 def arrow_type(column: str) -> pa.DataType:
     """Return the Arrow type of a column, which may be one of the corpus's own."""
-    if column == "audio" or column not in KIND_OF:
+    if column in ("audio", "video") or column not in KIND_OF:
         return pa.string()
     return _ARROW_TYPES.get(KIND_OF[column], _NAMES)
 

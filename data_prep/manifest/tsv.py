@@ -248,7 +248,7 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
             if id_key(row.id) in ids:
                 raise ValueError(f"id {shown(row.id)} was used before")
             ids.add(id_key(row.id))
-            if fault := segment_fault(row.audio, row.start, row.end):
+            if fault := segment_fault(row.audio or row.video, row.start, row.end):
                 raise ValueError(fault[0])
             values = [_format(name, getattr(row, name)) for name in columns]
             values += [format_text(name, row.extra.get(name, "")) for name in extra]

@@ -216,7 +216,7 @@ def _check_given(tables: Mapping[str, Path], recipe: TableRecipe) -> None:
     """Raise CodedError for options that are wrong, whatever else is missing."""
     scale = recipe.vad_scale or (0.0, 1.0)
     # Columns that are inferred later.
-    has_content = {"text", "audio"} & set(recipe.columns)
+    has_content = {"text", "audio", "video"} & set(recipe.columns)
     columns = {"valence": "", **({} if has_content else {"text": ""}), **recipe.columns}
     complete = replace(recipe, vad_scale=scale, data_raw=recipe.data_raw or Path(), columns=columns)
     check_recipe(complete, tables)
@@ -276,7 +276,7 @@ def _infer_columns(
     columns = mapped.columns
     split_column = columns.pop("split", None)
     inference.recipe = replace(recipe, columns=columns, split_column=split_column)
-    if not {"text", "audio"} & set(columns):
+    if not {"text", "audio", "video"} & set(columns):
         inference.add(
             f"no column holds texts, or names of audio files; there are {', '.join(contents)}",
             ("--column", "text=COLUMN"),

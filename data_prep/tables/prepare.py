@@ -45,6 +45,8 @@ from data_prep.tables.rows import (
     read_rows,
 )
 from data_prep.tables.segments import unread_times
+from data_prep.video.checking import check_videos
+from data_prep.video.errors import VideoError
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +89,7 @@ def prepare_table(
         if recipe.data_raw.absolute() != Path(out_dir).absolute():
             corpus.data_raw = to_record(recipe.data_raw)
         _measure(records, recipe, corpus, workers, progress)
+        _check_videos(records, recipe, corpus, workers, progress)
     records = list(_with_content(records, corpus))
     _describe_splits(records, recipe, corpus)
     _list_outside(records, recipe, corpus)
@@ -262,7 +265,7 @@ def _measure(
             record.utterance = replace(row, n_samples=length.n_samples)
         elif recipe.drop_bad_audio:
             corpus.dropped.append(DroppedRow(record.split, row.id, str(length), "audio"))
-            record.utterance = replace(row, audio=None, start=None, end=None)
+            record.utterance = _without(row, "audio")
         else:
             remedy = "repair the file, or leave such audio out with --drop-bad-audio"
             if row.is_segment:
@@ -280,10 +283,47 @@ def _measure(
         )
 
 
+def _check_videos(
+    records: Sequence[Record],
+    recipe: TableRecipe,
+    corpus: Corpus,
+    workers: Workers,
+    progress: bool,
+) -> None:
+    """Decode a picture of each video; a bad file is a fault, or is dropped as bad audio is."""
+    root = recipe.data_raw or Path()
+    filmed = [record for record in records if record.utterance.video]
+    paths = {record.utterance.video or "": None for record in filmed}
+    checked = check_videos([root / path for path in paths], workers=workers, progress=progress)
+    result_of = dict(zip(paths, checked, strict=True))
+    faults = []
+    for record in filmed:
+        row = record.utterance
+        result = result_of[row.video or ""]
+        if not isinstance(result, VideoError):
+            continue
+        if recipe.drop_bad_audio:
+            corpus.dropped.append(DroppedRow(record.split, row.id, str(result), "video"))
+            record.utterance = _without(row, "video")
+            continue
+        problem = f"video {root / (row.video or '')}: {result}"
+        remedy = "repair the file, or leave such videos out with --drop-bad-audio"
+        faults.append(replace(record.fault(problem, remedy, "video-invalid"), reason=str(result)))
+    raise_faults(faults)
+
+
+def _without(row: Utterance, name: str) -> Utterance:
+    """Return a row without its audio or its video; without both, its times go, too."""
+    less = replace(row, audio=None) if name == "audio" else replace(row, video=None)
+    is_recorded = less.audio is not None or less.video is not None
+    return less if is_recorded else replace(less, start=None, end=None)
+
+
 def _with_content(records: Sequence[Record], corpus: Corpus) -> Iterator[Record]:
     for record in records:
-        if record.utterance.text is None and record.utterance.audio is None:
-            reason = "neither text nor audio"
+        row = record.utterance
+        if row.text is None and row.audio is None and row.video is None:
+            reason = "neither text, audio nor video"
             corpus.dropped.append(DroppedRow(record.split, record.utterance.id, reason))
         else:
             yield record

@@ -122,13 +122,20 @@ def _recipe_checks(
     )
     missing = "field-not-mapped"
     yield (
-        not {"text", "audio"} & set(columns),
-        "neither text nor audio is mapped; add --column text=COLUMN or --column audio=COLUMN",
+        not {"text", "audio", "video"} & set(columns),
+        (
+            "neither text, audio nor video is mapped; add --column text=COLUMN, --column "
+            "audio=COLUMN or --column video=COLUMN"
+        ),
         missing,
     )
+    recorded = [name for name in ("audio", "video") if name in columns]
     yield (
-        "audio" in columns and recipe.data_raw is None,
-        "audio is mapped; give the folder that its paths start from: --data-raw DIR",
+        bool(recorded) and recipe.data_raw is None,
+        (
+            f"{' and '.join(recorded)} is mapped; give the folder that its paths start from: "
+            "--data-raw DIR"
+        ),
         "data-raw-missing",
     )
     axes = [axis for axis in AXES if axis in columns]
@@ -146,8 +153,11 @@ def _recipe_checks(
         missing,
     )
     yield (
-        bool({"start", "end"} & set(columns)) and "audio" not in columns,
-        "start and end are the segment of an audio file; add --column audio=COLUMN",
+        bool({"start", "end"} & set(columns)) and not recorded,
+        (
+            "start and end are a segment of a recording; add --column audio=COLUMN or --column "
+            "video=COLUMN"
+        ),
         missing,
     )
     low, high = recipe.vad_scale or (0.0, 1.0)
@@ -392,6 +402,7 @@ class _RowReader:
             valence_sd=self.spread("valence_sd"),
             arousal_sd=self.spread("arousal_sd"),
             dominance_sd=self.spread("dominance_sd"),
+            video=self.path("video", self.field("video")),
             extra={column: self.cell(column) for column in self.recipe.extra},
         )
 
@@ -417,20 +428,24 @@ class _RowReader:
             return None
 
     def audio(self) -> str | None:
-        value, root = self.field("audio"), self.recipe.data_raw
-        value = self.recipe.audio_paths.get(value or "", value)
+        value = self.field("audio")
+        return self.path("audio", self.recipe.audio_paths.get(value or "", value))
+
+    def path(self, field: str, value: str | None) -> str | None:
+        """Return a path relative to the folder of the recordings."""
+        root = self.recipe.data_raw
         if value is None or root is None or not Path(value).is_absolute():
             return value
         if Path(value).is_relative_to(root.resolve()):
             return Path(value).relative_to(root.resolve()).as_posix()
-        problem = f"audio {value} lies outside --data-raw {root}"
+        problem = f"{field} {value} lies outside --data-raw {root}"
         self.add_fault(problem, "name its folder", "path-outside")
         return None
 
     def segment(self) -> tuple[float | None, float | None]:
         start = self.number("start", parse_seconds, SECONDS)
         end = self.number("end", parse_seconds, SECONDS)
-        if fault := segment_fault(self.field("audio"), start, end):
+        if fault := segment_fault(self.field("audio") or self.field("video"), start, end):
             self.add_fault(*fault)
         return start, end
 

@@ -46,7 +46,7 @@ _SUBCOMMANDS: Mapping[str, _Subcommand] = {
         "score one model or several on a split, and print their metrics with intervals",
     ),
     "predict": _Subcommand(
-        "predict.command", "predict from audio files, folders, tables, or lines of text"
+        "predict.command", "predict from audio or video files, folders, tables, or lines of text"
     ),
     "analyze": _Subcommand(
         "analyze.command", "find the emotion of every turn of recordings, with a page of each"

@@ -28,6 +28,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
     option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
     option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
+    faces = (
+        "of a model of faces in videos that were found by a function: MODULE:FUNCTION, which is "
+        "imported only if it is named here, too"
+    )
+    option("--face-detector", metavar="DETECTOR", help=faces)
     option("--onnx", action="store_true", help="run a graph of the model folder: model.onnx")
     add_graph_options(parser)
 
@@ -55,13 +60,19 @@ def _load(options: argparse.Namespace) -> "EmotionPredictor":
     from emo_fairseq.inference.predictor import load_predictor
 
     if not (options.onnx or options.precision or options.provider):
-        return load_predictor(find_model(options.model), options.device, options.data)
+        return load_predictor(
+            find_model(options.model),
+            options.device,
+            options.data,
+            face_detector=options.face_detector,
+        )
     return load_predictor(
         options.model,
         options.device,
         onnx=True,
         precision=options.precision,
         provider=options.provider,
+        face_detector=options.face_detector,
     )
 
 

@@ -14,17 +14,18 @@ from data_prep.audio.segment import AudioRows
 from data_prep.features.frame_files import FrameRows, JoinedFeatures
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
-from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.manifest.provenance import (
     TRAINED,
     Provenance,
     seen_rows,
 )
-from data_prep.manifest.table import counts
+from data_prep.manifest.table import counts, has
 from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO_FOLDER
 from data_prep.packed_audio.stored import PackedAudio
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
+from data_prep.video.segment import video_of
 from emo_fairseq.data import legacy
 from emo_fairseq.data.audio import PackedWaveforms, WaveformDataset
 from emo_fairseq.data.frame_statistics import MIN_FRAMES, FrameStatistics, Normalization
@@ -55,6 +56,7 @@ from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.data.packing import open_packed_audio
 from emo_fairseq.data.token_choice import choose_tokens
 from emo_fairseq.data.tokens import build_token_dataset
+from emo_fairseq.data.video import ClipDataset, estimate_sizes
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -80,6 +82,7 @@ class DataDirOptions(InputOptions, Protocol):
     data_raw: str | None
     fold: str | None
     speech_input: str | None
+    video_raw: str | None
     whisper_padding: str
     text_tokens: str | None
     speech_tokens: str | None
@@ -163,6 +166,14 @@ class DataDir(InputLimits):
             ManifestError: it is recorded in corpus.yaml, and is not there, though it must exist.
         """
         return audio_root(self.folder, self.cfg.data_raw, must_exist=must_exist)
+
+    def video_root(self) -> Path:
+        """Return the folder that video paths start from.
+
+        Raises:
+            ManifestError: it is recorded in corpus.yaml, and is not there.
+        """
+        return video_root(self.folder, self.cfg.video_raw, self.cfg.data_raw)
 
     @property
     def _raw(self) -> Path:  # of the token files of the legacy layout
@@ -359,6 +370,17 @@ class _SplitReader:
         names = _RowNames(self.split.stored_parts)
         rows = audio, n_samples, data_dir.max_samples(), names
         return WaveformDataset(*rows) if packed is None else PackedWaveforms(packed, *rows)
+
+    def pixels(self) -> ClipDataset:
+        rows, data_dir = self.split.stored.utterances, self.data_dir
+        options = data_dir.picture_options(self.modality)
+        root = data_dir.video_root() if has(rows, "video").any() else data_dir.folder
+        videos = [video_of(row, root) for row in rows]
+        sizes = estimate_sizes(rows, videos, options.rate)
+        limit = f"--max-video-seconds {options.max_seconds:g}"
+        is_long = (sizes > options.max_pictures)[self.split.stored_rows]
+        report_rows(self.split, is_long, f"have videos that are cut at {limit}")
+        return ClipDataset(videos, sizes, options, _RowNames(self.split.stored_parts))
 
     def log_mel(self) -> StoredFrames | None:
         folder = self.data_dir.folder / "features" / LOG_MEL_FEATURES

@@ -14,6 +14,7 @@ from data_prep.features.frame_files import StoredFeatures
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.data.tokens import ContextDataset
+from emo_fairseq.data.video import ClipDataset
 
 
 class EncodedDataset(FairseqDataset):
@@ -63,8 +64,8 @@ class EncodedDataset(FairseqDataset):
 def content_digest(dataset: FairseqDataset, memory: Path) -> str:
     """Return the SHA-256 of the rows of a modality dataset, in their order.
 
-    Of audio the files and segments count, and the length at which they are truncated; of all else
-    the items themselves, so that whatever shapes them (boundaries, truncation, context) is covered.
+    Of audio and videos the files and segments count, and how much of them is read; of all else the
+    items themselves, so that whatever shapes them (boundaries, truncation, context) is covered.
 
     Args:
         dataset: gives the same items every time.
@@ -73,6 +74,9 @@ def content_digest(dataset: FairseqDataset, memory: Path) -> str:
     Raises:
         UsageError: an audio file cannot be read.
     """
+    if isinstance(dataset, ClipDataset):
+        clips = [repr(dataset.options), dataset.content(memory)]
+        return hashlib.sha256(json.dumps(clips).encode()).hexdigest()
     if isinstance(dataset, WaveformDataset):
         content = [dataset.max_samples, dataset.content(memory)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -11,15 +11,16 @@ import numpy as np
 
 from data_prep.audio.frames import num_frames
 from data_prep.features.log_mel import frames_of
+from data_prep.video.loading import PictureOptions
 from emo_fairseq.data.dialogue import NO_PREFIX, ContextRows, Neighbors, focus_of, has_context
 from emo_fairseq.data.frame_statistics import FrameStatistics, Normalizer
 from emo_fairseq.data.input_limits import MIN_SAMPLES, InputLimits
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.data.token_rows import BOUNDARIES, check_max_tokens, with_boundaries
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.types import BY_TRAIN, LOG_MEL, TEXT, TOKENS, WAVEFORM
+from emo_fairseq.types import BY_TRAIN, LOG_MEL, PIXELS, TEXT, TOKENS, WAVEFORM
 
-Row = np.ndarray  # ids (T,), samples at 16 kHz (T,), or frames (T, C)
+Row = np.ndarray  # ids (T,), samples at 16 kHz (T,), frames (T, C), or pictures (T, H, W, 3)
 Collated = dict[str, np.ndarray]  # by name, such as `tokens`, `padding_mask` and `present`
 
 
@@ -125,6 +126,8 @@ class InMemoryData(InputLimits):
             return _TokenRows(rows, vocabulary, limit)
         if kind == WAVEFORM:
             return _WaveformRows(rows, self.max_samples())
+        if kind == PIXELS:
+            return _PixelRows(rows, self.picture_options(modality))
         assert statistics is not None
         frames: _RawFrames
         if kind == LOG_MEL:
@@ -212,6 +215,21 @@ def _samples(row: Row | None, max_samples: int) -> tuple[np.ndarray, bool]:
 def _sample_sizes(rows: Sequence[Row | None], max_samples: int) -> np.ndarray:
     lengths = np.array([0 if row is None else len(row) for row in rows])
     return np.clip(lengths, MIN_SAMPLES, max_samples)
+
+
+class _PixelRows:
+    """Pictures (T, H, W, 3); a row without any is a black one, to which no fusion attends."""
+
+    def __init__(self, rows: Sequence[Row | None], options: PictureOptions) -> None:
+        size = options.size
+        self._rows = rows
+        self._none = np.zeros((1, size.height, size.width, 3), dtype=np.uint8)
+        self.sizes = np.array([1 if row is None else len(row) for row in rows])
+
+    def collate(self, rows: Sequence[int]) -> Collated:
+        given = [self._rows[row] for row in rows]
+        items = [(self._none, False) if row is None else (row, True) for row in given]
+        return collate_padded(items, "pixels", 0)
 
 
 class _RawFrames:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from data_prep.audio.frames import FRAME_MS
 from data_prep.schema import SAMPLE_RATE
+from data_prep.video.loading import PictureOptions
 from emo_fairseq.data.dialogue import ContextOptions
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -22,6 +23,9 @@ class InputOptions(ContextOptions, Protocol):
     max_speech_tokens: int | None
     max_frames: int | None
     max_speech_seconds: float
+    frames_per_second: float
+    max_video_seconds: float
+    face_detector: str | None
 
 
 class InputLimits:
@@ -80,3 +84,12 @@ class InputLimits:
                 "max-seconds-too-small",
             )
         return limit
+
+    def picture_options(self, modality: str) -> PictureOptions:
+        """Return which pictures of a video the encoder of a modality reads."""
+        return PictureOptions(
+            self.cfg.frames_per_second,
+            self.cfg.max_video_seconds,
+            self.encoders[modality].picture_size,
+            self.cfg.face_detector,
+        )

@@ -7,6 +7,7 @@ A :class:`RowReader` opens the rows (:mod:`emo_fairseq.data.data_dir`); an entry
     waveforms                                       -> augment
     waveforms -> augment -> log-mel -> normalize    -> augment
     frames                          -> normalize    -> augment
+    pixels                                          -> augment
 """
 
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
 from emo_fairseq.data.frame_statistics import Normalization
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
+from emo_fairseq.data.video import ClipDataset
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.types import FRAMES, LOG_MEL, TOKENS, WAVEFORM
+from emo_fairseq.types import FRAMES, LOG_MEL, PIXELS, TOKENS, WAVEFORM
 
 # (dataset, kind of input) -> the dataset, or one around it that changes its items.
 Augment = Callable[[FairseqDataset, str], FairseqDataset]
@@ -44,6 +46,9 @@ class RowReader(Protocol):
 
     def frames(self) -> StoredFrames:
         """Open their features."""
+
+    def pixels(self) -> ClipDataset:
+        """Open the pictures of their videos."""
 
 
 class InputKind(NamedTuple):
@@ -79,6 +84,7 @@ INPUT_KINDS: dict[str, InputKind] = {
     WAVEFORM: InputKind(lambda rows, vocabulary, augment: rows.waveforms(), is_normalized=False),
     LOG_MEL: InputKind(_open_log_mel, is_normalized=True),
     FRAMES: InputKind(lambda rows, vocabulary, augment: rows.frames(), is_normalized=True),
+    PIXELS: InputKind(lambda rows, vocabulary, augment: rows.pixels(), is_normalized=False),
 }
 
 

@@ -21,6 +21,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
     SPEECH,
     TEXT,
+    VIDEO,
     Target,
     TargetKind,
 )
@@ -94,7 +95,7 @@ class Split:
         return has(self.utterances, _COLUMN[modality])
 
 
-_COLUMN = {TEXT: "text", SPEECH: "audio"}
+_COLUMN = {TEXT: "text", SPEECH: "audio", VIDEO: "video"}
 
 
 def check_data_dir(data_dir: Path) -> None:

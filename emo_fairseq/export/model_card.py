@@ -22,7 +22,7 @@ from fairseq.optim.lr_scheduler import LR_SCHEDULER_DATACLASS_REGISTRY
 from omegaconf import OmegaConf
 
 from data_prep.audio.segment import AudioSegment, audio_of
-from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.manifest.provenance import Provenance, allowed_leaks, transductive_notes
 from data_prep.schema import (
     CORPUS_FILE,
@@ -32,6 +32,7 @@ from data_prep.schema import (
     read_manifest,
     write_atomically,
 )
+from data_prep.video.segment import VideoSegment, video_of
 from emo_fairseq.data.dialogue import has_context, has_turn
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -58,8 +59,10 @@ from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import (
     LOG_MEL,
     NO_DIALOGUE_ENCODER,
+    PIXELS,
     SPEECH,
     TEXT,
+    VIDEO,
     WAVEFORM,
     TargetKind,
     default_fusion,
@@ -232,7 +235,7 @@ def _summary_section(facts: CardFacts) -> str:
     """Return what the model predicts, from which inputs."""
     state = facts.state
     names = ", ".join(state.labels)
-    inputs = {TEXT: "what is said", SPEECH: "how it sounds"}
+    inputs = {TEXT: "what is said", SPEECH: "how it sounds", VIDEO: "how it looks"}
     source = " and ".join(inputs.get(name, name) for name in state.modalities)
     if not state.target.has_labels:
         output = f"numbers for {names}"
@@ -255,11 +258,17 @@ def _summary_section(facts: CardFacts) -> str:
 
 def _usage_section(facts: CardFacts) -> str:
     """Return how to load the model and predict with it."""
-    in_python = {SPEECH: 'audio="speech.wav"', TEXT: 'text="What was said."'}
-    in_shell = {SPEECH: "speech.wav", TEXT: '--text "What was said."'}
+    in_python = {
+        SPEECH: 'audio="speech.wav"',
+        TEXT: 'text="What was said."',
+        VIDEO: 'video="video.mp4"',
+    }
+    in_shell = {SPEECH: "speech.wav", VIDEO: "video.mp4", TEXT: '--text "What was said."'}
+    given = set(facts.state.modalities)
+    if VIDEO in given:
+        given -= {SPEECH}  # a video has its sound
     arguments, words = (
-        [inputs[name] for name in inputs if name in facts.state.modalities]
-        for inputs in (in_python, in_shell)
+        [inputs[name] for name in inputs if name in given] for inputs in (in_python, in_shell)
     )
     return (
         "## Use\n\n```python\nfrom emo_fairseq.models.roberta_emo import RobertaEMOModel\n\n"
@@ -426,6 +435,13 @@ def _limit_lines(facts: CardFacts) -> Iterator[str]:
             yield f"Less than {_RARE:.0%} of the training set: {', '.join(rare)}; expect little."
     if SPEECH in state.modalities and state.encoders[SPEECH].input in (WAVEFORM, LOG_MEL):
         yield f"Audio is read up to {config.task.max_speech_seconds:g} s; the rest is truncated."
+    if VIDEO in state.modalities and state.encoders[VIDEO].input == PIXELS:
+        options = state.options
+        faces = f", of faces that {options.face_detector} finds" if options.face_detector else ""
+        yield (
+            f"Of a video {options.frames_per_second:g} pictures a second are read{faces}, up to "
+            f"{options.max_video_seconds:g} s; the rest is truncated."
+        )
     if read := _describe_context(state.options):
         yield (
             f"It was trained and scored on turns in their dialogues: {read}. `predict` reads them "
@@ -732,6 +748,7 @@ class PredictionsChecker:
             found = self._predictor.predict_each(
                 [self._audio(row) for row in turns],
                 [(row.text or None) if reads_text else None for row in turns],
+                video=[self._video(row) for row in turns],
                 speaker=[row.speaker for row in turns],
                 dialogue=_DIALOGUE,
             )
@@ -749,6 +766,14 @@ class PredictionsChecker:
         assert self._data is not None
         raw = self._config.task.get("data_raw")
         return audio_of(utterance, audio_root(self._data, raw, must_exist=False))
+
+    def _video(self, utterance: Utterance) -> VideoSegment | None:
+        if VIDEO not in self._loaded.state.modalities or utterance.video is None:
+            return None
+        assert self._data is not None
+        task = self._config.task
+        raws = task.get("video_raw"), task.get("data_raw")
+        return video_of(utterance, video_root(self._data, *raws, must_exist=False))
 
     def _tolerance(self) -> float:
         config = self._config

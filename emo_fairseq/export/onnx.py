@@ -66,6 +66,7 @@ from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import (
     BY_UTTERANCE,
     LOG_MEL,
+    PIXELS,
     TOKENS,
     WAVEFORM,
 )
@@ -299,6 +300,12 @@ def export_onnx(
     load_library("onnx")
     out = out or folder / GRAPH_FILE
     loaded = read_model_folder(folder)
+    if PIXELS in {encoder.input for encoder in loaded.state.encoders.values()}:
+        raise UsageError(
+            f"{folder}: encodes pictures of videos, which no graph does; use the model "
+            "folder without ONNX",
+            "onnx-unsupported",
+        )
     model = loaded.model.float()
     front_ends = build_front_ends(loaded)
     check_exportable(model, front_ends)

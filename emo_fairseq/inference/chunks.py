@@ -11,7 +11,6 @@ and as many turns after it as are joined::
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from emo_fairseq.inference.inputs import Item
@@ -55,8 +54,13 @@ def group_turns(dialogues: Iterable[str | None]) -> list[list[int]]:
     return list(rows_of.values())
 
 
+BYTES_OF_SAMPLE = 4  # of samples in memory, by which pictures are counted
+
+
 class ChunkSize(NamedTuple):
     """How much is predicted in a chunk: items, as long as their recordings have so many samples.
+
+    Pictures of videos count as samples of the same size in memory.
 
     A chunk has one item at least.
     """
@@ -80,7 +84,7 @@ def divide(items: Iterable[Item], size: ChunkSize, reach: Reach) -> Iterator[Chu
         while _may_have_more(pending, n_rows, reach.future) and (after := next(source, None)):
             pending.append(after)
         yield Chunk([*past, *pending], range(len(past), len(past) + n_rows))
-        read = [replace(item, samples=None) for item in pending[:n_rows]]
+        read = [item.without_recordings() for item in pending[:n_rows]]
         past = last_texts([*past, *read], read[-1].dialogue, reach.past)
         pending = pending[n_rows:]
 
@@ -93,8 +97,7 @@ def _fill(pending: list[Item], source: Iterator[Item], size: ChunkSize) -> int:
             if (item := next(source, None)) is None:
                 break
             pending.append(item)
-        samples = pending[n_rows].samples
-        n_samples += 0 if samples is None else len(samples)
+        n_samples += pending[n_rows].n_bytes // BYTES_OF_SAMPLE
         n_rows += 1
     return n_rows
 

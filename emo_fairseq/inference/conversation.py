@@ -20,6 +20,7 @@ from data_prep.errors import CodedError
 from data_prep.messages import sentence_with_code
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn, check_turns
+from data_prep.video.segment import VideoSegment
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
@@ -27,7 +28,8 @@ from emo_fairseq.inference.inputs import Item, check_batch_size
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
-from emo_fairseq.types import SPEECH, TEXT, predicts_numbers
+from emo_fairseq.inference.videos import has_pictures
+from emo_fairseq.types import SPEECH, TEXT, VIDEO, predicts_numbers
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor
@@ -256,7 +258,8 @@ def predict_conversation(
         skipped["texts of turns, which the model does not read"] = n_texts
 
     seconds = sound.seconds(is_needed=reads_audio)
-    reader = _TurnReader(predictor, sound if reads_audio else None, transcribe, reads_text)
+    video = _video_of(predictor, recording)
+    reader = _TurnReader(predictor, sound if reads_audio else None, transcribe, reads_text, video)
     predict = functools.partial(
         predictor.predict_dialogue, batch_size=batch_size, should_stop=should_stop
     )
@@ -270,6 +273,13 @@ def predict_conversation(
         dict(skipped),
         [*turns.notes, *(_note_labels(ordered, predictor.labels) if reads_text else ())],
     )
+
+
+def _video_of(predictor: "EmotionPredictor", recording: Source) -> Path | None:
+    """Return the recording as a video; None where it has no pictures, or the model reads none."""
+    if VIDEO not in predictor.modalities or not isinstance(recording, str | Path):
+        return None
+    return Path(recording) if has_pictures(Path(recording)) else None
 
 
 def _note_labels(turns: Sequence[Turn], labels: Sequence[str]) -> Iterator[str]:
@@ -368,12 +378,14 @@ class _TurnReader:
         sound: that they are cut from; None where no audio is read.
         transcribe: of turns without a text.
         reads_text: whether the model does.
+        video: that they are cut from; None where none is read.
     """
 
     predictor: "EmotionPredictor"
     sound: _Sound | None
     transcribe: Transcribe | None
     reads_text: bool
+    video: Path | None = None
 
     def read(self, turns: Sequence[Turn]) -> Iterator[Item | CodedError]:
         """Yield the item of each turn, or why there is none.
@@ -389,11 +401,15 @@ class _TurnReader:
                 continue
             text = turn.text if self.reads_text else None
             try:
+                video = None
+                if self.video is not None:
+                    video = VideoSegment(self.video, float(turn.start), float(turn.end))
                 item = self.predictor.read_item(
                     samples,
                     text,
                     SAMPLE_RATE,
                     self.transcribe,
+                    video=video,
                     speaker=turn.speaker,
                     name=_name_of(turn),
                 )

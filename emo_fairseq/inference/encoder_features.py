@@ -1,6 +1,6 @@
 """Extract the features that are the hidden states of a pretrained encoder, in torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,12 +11,14 @@ from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq import pretrained
 from emo_fairseq.data.audio import InMemoryWaveforms
 from emo_fairseq.data.tokens import TokenDataset
+from emo_fairseq.data.video import InMemoryClips
 from emo_fairseq.data.vocabulary import read_vocabulary
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import Extract, FeatureExtractorSpec, Features
 from emo_fairseq.inference.torch_model import check_device
+from emo_fairseq.inference.videos import Clips
 from emo_fairseq.models.encode import batch_budget, encode_rows, encoder_of_features
-from emo_fairseq.types import TOKENS
+from emo_fairseq.types import PIXELS, TOKENS, WAVEFORM
 
 
 def extract_pretrained(spec: FeatureExtractorSpec, device: str) -> Extract:
@@ -35,7 +37,7 @@ def extract_pretrained(spec: FeatureExtractorSpec, device: str) -> Extract:
     encoder = encoder_of_features(backbone, spec.settings["layer"])
     on = check_device(device)
     budget = batch_budget(spec.encoder.input, on)
-    read = _read_tokens(spec) if spec.encoder.input == TOKENS else _read_samples(spec)
+    read = _READERS[spec.encoder.input](spec)
 
     def extract(sources: Sequence[Any]) -> list[Features]:
         dataset, totals, limit = read(sources)
@@ -66,6 +68,17 @@ def _read_samples(spec: FeatureExtractorSpec) -> Callable[[Sequence[FloatArray]]
     return read
 
 
+def _read_clips(spec: FeatureExtractorSpec) -> Callable[[Sequence[Clips]], _Rows]:
+    options = spec.picture_options
+
+    def read(videos: Sequence[Clips]) -> _Rows:
+        clips = [clips[options] for clips in videos]
+        dataset = InMemoryClips([clip.pictures for clip in clips], options)
+        return _Rows(dataset, [clip.total for clip in clips], options.max_seconds)
+
+    return read
+
+
 def _read_tokens(spec: FeatureExtractorSpec) -> Callable[[Sequence[str]], _Rows]:
     assert spec.tokenizer is not None
     tokenizer, vocabulary = load_text_tokenizer(spec.tokenizer), read_vocabulary(spec.tokenizer)
@@ -85,3 +98,10 @@ def _read_tokens(spec: FeatureExtractorSpec) -> Callable[[Sequence[str]], _Rows]
         return _Rows(dataset, [len(row) - 1 for row in ids], max_tokens - 2)
 
     return read
+
+
+_READERS: Mapping[str, Callable[[FeatureExtractorSpec], Callable[[Any], _Rows]]] = {
+    TOKENS: _read_tokens,
+    WAVEFORM: _read_samples,
+    PIXELS: _read_clips,
+}

@@ -6,12 +6,12 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from data_prep.schema import SAMPLE_RATE
+from data_prep.video.loading import PictureOptions
 from emo_fairseq.data.dialogue_windows import Window
 from emo_fairseq.decoding import decode
 from emo_fairseq.errors import UsageError
@@ -91,6 +91,12 @@ class Engine(ABC):
         """Whether what is read of an item depends on the turns after it."""
         return any(member.preprocessor.reads_future for member in self.members)
 
+    @property
+    def picture_options(self) -> tuple[PictureOptions, ...]:
+        """Which pictures of a video the members read; empty where none reads any."""
+        options = (member.preprocessor.picture_options for member in self.members)
+        return tuple(dict.fromkeys(x for x in options if x is not None))
+
     def max_seconds(self) -> float:
         """Return the longest recording that is read whole; see :meth:`Preprocessor.max_seconds`."""
         return min(member.preprocessor.max_seconds() for member in self.members)
@@ -119,7 +125,7 @@ class Engine(ABC):
         read: list[list[_Read | None]] = [[] for _ in self.members]
 
         def read_chunk(chunk: Chunk) -> None:
-            light.extend(replace(chunk.items[row], samples=None) for row in chunk.rows)
+            light.extend(chunk.items[row].without_recordings() for row in chunk.rows)
             for member, outputs in zip(self.members, read, strict=True):
                 outputs += member.read(chunk, batch_size, truncates_speech, should_stop)
 
@@ -241,7 +247,7 @@ class ModelEngine(Engine):
             yield (
                 batch,
                 [
-                    EncodedTurn(replace(item, samples=None), *rest)
+                    EncodedTurn(item.without_recordings(), *rest)
                     for item, *rest in zip(items, facts, embeddings, strict=True)
                 ],
             )

@@ -21,12 +21,13 @@ from data_prep.features.stored import read_card
 from data_prep.manifest.cells import normalize_text
 from data_prep.schema import CORPUS_FILE, SAMPLE_RATE, read_corpus, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
+from data_prep.video.loading import PictureOptions
 from emo_fairseq.data import legacy
 from emo_fairseq.data.token_choice import choose_tokens
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import FRAMES, SPEECH, TOKENS, VIDEO, WHISPER_FULL
+from emo_fairseq.types import FRAMES, SPEECH, TOKENS, WHISPER_FULL
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +53,17 @@ class FeatureExtractorSpec:
     weights: "Mapping[str, Tensor] | None" = None
     tokenizer: Path | None = None
 
+    @property
+    def picture_options(self) -> PictureOptions:
+        """Which pictures of a video the features are made from."""
+        assert self.encoder is not None
+        return PictureOptions(
+            float(self.settings["frames_per_second"]),
+            float(self.settings["max_seconds"]),
+            self.encoder.picture_size,
+            self.settings.get("face_detector"),
+        )
+
     @classmethod
     def from_data_dir(cls, modality: str, folder: Path, name: str) -> Self:
         """Read the spec of ``features/NAME`` in a data dir, with the encoder's weights.
@@ -60,10 +72,6 @@ class FeatureExtractorSpec:
             UsageError: the features cannot be extracted again; says why.
             ValueError: a file of theirs is damaged.
         """
-        if modality == VIDEO:
-            raise UsageError(
-                "video cannot be read, only features that were made of it", "features-video"
-            )
         card = read_card(folder / "features" / name)
         settings = card.get("settings", {})
         if settings.get("features") not in (LOG_MEL, EGEMAPS, PRETRAINED):
@@ -74,6 +82,10 @@ class FeatureExtractorSpec:
         if settings.get("modality", SPEECH) != modality:
             raise UsageError(
                 f"they were made of {settings.get('modality', SPEECH)}", "features-modality-other"
+            )
+        if settings.get("face_frames"):
+            raise UsageError(
+                "they were made of folders of faces, which were cut elsewhere", "features-video"
             )
         if settings["features"] != PRETRAINED:
             return cls(settings)
@@ -208,10 +220,16 @@ class FeatureExtractor:
 
     def __init__(self, spec: FeatureExtractorSpec, device: str) -> None:
         self.settings = spec.settings
+        self._spec = spec
         self._extract = _build_extract(spec, device)
 
-    def __call__(self, sources: Sequence[FloatArray] | Sequence[str]) -> list[Features]:
-        """Extract the features of recordings (T,) at 16 kHz, or of texts."""
+    @property
+    def picture_options(self) -> PictureOptions:
+        """Which pictures of a video the features are made from."""
+        return self._spec.picture_options
+
+    def __call__(self, sources: Sequence[Any]) -> list[Features]:
+        """Extract the features of recordings (T,) at 16 kHz, of texts, or of clips by options."""
         pool, dtype = self.settings.get("pool", "none"), self.settings["dtype"]
         n_layers = self.settings.get("layers", 1)
         return [

@@ -1,7 +1,7 @@
-"""Recordings and texts as a user gives them: one or many, files or arrays, read and checked."""
+"""Recordings, texts and videos as a user gives them: one or many, read and checked."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
@@ -17,18 +17,19 @@ from data_prep.manifest.cells import read_text
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.transcribing import Transcribe, Transcript, transcribed
-from emo_fairseq.types import SPEECH, TEXT
+from emo_fairseq.inference.videos import Clips, Video, VideoReader, sound_of
+from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Audio = Union[str, Path, AudioSegment, np.ndarray, "Tensor"]
+Audio = Union[str, Path, bytes, AudioSegment, np.ndarray, "Tensor"]
 LoadSegment = Callable[[AudioSegment], tuple[FloatArray, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One recording, one text, or both.
+    """One recording, text or video, or several of them.
 
     Attributes:
         name: for messages.
@@ -40,6 +41,7 @@ class Item:
         speaker: who speaks, for models with --normalize-by speaker and models of dialogues; None
             where that is not known.
         dialogue: that the item is a turn of; None where it is a dialogue of its own.
+        clips: pictures of the video, by the options of those who read it; empty without one.
     """
 
     name: str
@@ -50,14 +52,27 @@ class Item:
     transcript: Transcript | None = None
     speaker: str | None = None
     dialogue: str | None = None
+    clips: Clips = field(default_factory=dict)
 
-    def get(self, modality: str) -> FloatArray | str | None:
+    def get(self, modality: str) -> "FloatArray | str | Clips | None":
         """Return the input of a modality; None where the item lacks it."""
-        return {TEXT: self.text, SPEECH: self.samples}.get(modality)
+        has_pictures = any(len(clip.pictures) for clip in self.clips.values())
+        clips = self.clips if has_pictures else None
+        return {TEXT: self.text, SPEECH: self.samples, VIDEO: clips}.get(modality)
 
     def has(self, modality: str) -> bool:
         """Return whether the item has an input of a modality."""
         return self.get(modality) is not None
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the recording and of the pictures."""
+        n_bytes = 0 if self.samples is None else self.samples.nbytes
+        return n_bytes + sum(clip.pictures.nbytes for clip in self.clips.values())
+
+    def without_recordings(self) -> "Item":
+        """Return the item with its text alone."""
+        return replace(self, samples=None, clips={})
 
 
 class ItemReader:
@@ -66,11 +81,18 @@ class ItemReader:
     Args:
         modalities: that the model reads.
         normalizes_text: whether texts are normalized by :mod:`data_prep.manifest.cells`.
+        videos: reads videos; None where none can be read.
     """
 
-    def __init__(self, modalities: Sequence[str], normalizes_text: bool) -> None:
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        normalizes_text: bool,
+        videos: VideoReader | None = None,
+    ) -> None:
         self._modalities = modalities
         self._normalizes_text = normalizes_text
+        self._videos = videos or VideoReader(())
 
     def read(
         self,
@@ -80,6 +102,7 @@ class ItemReader:
         sample_rate: float | None = None,
         transcribe: Transcribe | None = None,
         load: LoadSegment | None = None,
+        video: Video | None = None,
     ) -> Item:
         """Read one item.
 
@@ -90,6 +113,8 @@ class ItemReader:
             sample_rate: of an array, in Hz.
             transcribe: see :mod:`emo_fairseq.inference.transcribing`, for an item without text.
             load: see :func:`load_item_audio`.
+            video: see :meth:`VideoReader.read`. Its sound is read, too, where the model reads
+                speech and no audio is given.
 
         Raises:
             UsageError: the item has nothing that the model reads, or something that it does not
@@ -97,13 +122,20 @@ class ItemReader:
         """
         if TEXT not in self._modalities:
             transcribe = None
-        self._check_modalities(name, audio, text, transcribe is not None)
+        self._check_modalities(name, audio, text, video, transcribe is not None)
+        clips: Clips = {}
+        warnings: tuple[str, ...] = ()
+        if video is not None:
+            clips = self._videos.read(video, name)
+            warnings = _video_warnings(clips)
+            if audio is None and (SPEECH in self._modalities or transcribe is not None):
+                audio, load = sound_of(video, name), None
         samples: FloatArray | None = None
         transcript: Transcript | None = None
-        warnings: tuple[str, ...] = ()
         if audio is not None:
             where = _audio_name(name, audio)
-            samples, warnings = load_item_audio(audio, sample_rate, where, load)
+            samples, of_audio = load_item_audio(audio, sample_rate, where, load)
+            warnings += of_audio
         if text is not None:
             text = self.read_text(name, text)
             if not text:
@@ -115,16 +147,21 @@ class ItemReader:
             text = self.read_text(name, transcript.text)
         seconds = None if samples is None else len(samples) / SAMPLE_RATE
         speech = samples if SPEECH in self._modalities else None
-        if speech is None and text is None:
+        item = Item(name, speech, text, seconds, warnings, transcript, clips=clips)
+        if speech is None and text is None and not item.has(VIDEO):
             reason = "its transcript is empty" if samples is not None else "there is nothing"
+            if clips:
+                reason = "there is no face in its pictures"
             raise UsageError(
                 f"{name}: {reason}, and the model reads {' and '.join(self._modalities)}; give "
                 "some of that",
                 "item-empty",
             )
-        return Item(name, speech, text, seconds, warnings, transcript)
+        return item
 
-    def _check_modalities(self, name: str, audio: Any, text: Any, uses_transcript: bool) -> None:
+    def _check_modalities(
+        self, name: str, audio: Any, text: Any, video: Any, uses_transcript: bool
+    ) -> None:
         reads = " and ".join(self._modalities)
         if audio is not None and SPEECH not in self._modalities and not uses_transcript:
             raise UsageError(
@@ -135,6 +172,12 @@ class ItemReader:
         if text is not None and TEXT not in self._modalities:
             raise UsageError(
                 f"{name}: text, but the model reads {reads}; leave the text out",
+                "modality-not-read",
+            )
+        if video is not None and VIDEO not in self._modalities:
+            raise UsageError(
+                f"{name}: video, but the model reads {reads}; leave the video out, or give it as "
+                "audio for its sound",
                 "modality-not-read",
             )
 
@@ -159,6 +202,7 @@ class Given(NamedTuple):
         text: what is said.
         speaker: who speaks.
         dialogue: that it is a turn of.
+        video: see :meth:`VideoReader.read`.
     """
 
     name: str
@@ -166,10 +210,11 @@ class Given(NamedTuple):
     text: str | None = None
     speaker: str | None = None
     dialogue: str | None = None
+    video: Video | None = None
 
 
 def pair_inputs(
-    audio: Any, text: Any, speaker: Any = None, dialogue: Any = None
+    audio: Any, text: Any, speaker: Any = None, dialogue: Any = None, video: Any = None
 ) -> tuple[list[Given], bool]:
     """Pair the arguments of :meth:`EmotionPredictor.predict`.
 
@@ -185,6 +230,7 @@ def pair_inputs(
         text: one text, or a list.
         speaker: of all items, or a list.
         dialogue: of all items, or a list.
+        video: one video, or a list.
 
     Returns:
         The items, and whether lists were given.
@@ -192,22 +238,24 @@ def pair_inputs(
     Raises:
         UsageError: lists of different lengths, a list and no list, or a name that is no string.
     """
-    columns = {"audio": audio, "text": text}
+    columns = {"audio": audio, "text": text, "video": video}
     is_list = {name: isinstance(column, list | tuple) for name, column in columns.items()}
     if not any(is_list.values()):
-        names = (*_names(speaker, 1, "speaker"), *_names(dialogue, 1, "dialogue"))
-        return [Given("the input", audio, text, *names)], False
+        (who,), (where,) = _names(speaker, 1, "speaker"), _names(dialogue, 1, "dialogue")
+        return [Given("the input", audio, text, who, where, video)], False
     for name, column in columns.items():
         if column is not None and not is_list[name]:
             raise UsageError(
-                f"{name} is no list, and the other is; give lists of the same length",
+                f"{name} is no list, and others are; give lists of the same length",
                 "batch-mixed",
             )
     lengths = {len(column) for column in columns.values() if column is not None}
     if len(lengths) > 1:
+        nouns = {"audio": "recordings", "text": "texts", "video": "videos"}
+        counted = [f"{len(x)} {nouns[name]}" for name, x in columns.items() if x is not None]
         raise UsageError(
-            f"{len(audio)} recordings and {len(text)} texts; give lists of the same length, with "
-            "None where an item has none",
+            f"{' and '.join(counted)}; give lists of the same length, with None where an item has "
+            "none",
             "batch-lengths-differ",
         )
     n_items = lengths.pop()
@@ -217,6 +265,7 @@ def pair_inputs(
         text or none,
         _names(speaker, n_items, "speaker"),
         _names(dialogue, n_items, "dialogue"),
+        video or none,
         strict=True,
     )
     return [Given(f"item {number}", *row) for number, row in enumerate(rows, start=1)], True
@@ -259,6 +308,15 @@ def check_batch_size(batch_size: int) -> None:
         )
 
 
+def _video_warnings(clips: Clips) -> tuple[str, ...]:
+    """Return the warning of pictures without a face."""
+    without = [clip for clip in clips.values() if clip.n_without_face]
+    if not without:
+        return ()
+    clip = without[0]
+    return (f"no face in {clip.n_without_face} of {clip.n_read} pictures, which are masked",)
+
+
 # -- audio -----------------------------------------------------------------------------------------
 
 
@@ -268,8 +326,8 @@ def load_item_audio(
     """Load the audio of an item by the rules of :mod:`data_prep.audio.loading`.
 
     Args:
-        audio: a file, or a segment of it; or an array or tensor (T,) or (T, channels), floating in
-            [-1, 1], or int16, int32 or uint8.
+        audio: a file, a segment of it, or the content of a file; or an array or tensor (T,) or
+            (T, channels), floating in [-1, 1], or int16, int32 or uint8.
         sample_rate: of an array, in Hz; a file states its own.
         name: of the item, for messages.
         load: loads a segment of a file; None: by itself.
@@ -289,9 +347,11 @@ def load_item_audio(
             return load_with_warnings(
                 part.path, start=part.start, end=part.end, channel=part.channel
             )
+        if isinstance(audio, bytes):  # of a video
+            return load_with_warnings(audio)
         return load_with_warnings(_as_array(audio, name), source_rate=sample_rate)
     except AudioError as error:
-        where = f"{name}: {audio}" if is_file else name
+        where = f"{name}: {audio}" if is_file else name  # type: ignore[str-bytes-safe]
         raise UsageError(f"{where}: {error}", error.code) from error
 
 

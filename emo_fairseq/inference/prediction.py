@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from emo_fairseq.inference.transcribing import Transcript
-from emo_fairseq.types import SPEECH, TEXT
+from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 TOKENS, SECONDS = "tokens", "seconds"  # units of a truncation
 
-_NOUNS = {TEXT: "text", SPEECH: "recording"}
+_NOUNS = {TEXT: "text", SPEECH: "recording", VIDEO: "video"}
 
 
 @dataclass(frozen=True)

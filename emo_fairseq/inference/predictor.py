@@ -1,7 +1,8 @@
-"""Predict emotions with a trained model: recordings and texts in, :class:`Prediction` out."""
+"""Predict emotions with a trained model: recordings, texts and videos in, predictions out."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from data_prep.audio.segment_reader import SegmentReader
 from data_prep.files.hub import local_folder
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
+from data_prep.video.segment import VideoSegment
 from emo_fairseq.compat.deferred_imports import import_fairseq
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
@@ -36,8 +38,11 @@ from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.timeline import Segment, cut_item, windows
 from emo_fairseq.inference.transcribing import Transcribe
+from emo_fairseq.inference.videos import Video, VideoReader, has_pictures
 from emo_fairseq.requirements import is_installed, require_training_stack
-from emo_fairseq.types import SPEECH, TEXT
+from emo_fairseq.types import SPEECH, TEXT, VIDEO
+
+logger = logging.getLogger(__name__)
 
 _ONE_DIALOGUE = "dialogue"  # the name of the only one
 
@@ -55,10 +60,14 @@ class EmotionPredictor:
         predictor = load_predictor("models/text+speech")
         predictor.predict("call.wav", "I do not believe it.").label
         predictor.predict(text=["So glad!", "Leave me alone."])  # a list of predictions
+        predictor.predict(video="interview.mp4")  # and its sound, if the model reads speech
 
     Args:
         loaded: see :func:`emo_fairseq.inference.model_folder.read_model_folder`.
         device: ``cpu``, ``cuda``, ``cuda:1``…
+        face_detector: the function, as ``module:function``, by which the model finds faces in
+            videos. It has to be named again before it is imported, since a model folder may come
+            from anywhere; that of ``opencv`` need not be.
 
     Attributes:
         engine: runs the model.
@@ -73,8 +82,10 @@ class EmotionPredictor:
         UsageError: there is no such device, or a tokenizer cannot be read.
     """
 
-    def __init__(self, loaded: LoadedModel, device: str = "cpu") -> None:
-        self._set(ModelEngine.of(loaded, device))
+    def __init__(
+        self, loaded: LoadedModel, device: str = "cpu", face_detector: str | None = None
+    ) -> None:
+        self._set(ModelEngine.of(loaded, device), face_detector)
 
     @classmethod
     def from_pretrained(
@@ -86,18 +97,27 @@ class EmotionPredictor:
         onnx: bool | None = None,
         precision: str | None = None,
         provider: str | None = None,
+        face_detector: str | None = None,
     ) -> "EmotionPredictor":
         """Load a model folder, an ensemble or a checkpoint; see :func:`load_predictor`."""
-        return load_predictor(path, device, data, onnx=onnx, precision=precision, provider=provider)
+        return load_predictor(
+            path,
+            device,
+            data,
+            onnx=onnx,
+            precision=precision,
+            provider=provider,
+            face_detector=face_detector,
+        )
 
     @classmethod
-    def of(cls, engine: Engine) -> Self:
+    def of(cls, engine: Engine, face_detector: str | None = None) -> Self:
         """Return the predictor of an engine, such as an ensemble."""
         predictor = cls.__new__(cls)
-        predictor._set(engine)
+        predictor._set(engine, face_detector)
         return predictor
 
-    def _set(self, engine: Engine) -> None:
+    def _set(self, engine: Engine, face_detector: str | None) -> None:
         self.engine = engine
         self.device = engine.device
         self.modalities = engine.modalities
@@ -105,7 +125,9 @@ class EmotionPredictor:
         self.labels = engine.labels
         self.axes = engine.axes
         self.auxiliary = engine.auxiliary
-        self._reader = ItemReader(engine.modalities, engine.normalizes_text)
+        self._logged: set[str] = set()
+        videos = VideoReader(engine.picture_options, face_detector)
+        self._reader = ItemReader(engine.modalities, engine.normalizes_text, videos)
 
     @overload
     def predict(
@@ -113,6 +135,7 @@ class EmotionPredictor:
         audio: Audio | None = None,
         text: str | None = None,
         *,
+        video: Video | None = None,
         sample_rate: float | None = None,
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
@@ -127,6 +150,7 @@ class EmotionPredictor:
         audio: Sequence[Audio | None] | None = None,
         text: Sequence[str | None] | None = None,
         *,
+        video: Sequence[Video | None] | None = None,
         sample_rate: float | None = None,
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
@@ -140,6 +164,7 @@ class EmotionPredictor:
         audio: Audio | Sequence[Audio | None] | None = None,
         text: str | Sequence[str | None] | None = None,
         *,
+        video: Video | Sequence[Video | None] | None = None,
         sample_rate: float | None = None,
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
@@ -154,7 +179,11 @@ class EmotionPredictor:
                 array of samples, (T,) or (T, channels); or a list of these, with None where an item
                 has none. Beyond ``--max-speech-seconds`` it is truncated, as in training;
                 :meth:`timeline` reads all of it.
-            text: one, or a list likewise. What an item lacks of text and speech is masked.
+            text: one, or a list likewise. What an item lacks of text, speech and video is masked;
+                a warning counts it, which is logged once for the same counts.
+            video: a file, a :class:`data_prep.video.segment.VideoSegment` of it, a folder with a
+                picture a frame, or the content of a file; or a list likewise. Where the model reads
+                speech, and no audio is given, its sound is read, too.
             sample_rate: of arrays, in Hz; files state their own.
             batch_size: items of a batch.
             transcribe: from (T,) mono float32 samples at 16 kHz to text, for items without one; see
@@ -177,9 +206,13 @@ class EmotionPredictor:
                 it.
         """
         check_batch_size(batch_size)
-        given, is_list = pair_inputs(audio, text, speaker, dialogue)
+        given, is_list = pair_inputs(audio, text, speaker, dialogue, video)
         found = self._predict_given(given, sample_rate, transcribe, batch_size, should_stop)
         predictions = [found[row] for row in range(len(given))]
+        missing = describe_missing(self.modalities, [x.modalities for x in predictions])
+        if missing and missing not in self._logged:
+            self._logged.add(missing)
+            logger.warning("%s", missing)
         return predictions if is_list else predictions[0]
 
     def predict_each(
@@ -187,6 +220,7 @@ class EmotionPredictor:
         audio: Sequence[Audio | None] | None = None,
         text: Sequence[str | None] | None = None,
         *,
+        video: Sequence[Video | None] | None = None,
         sample_rate: float | None = None,
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
@@ -207,7 +241,7 @@ class EmotionPredictor:
             UsageError: what is read cannot be predicted from, by fault of the model.
         """
         check_batch_size(batch_size)
-        given, _ = pair_inputs(audio, text, speaker, dialogue)
+        given, _ = pair_inputs(audio, text, speaker, dialogue, video)
         errors: dict[int, UsageError] = {}
         found = self._predict_given(given, sample_rate, transcribe, batch_size, should_stop, errors)
         return [found[row] if row in found else errors[row] for row in range(len(given))]
@@ -232,15 +266,15 @@ class EmotionPredictor:
 
         def items() -> Iterator[Item]:
             for row in order:
-                name, audio, text, speaker, dialogue = given[row]
+                name, audio, text, speaker, dialogue, video = given[row]
                 try:
                     item = self._reader.read(
-                        name, audio, text, sample_rate, transcribe, segments.load
+                        name, audio, text, sample_rate, transcribe, segments.load, video
                     )
                 except (UsageError, OSError) as error:  # of the system: a path that it refuses
                     if errors is None:
                         raise
-                    errors[row] = _as_usage_error(name, audio, error)
+                    errors[row] = _as_usage_error(name, video if audio is None else audio, error)
                     continue
                 read.append(row)
                 yield replace(item, speaker=speaker, dialogue=dialogue)
@@ -340,9 +374,11 @@ class EmotionPredictor:
             range(len(turns)), key=lambda number: (turns[number].start, turns[number].end)
         )
         in_order = [turns[number] for number in order]
+        reads_video = VIDEO in self.modalities and has_pictures(Path(recording))
         found = self.predict(
             [_segment_of(recording, turn) if reads_audio else None for turn in in_order],
             [turn.text if TEXT in self.modalities else None for turn in in_order],
+            video=[_video_of(recording, turn) if reads_video else None for turn in in_order],
             batch_size=batch_size,
             transcribe=transcribe,
             speaker=[turn.speaker for turn in in_order],
@@ -424,6 +460,7 @@ class EmotionPredictor:
         sample_rate: float | None = None,
         transcribe: Transcribe | None = None,
         *,
+        video: Video | None = None,
         speaker: str | None = None,
         dialogue: str | None = None,
         name: str = "the input",
@@ -432,7 +469,7 @@ class EmotionPredictor:
 
         `name` is of the item, for messages.
         """
-        item = self._reader.read(name, audio, text, sample_rate, transcribe)
+        item = self._reader.read(name, audio, text, sample_rate, transcribe, video=video)
         return replace(item, speaker=speaker, dialogue=dialogue)
 
     def predict_items(
@@ -481,15 +518,42 @@ def _by_dialogue(dialogues: Iterable[str | None]) -> list[int]:
     return [row for turns in group_turns(dialogues) for row in turns]
 
 
-def _as_usage_error(name: str, audio: Audio | None, error: UsageError | OSError) -> UsageError:
+def _as_usage_error(
+    name: str, recording: Audio | Video | None, error: UsageError | OSError
+) -> UsageError:
     if isinstance(error, UsageError):
         return error
     reason = error.strerror or error
-    return UsageError(f"{name}: {audio}: {reason}", "file-unreadable")
+    return UsageError(f"{name}: {recording}: {reason}", "file-unreadable")
+
+
+def describe_missing(modalities: Sequence[str], given: Sequence[Collection[str]]) -> str:
+    """Return a sentence on what rows lack of what a model reads; empty where they have all.
+
+    >>> describe_missing(("text", "video"), [("text",), ("text", "video")])
+    'video is missing in 1 of 2 rows, and masked: the model reads text and video'
+
+    Args:
+        modalities: that the model reads.
+        given: those of each row.
+    """
+    counts = {name: sum(name not in of_row for of_row in given) for name in modalities}
+    parts = [
+        f"{name} is missing in {count} of {len(given)} rows"
+        for name, count in counts.items()
+        if count
+    ]
+    if not parts:
+        return ""
+    return f"{', '.join(parts)}, and masked: the model reads {' and '.join(modalities)}"
 
 
 def _segment_of(recording: str | Path, turn: Turn) -> AudioSegment:
     return AudioSegment(Path(recording), float(turn.start), float(turn.end), turn.channel)
+
+
+def _video_of(recording: str | Path, turn: Turn) -> VideoSegment:
+    return VideoSegment(Path(recording), float(turn.start), float(turn.end))
 
 
 def load_predictor(
@@ -500,6 +564,7 @@ def load_predictor(
     onnx: bool | None = None,
     precision: str | None = None,
     provider: str | None = None,
+    face_detector: str | None = None,
 ) -> EmotionPredictor:
     """Load a predictor from a model folder, an ensemble, or a checkpoint of fairseq-train.
 
@@ -513,6 +578,7 @@ def load_predictor(
         precision: of the graph, ``fp32``, ``fp16`` or ``int8``; by default ``fp32``, or the only
             one that the folder has.
         provider: that runs the graph: ``cpu`` (the default), ``cuda``, ``tensorrt`` or ``coreml``.
+        face_detector: see :class:`EmotionPredictor`.
 
     Raises:
         UsageError: neither is there, or it does not fit; see :class:`EmotionPredictor`.
@@ -530,7 +596,7 @@ def load_predictor(
             f"{path}: a model folder has its own tokenizers; leave data out", "option-idle"
         )
     if onnx or of_graph or (onnx is None and path.is_dir() and not is_installed("torch")):
-        return _load_graph(path, device, precision, provider or CPU)
+        return _load_graph(path, device, precision, provider or CPU, face_detector)
     require_training_stack(str(path))
     import_fairseq()
     if device is None:
@@ -540,18 +606,21 @@ def load_predictor(
     if not path.is_dir():
         from emo_fairseq.inference.loading import load_checkpoint_model
 
-        return EmotionPredictor(
-            load_checkpoint_model(path, None if data is None else Path(data)), device
-        )
+        loaded = load_checkpoint_model(path, None if data is None else Path(data))
+        return EmotionPredictor(loaded, device, face_detector)
     if is_ensemble(path):
         from emo_fairseq.inference.ensemble import read_ensemble
 
-        return EmotionPredictor.of(read_ensemble(path, device))
-    return EmotionPredictor(read_model_folder(path), device)
+        return EmotionPredictor.of(read_ensemble(path, device), face_detector)
+    return EmotionPredictor(read_model_folder(path), device, face_detector)
 
 
 def _load_graph(
-    path: Path, device: str | None, precision: str | None, provider: str
+    path: Path,
+    device: str | None,
+    precision: str | None,
+    provider: str,
+    face_detector: str | None,
 ) -> EmotionPredictor:
     if is_ensemble(path):
         require_training_stack(f"{path}: an ensemble")
@@ -563,4 +632,5 @@ def _load_graph(
             "onnx-device",
         )
     graph = read_graph_folder(path, precision, provider)
-    return EmotionPredictor.of(ModelEngine(graph.state, graph.processor, graph.model))
+    engine = ModelEngine(graph.state, graph.processor, graph.model)
+    return EmotionPredictor.of(engine, face_detector)

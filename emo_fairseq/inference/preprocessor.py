@@ -14,6 +14,7 @@ from data_prep.features.log_mel import LOG_MEL
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
+from data_prep.video.loading import Clip, PictureOptions
 from emo_fairseq.data.dialogue import (
     NO_PREFIX,
     Neighbors,
@@ -39,9 +40,11 @@ from emo_fairseq.types import (
     BY_TRAIN,
     FRAMES,
     NO_DIALOGUE_ENCODER,
+    PIXELS,
     SPEECH,
     TEXT,
     TOKENS,
+    VIDEO,
 )
 
 logger = logging.getLogger(__name__)
@@ -108,6 +111,15 @@ class Preprocessor:
             for modality in state.modalities
             if modality not in self._missing
         }
+
+    @property
+    def picture_options(self) -> PictureOptions | None:
+        """Which pictures of a video are read; None where none can be."""
+        if VIDEO not in self._state.modalities or VIDEO in self._missing:
+            return None
+        if self._state.encoders[VIDEO].input == PIXELS:
+            return self._data.picture_options(VIDEO)
+        return self._extractors[VIDEO].picture_options
 
     def max_seconds(self) -> float:
         """Return the longest recording that is read whole.
@@ -190,7 +202,8 @@ class Preprocessor:
             )
         sources = [items[number].get(modality) for number in present]
         for number, row in zip(present, self._encode[modality](sources), strict=True):
-            encoded[number] = row
+            # A video has no pictures where no face is found.
+            encoded[number] = row if len(row.content) else None
         return encoded
 
     def _build_rows(
@@ -309,6 +322,9 @@ class Preprocessor:
             return _build_tokenize(modality, tokenizers[modality], most)
         if kind == FRAMES:
             return lambda sources: self._extract(modality, sources)
+        if kind == PIXELS:
+            options = self._data.picture_options(modality)
+            return lambda sources: [_as_encoded(clips[options]) for clips in sources]
         limit = self._data.max_samples() / SAMPLE_RATE
 
         def pass_on(sounds: Sequence[np.ndarray]) -> list[Encoded]:
@@ -336,7 +352,7 @@ class Preprocessor:
             return used
         if modality == TEXT:
             return most - 1  # the first frame is of the initial token
-        exact = self._seconds_of_frames()
+        exact = self._seconds_of_frames() if modality == SPEECH else math.inf
         return exact if math.isfinite(exact) else used * most / n_frames
 
     def _seconds_of_frames(self) -> float:
@@ -360,6 +376,10 @@ class Preprocessor:
         self._logged.add(modality)
         remedy = "; timeline reads long audio whole" if modality == SPEECH else ""
         logger.warning("%s: %s, as in training%s", item.name, truncation.describe(), remedy)
+
+
+def _as_encoded(clip: Clip) -> Encoded:
+    return Encoded(clip.pictures, clip.seconds, clip.total)
 
 
 def _reach(state: TaskState) -> Reach:

@@ -65,7 +65,7 @@ def places_around(
 
 
 def _without_recording(item: Item) -> EncodedTurn:
-    return EncodedTurn(replace(item, samples=None), ItemFacts())
+    return EncodedTurn(item.without_recordings(), ItemFacts())
 
 
 def predict_in_place(
@@ -96,7 +96,7 @@ def predict_in_place(
             predictions[number], turns[number] = prediction, turn
         found.append(predictions)
         encoded.append(turns)
-    light = [replace(item, samples=None) for item in items]
+    light = [item.without_recordings() for item in items]
     return engine.combine(light, found), encoded
 
 

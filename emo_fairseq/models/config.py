@@ -333,6 +333,12 @@ class DropoutConfig(FairseqDataclass):
         within=PROBABILITY,
         acts=_dropout_of_pretrained(SPEECH),
     )
+    video_encoder_dropout: Optional[float] = option(
+        None,
+        _DROPOUT_HELP.format(VIDEO),
+        within=PROBABILITY,
+        acts=_dropout_of_pretrained(VIDEO),
+    )
     modality_dropout: float = option(
         0.0,
         "probability that a modality of a row is left out in training",
@@ -373,6 +379,9 @@ class TuningConfig(FairseqDataclass):
     )
     speech_freeze_layers: int = option(
         0, _FREEZE_LAYERS_HELP.format(SPEECH), within=LAYERS, acts=_learning_rate_of(SPEECH)
+    )
+    video_freeze_layers: int = option(
+        0, _FREEZE_LAYERS_HELP.format(VIDEO), within=LAYERS, acts=_learning_rate_of(VIDEO)
     )
     fusion_tuning: ChoiceEnum([FULL, FROZEN]) = option(  # type: ignore[valid-type]
         FULL, "frozen: train only what follows the fusion"

@@ -23,6 +23,7 @@ from data_prep.progress import show_progress
 from emo_fairseq.models.encoders import WEIGHTED, ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.types import (
+    PIXELS,
     TOKENS,
     WAVEFORM,
 )
@@ -37,8 +38,8 @@ _WINDOW_ROWS = 4096
 BATCHES_AHEAD = 8
 _FIRST_WINDOW_ROWS = 64  # to measure how many numbers the encoder returns for an input
 _NUMBERS_IN_MEMORY = 2**26  # a quarter of a gigabyte
-_BATCH_ON_CPU = {TOKENS: 4096, WAVEFORM: 40 * 16_000}
-_BATCH_ON_GPU = {TOKENS: 16_384, WAVEFORM: 160 * 16_000}
+_BATCH_ON_CPU = {TOKENS: 4096, WAVEFORM: 40 * 16_000, PIXELS: 64}
+_BATCH_ON_GPU = {TOKENS: 16_384, WAVEFORM: 160 * 16_000, PIXELS: 512}
 _BATCH_OF_FRAMES = 16_384
 
 
@@ -50,7 +51,7 @@ def encoding_device(on_cpu: bool = False) -> torch.device:
 
 
 def batch_budget(kind: str, device: torch.device) -> int:
-    """Return how many tokens, samples or frames a batch may have, padding included.
+    """Return how many tokens, samples, pictures or frames a batch may have, padding included.
 
     Args:
         kind: what the encoder reads, one of :data:`emo_fairseq.types.INPUTS`.

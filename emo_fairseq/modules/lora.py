@@ -23,11 +23,12 @@ from emo_fairseq.modules.bulk_dropout import bulk_dropout
 
 # Role of a layer: the names that the families give to it.
 LAYER_NAMES: Mapping[str, Sequence[str]] = {
-    #         fairseq, wav2vec 2.0…, Whisper | BERT… | DeBERTa-v2 | MPNet | DistilBERT | w2v-BERT
-    "query": ("q_proj", "query", "query_proj", "attn.q", "q_lin", "linear_q"),
-    "key": ("k_proj", "key", "key_proj", "attn.k", "k_lin", "linear_k"),
-    "value": ("v_proj", "value", "value_proj", "attn.v", "v_lin", "linear_v"),
-    "output": ("out_proj", "attention.output.dense", "attn.o", "out_lin", "linear_out"),
+    # fairseq, wav2vec 2.0…, ViT… | BERT… | DeBERTa-v2 | MPNet | DistilBERT | w2v-BERT | TimeSformer
+    # (whose one layer has all three roles)
+    "query": ("q_proj", "query", "query_proj", "attn.q", "q_lin", "linear_q", "qkv"),
+    "key": ("k_proj", "key", "key_proj", "attn.k", "k_lin", "linear_k", "qkv"),
+    "value": ("v_proj", "value", "value_proj", "attn.v", "v_lin", "linear_v", "qkv"),
+    "output": ("out_proj", "o_proj", "attention.output.dense", "attn.o", "out_lin", "linear_out"),
     "ffn": (
         "fc1",  # fairseq, Whisper
         "fc2",
@@ -295,6 +296,8 @@ def _is_called(name: str, target: str) -> bool:
     (True, False)
     >>> _is_called("layer.0.attention.output.dense", "ffn")
     False
+    >>> _is_called("layer.0.attention.qkv", "query"), _is_called("layer.0.attention.qkv", "value")
+    (True, True)
     """
     if target not in LAYER_NAMES:
         return _ends_in(name, target)
@@ -305,7 +308,7 @@ def _is_called(name: str, target: str) -> bool:
         for ending in names
         if _ends_in(name, ending)
     ]
-    return max(endings, default=(0, ""))[1] == target
+    return (max(endings, default=(0, ""))[0], target) in endings
 
 
 def _ends_in(name: str, ending: str) -> bool:

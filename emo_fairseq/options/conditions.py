@@ -14,6 +14,7 @@ from emo_fairseq.types import (
     FULL,
     LOG_MEL,
     LORA,
+    PIXELS,
     SPEECH,
     TEXT,
     TOKENS,
@@ -148,6 +149,9 @@ READS_TOKENS = Condition(lambda context: context.reads_any(TOKENS), "no encoder 
 READS_FEATURES = Condition(lambda context: context.reads_any(FRAMES), "no encoder is features:NAME")
 READS_AUDIO = Condition(
     lambda context: context.reads(SPEECH, WAVEFORM, LOG_MEL), "no encoder reads audio"
+)
+READS_PICTURES = Condition(
+    lambda context: context.reads_any(PIXELS), "no encoder reads videos, as hf:FOLDER does"
 )
 READS_FRAMES = Condition(
     lambda context: context.reads_any(LOG_MEL, FRAMES),

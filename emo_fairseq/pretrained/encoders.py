@@ -20,8 +20,9 @@ from emo_fairseq.pretrained.fairseq_files import checkpoint_digest
 from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, load_hf_audio
 from emo_fairseq.pretrained.hf_files import weights_digest
 from emo_fairseq.pretrained.hf_text import build_hf_text, describe_hf_text, load_hf_text
+from emo_fairseq.pretrained.hf_video import build_hf_video, describe_hf_video, load_hf_video
 from emo_fairseq.pretrained.weights import check_unchanged
-from emo_fairseq.types import DEFAULT_WHISPER_PADDING, TEXT, TOKENS
+from emo_fairseq.types import DEFAULT_WHISPER_PADDING, PIXELS, TEXT, TOKENS, VIDEO, WAVEFORM
 
 
 class _Family(NamedTuple):
@@ -47,7 +48,15 @@ def describe(
     if kind == "hf":
         if modality == TEXT:
             return describe_hf_text(source)
+        if modality == VIDEO:
+            return describe_hf_video(source)
         return describe_hf_audio(source).with_whisper_padding(whisper_padding)
+    if modality == VIDEO:
+        raise UsageError(
+            f"--video-encoder {spec}: fairseq has no encoders of video; give hf:FOLDER or "
+            "features:NAME",
+            "encoder-modality",
+        )
     encoder_spec = describe_fairseq(source, modality)
     check_sizes(encoder_spec.architecture, f"{spec}: ", "fetch the checkpoint again")
     if modality == TEXT and encoder_spec.input != TOKENS:
@@ -102,13 +111,14 @@ def load(encoder: Encoder, encoder_spec: EncoderSpec) -> None:
 
 
 _FAIRSEQ = _Family(build_fairseq, load_fairseq, checkpoint_digest)
-_FAMILIES: Mapping[tuple[str, bool], _Family] = {  # by kind, and whether the input is tokens
-    ("hf", True): _Family(build_hf_text, load_hf_text, weights_digest),
-    ("hf", False): _Family(build_hf_audio, load_hf_audio, weights_digest),
-    ("fairseq", True): _FAIRSEQ,
-    ("fairseq", False): _FAIRSEQ,
+_FAMILIES: Mapping[tuple[str, str], _Family] = {  # by kind and input
+    ("hf", TOKENS): _Family(build_hf_text, load_hf_text, weights_digest),
+    ("hf", WAVEFORM): _Family(build_hf_audio, load_hf_audio, weights_digest),
+    ("hf", PIXELS): _Family(build_hf_video, load_hf_video, weights_digest),
+    ("fairseq", TOKENS): _FAIRSEQ,
+    ("fairseq", WAVEFORM): _FAIRSEQ,
 }
 
 
 def _family(encoder_spec: EncoderSpec) -> _Family:
-    return _FAMILIES[encoder_spec.kind, encoder_spec.input == TOKENS]
+    return _FAMILIES[encoder_spec.kind, encoder_spec.input]

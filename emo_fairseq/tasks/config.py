@@ -22,6 +22,7 @@ from emo_fairseq.options.conditions import (
     READS_AUDIO,
     READS_FEATURES,
     READS_FRAMES,
+    READS_PICTURES,
     READS_TOKENS,
     Condition,
     OptionContext,
@@ -29,11 +30,12 @@ from emo_fairseq.options.conditions import (
     reads_tokens,
 )
 from emo_fairseq.options.help_groups import group_options
-from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Kind, Range, option
+from emo_fairseq.options.option import NOT_NEGATIVE, POSITIVE, PROBABILITY, Kind, Range, option
 from emo_fairseq.types import (
     ANY_PACKED,
     BY_TRAIN,
     CROSS_ATTENTION,
+    DEFAULT_FRAMES_PER_SECOND,
     DEFAULT_WHISPER_PADDING,
     NO_DIALOGUE_ENCODER,
     NORMALIZATIONS,
@@ -59,6 +61,11 @@ class DataConfig(FairseqDataclass):
     data_raw: Optional[str] = option(
         None,
         "folder that the manifests' audio paths start from (default: that of corpus.yaml)",
+        kind=Kind.DATA,
+    )
+    video_raw: Optional[str] = option(
+        None,
+        "folder that the manifests' video paths start from (default: that of corpus.yaml)",
         kind=Kind.DATA,
     )
     fold: Optional[str] = option(
@@ -113,7 +120,10 @@ class InputConfig(FairseqDataclass):
     text_encoder: Optional[str] = option(None, _PRETRAINED_HELP, acts=is_read(TEXT))
     speech_encoder: Optional[str] = option(None, _PRETRAINED_HELP, acts=is_read(SPEECH))
     video_encoder: Optional[str] = option(
-        None, "stored features:NAME, a folder under features/ of --data", acts=is_read(VIDEO)
+        None,
+        "pretrained hf:FOLDER, of images or videos, or stored features:NAME, a folder under "
+        "features/ of --data",
+        acts=is_read(VIDEO),
     )
     speech_input: Optional[ChoiceEnum(["waveform", "log_mel", "tokens"])] = option(  # type: ignore[valid-type]
         None,
@@ -159,6 +169,24 @@ class InputConfig(FairseqDataclass):
     )
     max_speech_seconds: float = option(
         20.0, "longest audio in seconds; longer is truncated at its end", acts=READS_AUDIO
+    )
+    frames_per_second: float = option(
+        DEFAULT_FRAMES_PER_SECOND,
+        "pictures that are read of a second of video",
+        within=POSITIVE,
+        acts=READS_PICTURES,
+    )
+    max_video_seconds: float = option(
+        20.0,
+        "longest video in seconds; longer is truncated at its end",
+        within=POSITIVE,
+        acts=READS_PICTURES,
+    )
+    face_detector: Optional[str] = option(
+        None,
+        "read the face in each picture, and leave out those without one: opencv, or "
+        "MODULE:FUNCTION, from pictures to the boxes of faces (default: read whole pictures)",
+        acts=READS_PICTURES,
     )
     whisper_padding: ChoiceEnum(list(WHISPER_PADDINGS)) = option(  # type: ignore[valid-type]
         DEFAULT_WHISPER_PADDING,

@@ -74,7 +74,8 @@ def _is_pretrained(spec: str | None) -> bool:
 def _describe(source: DataDir, modality: str, spec: str | None) -> EncoderSpec:
     if spec is None and modality == VIDEO:
         raise UsageError(
-            "--modality with video needs --video-encoder features:NAME", "encoder-missing"
+            "--modality with video needs --video-encoder hf:FOLDER or features:NAME",
+            "encoder-missing",
         )
     kind = "scratch" if spec is None else check_spec(modality, spec).partition(":")[0]
     if modality == SPEECH and kind != "scratch" and source.cfg.speech_input is not None:

@@ -77,12 +77,14 @@ def test_rows_with_sound(
         turn=11,
         sentiment="negative",
         sentiment_score=-2.2,
+        video="03bSnISJMiM/11.mp4",
     )
     assert rows["-_dI--eQ6qVU_1"].text == "I'M IN LOVE WITH IT..."
     assert rows["73jzhE8R1TQ_3_13"].sentiment_score == -0.3333333134651184
     assert rows["5W7Z1C_fDaE_9"].text is None  # but its sound is there
     assert rows["5W7Z1C_fDaE_10"].sentiment is None
     corpus = read_corpus(out)
+    assert corpus.video_raw == str(with_clips / "Raw")
     assert {s: c["rows"] for s, c in corpus.splits.items()} == {"train": 3, "valid": 2, "test": 2}
     assert corpus.splits["train"]["sentiment"] == {"negative": 1, "neutral": 1, "positive": 1}
     assert [(d.id, d.what) for d in corpus.dropped] == [("5W7Z1C_fDaE_10", "sentiment")]
@@ -120,7 +122,7 @@ def test_without_clips_it_is_text_only(
     assert "text only: no Raw/ in the corpus folder" in corpus.notes
     assert [(d.split, d.id, d.reason, d.what) for d in corpus.dropped] == [
         ("test", "5W7Z1C_fDaE_10", "annotation is blank", "sentiment"),
-        ("test", "5W7Z1C_fDaE_9", "neither text nor audio", "row"),
+        ("test", "5W7Z1C_fDaE_9", "neither text, audio nor video", "row"),
     ]
     assert len(rows_of(out)) == 6
     assert validate(out) == []
@@ -153,8 +155,13 @@ def test_bad_clips_are_listed_and_their_text_kept(with_clips: Path, tmp_path: Pa
             "audio",
             "clip: 1.5 s long or more, over the limit of 1 s",
         ),
-        ("test", "5W7Z1C_fDaE_9", "row", "neither text nor audio"),
+        ("train", "03bSnISJMiM_2", "video", "clip: there is no such file"),
+        ("test", "5W7Z1C_fDaE_9", "video", "clip: the file is empty (0 bytes)"),
+        ("test", "5W7Z1C_fDaE_10", "video", "clip: 1.5 s, longer than 1 s"),
+        ("test", "5W7Z1C_fDaE_9", "row", "neither text, audio nor video"),
     ]
+    filmed = rows_of(tmp_path / "out")["73jzhE8R1TQ_3_2"]
+    assert (filmed.audio, filmed.video) == (None, "73jzhE8R1TQ/3_2.mp4")
     assert len(rows_of(tmp_path / "out")) == 6
     assert validate(tmp_path / "out") == []
 

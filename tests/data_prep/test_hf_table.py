@@ -149,7 +149,9 @@ def test_frames_rows_without_any_and_rows_that_are_dropped(tmp_path: Path) -> No
     more = ["--name", "x", "--features", "wavlm=hidden"]
     assert run_main(f"train={table}", out, *more) == 0
     assert [row.id for row in read_manifest(out / "train.tsv")] == ["a", "b", "d"]
-    assert [(d.id, d.reason) for d in read_corpus(out).dropped] == [("c", "neither text nor audio")]
+    assert [(d.id, d.reason) for d in read_corpus(out).dropped] == [
+        ("c", "neither text, audio nor video")
+    ]
     folder = out / "features" / "wavlm"
     assert (folder / "train.lengths").read_text() == "3\n0\n4\n"
     np.testing.assert_array_equal(np.load(folder / "train.npy"), vector(1, 3) + vector(3, 4))

@@ -251,7 +251,11 @@ def test_every_bad_clip_is_listed_with_what_was_known_of_it(
 ) -> None:
     (video_dir / "train_splits" / "dia0_utt1.mp4").unlink()
     corpus = prepare_meld(corpus_dir, tmp_path / "out", video_dir=video_dir, max_seconds=2)
-    assert [(d.split, d.id, d.what, d.reason) for d in corpus.dropped] == [
+    sounds = [d for d in corpus.dropped if d.what == "audio"]
+    assert {(d.split, d.id) for d in corpus.dropped if d.what == "video"} == {
+        (d.split, d.id) for d in sounds
+    }
+    assert [(d.split, d.id, d.what, d.reason) for d in sounds] == [
         ("train", "train_dia0_utt1", "audio", "clip: there is no such file"),
         (
             "train",
@@ -328,10 +332,35 @@ def test_folders_in_one_a_split_are_found(
     assert [c["with_audio"] for c in corpus.splits.values()] == [2, 1, 1]
 
 
+def test_the_folder_videos_beside_the_tables_is_read(
+    corpus_dir: Path, video_dir: Path, tmp_path: Path
+) -> None:
+    videos = corpus_dir / "videos"
+    videos.mkdir()
+    for official, name in FOLDERS.items():
+        (video_dir / name).rename(videos / official)
+    out = tmp_path / "out"
+    corpus = prepare_meld(corpus_dir, out, max_seconds=2)
+    assert corpus.video_raw == str(videos)
+    assert [c["with_audio"] for c in corpus.splits.values()] == [2, 1, 1]
+    assert [c["with_video"] for c in corpus.splits.values()] == [2, 1, 1]
+    first, _, corrupt = read_manifest(out / "train.tsv")
+    assert (first.video, corrupt.video) == ("train/dia0_utt0.mp4", None)
+    later, too_long = read_manifest(out / "test.tsv")
+    assert later.video == "test/final_videos_testdia0_utt0.mp4"
+    assert too_long.video is None
+    (reason,) = (d.reason for d in corpus.dropped if (d.id, d.what) == (too_long.id, "video"))
+    assert "longer than 2 s" in reason
+    assert validate(out) == []
+    (videos / "train" / "dia0_utt0.mp4").unlink()
+    (fault,) = validate(out)
+    assert (fault.row, fault.code) == (2, "video-invalid")
+
+
 def test_a_folder_that_is_not_there_is_named_and_nothing_written(
     corpus_dir: Path, video_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (video_dir / "dev_splits_complete").rename(video_dir / "dev")
+    (video_dir / "dev_splits_complete").rename(video_dir / "elsewhere")
     assert main("meld", [str(corpus_dir), str(tmp_path / "out"), *with_video(video_dir)]) == 1
     assert "[corpus-layout]" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

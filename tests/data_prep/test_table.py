@@ -119,7 +119,7 @@ def test_rows_without_text_or_audio_are_dropped_and_listed(table: Path, tmp_path
     assert (dropped.split, dropped.id, dropped.reason) == (
         "valid",
         "u2",
-        "neither text nor audio",
+        "neither text, audio nor video",
     )
 
 
@@ -133,7 +133,7 @@ def test_labels_can_be_dropped_and_values_called_missing(tmp_path: Path) -> None
     assert splits_of(out) == {"train": [Utterance("u1", text="a", emotion="sad")]}
     assert [(d.id, d.reason) for d in read_corpus(out).dropped] == [
         ("u2", "--drop-label xxx"),
-        ("u3", "neither text nor audio"),
+        ("u3", "neither text, audio nor video"),
     ]
 
 

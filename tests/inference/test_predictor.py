@@ -236,6 +236,7 @@ def test_long_audio_is_truncated_as_in_training_which_is_logged_once(both, caplo
     assert np.abs(whole.embedding - cut.embedding).max() < TOLERANCE
     both.predict(sound, sample_rate=16000)
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    warnings = [warning for warning in warnings if "is missing in" not in warning]
     assert len(warnings) == 1
     assert "reads the first 20 of its 21 seconds" in warnings[0]
     assert warnings[0].endswith("timeline reads long audio whole")

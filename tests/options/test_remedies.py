@@ -49,7 +49,7 @@ ENCODERS: dict[str, list[EncoderSpec]] = {
         EncoderSpec("hf:x", "waveform", {"config": {"model_type": "whisper"}}),
         STORED,
     ],
-    "video": [STORED],
+    "video": [STORED, EncoderSpec("hf:x", "pixels")],
 }
 _OPTION = re.compile(r"--([a-z][a-z-]*)(?: ([a-z_]+|CHECKPOINT|\d+)\b)?")
 

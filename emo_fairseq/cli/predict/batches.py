@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from data_prep.audio.segment import AudioSegment
 from data_prep.errors import CodedError
-from emo_fairseq.cli.predict.items import Item, Reads, Source
+from data_prep.video.segment import VideoSegment
+from emo_fairseq.cli.predict.items import Item, Reads, Source, with_video
 from emo_fairseq.cli.predict.rows import Row
 from emo_fairseq.errors import UsageError
 
@@ -54,6 +56,8 @@ def _items_of(sources: Sequence[Source], reads: Reads) -> Iterator[Item]:
     for number, source in enumerate(sources):
         for item in source.items(reads):
             name = None if item.dialogue is None else f"{number} {item.dialogue}"
+            # A table decides row by row, and segments have the pictures of their recording.
+            item = item if item.cells is not None else with_video(item, reads)
             yield replace(item, dialogue=name)
 
 
@@ -73,6 +77,7 @@ def predict_rows(
         return predictor.predict_each(
             [item.audio for item in some],
             [item.text for item in some],
+            video=[item.video for item in some],
             batch_size=options.batch_size,
             speaker=[item.speaker for item in some],
             dialogue=[item.dialogue for item in some],
@@ -131,9 +136,12 @@ def _predict_timeline(
     if item.error is not None:
         yield Row(item, error=item.error)
         return
+    recording = item.recording
+    if isinstance(recording, VideoSegment):  # of which a timeline reads the sound
+        recording = AudioSegment(recording.path, recording.start, recording.end)
     try:
         segments = predictor.timeline(
-            item.audio,  # type: ignore[arg-type]  # of None it raises an error with a code
+            recording,  # type: ignore[arg-type]  # of None it raises an error with a code
             window_seconds=options.window,
             hop_seconds=options.hop,
             text=item.text,
@@ -150,7 +158,7 @@ def _predict_timeline(
 def _reason(item: Item, error: UsageError | OSError, name: str) -> CodedError:
     """Return the error without the predictor's name of the item: the row has its own."""
     if isinstance(error, OSError):
-        return UsageError(f"{item.audio}: {error.strerror or error}", "file-unreadable")
-    file = "" if item.audio is None else f" ({item.audio.name})"
+        return UsageError(f"{item.recording}: {error.strerror or error}", "file-unreadable")
+    file = "" if item.recording is None else f" ({item.recording.name})"
     sentence = str(error).removeprefix(f"{name}{file}: ").removeprefix(f"{name}: ")
     return UsageError(sentence, error.code)

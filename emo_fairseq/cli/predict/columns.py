@@ -27,7 +27,7 @@ from data_prep.tables.sniffing import sniff
 from data_prep.tables.spooled import SpooledTable
 from emo_fairseq.errors import UsageError
 
-FIELDS = ("id", "audio", "text", "start", "end", "speaker", "dialogue", "turn")
+FIELDS = ("id", "audio", "video", "text", "start", "end", "speaker", "dialogue", "turn")
 _ROWS = 1000  # that are inferred from: a table may have millions
 
 
@@ -82,7 +82,7 @@ class Columns:
         of: {field: column}.
         undecided: {field: decision} where several columns fit alike.
         decimal: the decimal separator of times.
-        audio: names of audio files, of the first rows.
+        audio: names of audio files, or else of videos, of the first rows.
         declined: fields that no column is to fill.
     """
 
@@ -118,10 +118,10 @@ def find_columns(table: Table, given: Mapping[str, str]) -> Columns:
     mapped = map_columns(contents, {**others, **own})
     columns = {name: mapped.columns[name] for name in FIELDS if name in mapped.columns}
     undecided = {_field_of(decision): decision for decision in mapped.decisions}
-    if not {"text", "audio"} & {*columns, *undecided}:
+    if not {"text", "audio", "video"} & {*columns, *undecided}:
         raise UsageError(
-            f"{table.path}: no column of texts or audio files among {', '.join(table.columns)}; "
-            "name yours by --column text=COLUMN or --column audio=COLUMN",
+            f"{table.path}: no column of texts, audio or videos among {', '.join(table.columns)}; "
+            "name yours by --column text=COLUMN, --column audio=COLUMN or --column video=COLUMN",
             "column-missing",
         )
     return Columns(
@@ -181,7 +181,8 @@ def _decimal(contents: Mapping[str, Contents], columns: Mapping[str, str]) -> st
 
 
 def _audio(contents: Mapping[str, Contents], columns: Mapping[str, str]) -> list[str]:
-    return list(contents[columns["audio"]].values) if "audio" in columns else []
+    column = columns.get("audio") or columns.get("video")
+    return list(contents[column].values) if column else []
 
 
 def check_decided(path: Path, columns: Columns, fields: Collection[str]) -> None:

@@ -63,7 +63,9 @@ def add(subcommands: Any, about: str) -> None:
     parser.set_defaults(run=run, takes_further=False, loads_models=False)
     option = parser.add_argument
     option("model", type=Path, metavar="MODEL", help=MODEL)
-    items = "audio files; folders of them; tables; .txt, a text a line; - for standard input"
+    items = (
+        "audio or video files; folders of them; tables; .txt, a text a line; - for standard input"
+    )
     option("items", nargs="*", metavar="ITEM", help=items)
     option("--text", help="what was said: alone, or with one audio file")
     kinds = "default: by the suffix of --output, else csv; from textgrid on with --segments alone"
@@ -167,7 +169,8 @@ def run(options: argparse.Namespace) -> int:
     at_once = None if groups else _BATCHES_AT_ONCE * options.batch_size
     batches = batches_of(sources, reads, at_once)
     first = next(batches, ())  # a mistake in the command line leaves no file behind
-    summary = Summary("window" if options.timeline else "turn" if has_turns else "item")
+    unit = "window" if options.timeline else "turn" if has_turns else "item"
+    summary = Summary(unit, predictor.modalities if len(predictor.modalities) > 1 else ())
     predicting = Predicting(options, predictor, transcribe, _transcribe, engine)
     with open_output(options.output) as out:
         writer = {**FORMATS, **TURN_FORMATS}[kind](out, layout)

@@ -1,17 +1,20 @@
-"""Items of ``predict``: audio, a text or both, with the row of a table that they come from."""
+"""Items of ``predict``: audio, a text, a video, with the row of a table that they come from."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.errors import CodedError
+from data_prep.files.listing import VIDEO_SUFFIXES
+from data_prep.files.remote import RemotePath
 from data_prep.manifest.cells import find_text_fault
 from data_prep.segmentation.turn import Turn
+from data_prep.video.segment import VideoSegment
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH, TEXT
+from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Item:
         dialogue: that it is a turn of; None where it is none, or the model reads no dialogues.
         place: orders the turns of its dialogue.
         n_following: how many rows of its dialogue come after it.
+        video: a file, or a segment of one, whose sound is read, too, where there is no audio.
     """
 
     name: str
@@ -41,6 +45,12 @@ class Item:
     dialogue: str | None = None
     place: int = 0
     n_following: int = 0
+    video: Path | VideoSegment | None = None
+
+    @property
+    def recording(self) -> Path | AudioSegment | VideoSegment | None:
+        """The audio, or else the video."""
+        return self.video if self.audio is None else self.audio
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,20 @@ class ListSource:
 
     def items(self, reads: Reads) -> Iterator[Item]:
         return iter(self.known)
+
+
+def with_video(item: Item, reads: Reads) -> Item:
+    """Return an item whose file is read as a video, where the model reads video and it is one."""
+    if item.video is not None or item.audio is None or not reads.has(VIDEO):
+        return item
+    audio = as_segment(item.audio)
+    if audio.path.suffix.lower() not in VIDEO_SUFFIXES or audio.channel is not None:
+        return item
+    from emo_fairseq.inference.videos import has_pictures
+
+    if isinstance(audio.path, RemotePath) or not has_pictures(audio.path):
+        return item
+    return replace(item, audio=None, video=VideoSegment(audio.path, audio.start, audio.end))
 
 
 def checked_item(

@@ -14,6 +14,7 @@ from data_prep.files.digests import user_memory
 from data_prep.files.remote import RemotePath, as_path
 from data_prep.files.shards import JsonCodec, ShardStore, shard_map
 from data_prep.manifest.digests import sequence_digest
+from data_prep.video.segment import as_video
 from emo_fairseq.cli.models import load_model, model_digests
 from emo_fairseq.cli.predict.batches import predict_rows
 from emo_fairseq.cli.predict.items import Item
@@ -30,6 +31,7 @@ _OPTIONS = (
     "batch_size",
     "data",
     "device",
+    "face_detector",
     "onnx",
     "precision",
     "provider",
@@ -105,13 +107,21 @@ def _describe(item: Item) -> str:
     """Return all of an item that its prediction depends on; a file by its size and time."""
     stamp = None
     if item.audio is not None:
-        try:
-            status = as_segment(item.audio).path.stat()
-            stamp = status.st_size, status.st_mtime_ns
-        except (OSError, ValueError):
-            stamp = None
+        stamp = _stamp(as_segment(item.audio).path)
     parts = (item.name, item.text, item.speaker, item.dialogue, item.place, item.n_following)
-    return repr((*parts, item.audio and str(item.audio), stamp, str(item.error or "")))
+    of_video: tuple[object, ...] = ()
+    if item.video is not None:
+        of_video = (str(item.video), _stamp(as_video(item.video).path))
+    error = str(item.error or "")
+    return repr((*parts, item.audio and str(item.audio), stamp, error, *of_video))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 # -- In each of the workers ------------------------------------------------------------------------

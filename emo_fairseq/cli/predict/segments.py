@@ -9,11 +9,12 @@ from data_prep.audio.segment import AudioSegment
 from data_prep.errors import CodedError
 from data_prep.segmentation.labels import LABELS_IN_BRACKETS, without_labels
 from data_prep.segmentation.turn import Segmentation, Turn
+from data_prep.video.segment import VideoSegment
 from emo_fairseq.cli.predict.inputs import is_audio
 from emo_fairseq.cli.predict.items import Item, Reads, checked_item
 from emo_fairseq.cli.turn_files import TurnFileOptions, read_turns
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH, TEXT
+from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 
 def open_segments(items: Sequence[str], path: Path, options: TurnFileOptions) -> "SegmentSource":
@@ -75,7 +76,15 @@ class SegmentSource:
         name = f"{self.segmentation.path}: {turn.where}"
         try:
             audio = AudioSegment(self.recording, start, end) if reads.has(SPEECH) else None
+            video = VideoSegment(self.recording, start, end) if self._is_video(reads) else None
         except CodedError as error:  # times that differ in the twentieth decimal alone
             return Item(name, error=error, cells=cells, turn=turn)
         item = checked_item(name, audio, text, cells)
-        return replace(item, speaker=turn.speaker, turn=turn)
+        return replace(item, speaker=turn.speaker, turn=turn, video=video)
+
+    def _is_video(self, reads: Reads) -> bool:
+        if not reads.has(VIDEO):
+            return False
+        from emo_fairseq.inference.videos import has_pictures
+
+        return has_pictures(self.recording)

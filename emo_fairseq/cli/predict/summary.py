@@ -1,6 +1,7 @@
 """The line in which ``predict`` sums up what it predicted."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from data_prep.messages import first_few
@@ -13,9 +14,11 @@ class Summary:
 
     Args:
         unit: what a row is, ``item`` or ``window``.
+        modalities: that the model reads, of several; what rows lack of them is counted.
     """
 
     unit: str = "item"
+    modalities: Sequence[str] = ()
     labels: Counter[str] = field(default_factory=Counter)
     sums: dict[str, float] = field(default_factory=dict)
     codes: Counter[str] = field(default_factory=Counter)
@@ -37,6 +40,8 @@ class Summary:
         for name, value in prediction.values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         transcript = prediction.transcript
+        for name in self.modalities:
+            self.notes[f"without {name}"] += name not in prediction.modalities
         self.notes["truncated"] += bool(prediction.truncations)
         self.notes["with a warning"] += bool(prediction.warnings)
         self.notes["transcribed"] += transcript is not None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_prep.audio.segment import AudioSegment
+from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.errors import CodedError, ManifestError
 from data_prep.files.remote import RemotePath, as_path
 from data_prep.manifest.cells import find_id_fault, find_value_fault, id_key, shown
@@ -21,6 +21,7 @@ from data_prep.tables.segments import (
     time_field,
     unread_times,
 )
+from data_prep.video.segment import VideoSegment
 from emo_fairseq.cli.predict.columns import (
     Columns,
     TableOptions,
@@ -28,12 +29,12 @@ from emo_fairseq.cli.predict.columns import (
     find_columns,
     open_typed,
 )
-from emo_fairseq.cli.predict.items import Item, Reads, checked_item
+from emo_fairseq.cli.predict.items import Item, Reads, checked_item, with_video
 from emo_fairseq.cli.predict.table_dialogues import Turns
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH, TEXT
+from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
-_MODALITY_OF = {"text": TEXT, "audio": SPEECH}
+_MODALITY_OF = {"text": TEXT, "audio": SPEECH, "video": VIDEO}
 
 
 class TableSource:
@@ -67,19 +68,23 @@ class TableSource:
 
     def items(self, reads: Reads) -> Iterator[Item]:
         path = self._table.path
+        self.found = _sound_of_videos(self.found, reads)
         used = [name for name, modality in _MODALITY_OF.items() if reads.has(modality)]
-        fields = [*used, *(("start", "end") if "audio" in used else ())]
+        is_recorded = "audio" in used or "video" in used
+        fields = [*used, *(("start", "end") if is_recorded else ())]
         fields += ["speaker"] if reads.groups or reads.dialogues else []
         fields += ["dialogue", "turn"] if reads.dialogues else []
         check_decided(path, self.found, fields)
         if columns := self.found.describe(fields):
             sys.stderr.write(f"{path}: columns {columns} (--column changes them)\n")
         self._check_times(reads)
-        folder = self._audio_folder() if "audio" in used else path.parent
+        folder = self._audio_folder() if is_recorded else path.parent
         reader = _ItemReader(path, self.found, folder, reads)
         turns = self._turns(reads)
         for row in self._table.rows():
             item = reader.read(row)
+            if "video" not in self.found.of:
+                item = with_video(item, reads)
             yield item if turns is None else turns.place(item, row)
         if turns is not None and turns.n_single:
             sys.stderr.write(f"{path}: rows without a dialogue or a turn: {turns.n_single}\n")
@@ -143,6 +148,14 @@ class TableSource:
         sys.stderr.write(f"{sentence}\n")
 
 
+def _sound_of_videos(found: Columns, reads: Reads) -> Columns:
+    """Return columns by which a model that reads no video reads the sound of videos."""
+    if reads.has(VIDEO) or not reads.has(SPEECH) or "audio" in found.of or "video" not in found.of:
+        return found
+    columns = {name: column for name, column in found.of.items() if name != "video"}
+    return replace(found, of={**columns, "audio": found.of["video"]})
+
+
 class _ItemReader:
     """Reads the rows of one table; counts skipped cells and checks that ids are unique."""
 
@@ -191,21 +204,27 @@ class _ItemReader:
         given = [key for key in _MODALITY_OF if not is_missing(self._cell(cells, key))]
         used = [key for key in given if self._reads.has(_MODALITY_OF[key])]
         if not given:
-            raise UsageError(f"neither {self._names(_MODALITY_OF)} is given", "item-empty")
+            keys = [key for key in _MODALITY_OF if key != "video" or self._reads.has(VIDEO)]
+            raise UsageError(f"neither {self._names(keys)} is given", "item-empty")
         if not used:
             raise UsageError(
                 f"{self._names(given, ' and ')} alone, but {self._reads.why}", "modality-not-read"
             )
         self.skipped.update(self._column_of[key] for key in given if key not in used)
         text = text_cell(self._cell(cells, "text")).strip() if "text" in used else None
-        if "audio" not in used:
-            return checked_item(name, None, text, cells)
-        path = text_cell(self._cell(cells, "audio")).strip()
+        audio = self._audio(self._file("audio", cells), cells) if "audio" in used else None
+        item = checked_item(name, audio, text, cells)
+        if "video" not in used:
+            return item
+        segment = as_segment(self._audio(self._file("video", cells), cells))
+        return replace(item, video=VideoSegment(segment.path, segment.start, segment.end))
+
+    def _file(self, key: str, cells: Mapping[str, Any]) -> Path:
+        path = text_cell(self._cell(cells, key)).strip()
         if fault := find_value_fault("the path", path):
             raise UsageError("; ".join(fault), "path-invalid")
         file = as_path(path)
-        file = file if isinstance(file, RemotePath) else self._folder / path
-        return checked_item(name, self._audio(file, cells), text, cells)
+        return file if isinstance(file, RemotePath) else self._folder / path
 
     def _names(self, keys: Collection[str], separator: str = " nor ") -> str:
         return separator.join(self._column_of.get(key, key) for key in keys)

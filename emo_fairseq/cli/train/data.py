@@ -20,6 +20,7 @@ from data_prep.schema import CORPUS_FILE, write_atomically
 from data_prep.sources import Source, find_source
 from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
+from emo_fairseq.types import VIDEO, parse_modalities
 
 _DATA_RAW = "--data-raw"
 _RECORD_FILE = "prepared_from.json"
@@ -93,6 +94,7 @@ def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
         is_legacy = source.kind == "legacy"
         return DataFolder(source.name, source.path, options.data_raw, is_legacy), []
     command, *words = source.prepare_words(folder, options, options.words)
+    _check_video(options, source, words)
     record = PreparationRecord(
         source=_absolute(source),
         digest=_digest(source.path),
@@ -108,6 +110,27 @@ def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
         return DataFolder(name, folder, options.data_raw), [note]
     words = processes.module(f"data_prep.{command}", *words)
     return DataFolder(name, folder, prepare=words, record=record), []
+
+
+def _check_video(options: argparse.Namespace, source: Source, words: Sequence[str]) -> None:
+    """Refuse to prepare, for a training on videos, what has none."""
+    if options.modality is None or VIDEO not in parse_modalities(options.modality):
+        return
+    spec = options.video_encoder or ""
+    if spec.startswith("features:"):
+        raise UsageError(
+            f"--video-encoder {spec}: {source.path} is no data dir yet, and has no features; "
+            "prepare it, extract them by `python -m data_prep.extract_features`, and train on the "
+            "data dir",
+            "features-missing",
+        )
+    if not source.has_videos(words):
+        raise UsageError(
+            f"--modality {options.modality}: no rows of {source.path} have videos; give their "
+            "folder (MELD: --video FOLDER), or the column of a table (--column video=COLUMN), or "
+            "leave video out",
+            "column-empty",
+        )
 
 
 def _absolute(source: Source) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.schema import Utterance
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.evaluate import fairseq_command
 from emo_fairseq.cli.evaluate.training_record import Training
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.inputs import Inputs
-from emo_fairseq.types import SPEECH, TEXT
+from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 PREDICTIONS, REPORT = "predictions.tsv", "report"
 _PROGRAM = "emotion-recognize"
@@ -121,10 +121,13 @@ def _examples(
 ) -> Iterator[list[str]]:
     """Yield the words of inputs that predict takes, as the rows of the data have them."""
     root = audio_root(data.folder, data.data_raw, must_exist=False)
+    videos = video_root(data.folder, None, data.data_raw, must_exist=False)
     for row in rows.values():
         audio = None if row.audio is None else root / row.audio
         if SPEECH in inputs.modalities and audio is not None and audio.is_file():
             has_text = TEXT in inputs.modalities and row.text
             yield [str(audio), *(("--text", str(row.text)) if has_text else ())]
+        elif VIDEO in inputs.modalities and row.video is not None:
+            yield [str(videos / row.video)]
         elif TEXT in inputs.modalities and SPEECH not in inputs.modalities and row.text:
             yield ["--text", row.text]

@@ -19,7 +19,17 @@ from emo_fairseq.encoder_spec import PRETRAINED, check_spec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.naming import folder_name, model_title
 from emo_fairseq.models.fusions import FUSIONS
-from emo_fairseq.types import FROZEN, FULL, LORA, MODALITIES, SPEECH, TARGETS, default_fusion
+from emo_fairseq.types import (
+    FROZEN,
+    FULL,
+    LORA,
+    MODALITIES,
+    SPEECH,
+    TARGETS,
+    VIDEO,
+    default_fusion,
+    parse_modalities,
+)
 
 LOG_FILE = "train.log"
 _CHECKPOINTS = Path("checkpoints")  # of the folder in which the user works
@@ -68,6 +78,13 @@ def check_options(options: argparse.Namespace) -> None:
     for name, spec in specs.items():
         if spec is not None:
             check_spec(name, spec)
+    reads_video = options.modality is not None and VIDEO in parse_modalities(options.modality)
+    if reads_video and specs[VIDEO] is None:
+        raise UsageError(
+            f"--modality {options.modality}: video is read by no encoder from scratch; add "
+            "--video-encoder hf:FOLDER, or features:NAME of a data dir",
+            "encoder-missing",
+        )
     given = [spec for spec in specs.values() if spec is not None]
     if options.memory_limit is not None and not options.find_batch_size:
         raise UsageError(

@@ -12,9 +12,17 @@ from data_prep.schema import SAMPLE_RATE, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.data.manifest import FOLD_SETS, read_fold_rows
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import MODALITY_LETTERS, SPEECH, TARGETS, TEXT, TargetKind, parse_modalities
+from emo_fairseq.types import (
+    MODALITY_LETTERS,
+    SPEECH,
+    TARGETS,
+    TEXT,
+    VIDEO,
+    TargetKind,
+    parse_modalities,
+)
 
-_COLUMNS = {TEXT: "text", SPEECH: "audio"}
+_COLUMNS = {TEXT: "text", SPEECH: "audio", VIDEO: "video"}
 _ROWS_A_TEXT = 10  # from which on texts are prompts that speakers read out again and again
 _DEFAULT_TARGET = "emotion"
 _VIEWS = (TargetKind.BINARY_PER_LABEL, TargetKind.DISTRIBUTION)  # other views of the emotions
@@ -107,6 +115,8 @@ def _modalities(
         _check_columns(options, folder, rows, modalities)
         return modalities
     counts = {name: _count(rows, column) for name, column in _COLUMNS.items()}
+    if options.video_encoder is None or _reads_features(options, VIDEO):
+        del counts[VIDEO]  # no encoder reads it unless one is given
     chosen = [name for name, count in counts.items() if count]
     chosen += [n for n in MODALITY_LETTERS if _reads_features(options, n) and n not in chosen]
     if not chosen:

@@ -93,7 +93,7 @@ def _add_model(group: Any) -> None:
     spec = "hf:FOLDER, fairseq:CHECKPOINT, features:NAME (default: from scratch)"
     add("--text-encoder", metavar="SPEC", help=spec)
     add("--speech-encoder", metavar="SPEC", help=f"{spec}, over log-mel frames")
-    add("--video-encoder", metavar="SPEC", help="features:NAME")
+    add("--video-encoder", metavar="SPEC", help="hf:FOLDER, features:NAME (required for V)")
     tuning = group.add_mutually_exclusive_group().add_argument
     tuning("--freeze", action="store_true", help="keep the weights of pretrained encoders")
     tuning("--lora", action="store_true", help="adapt pretrained encoders by LoRA")

@@ -7,7 +7,7 @@ tunes them. Where the encoders of a model have different recipes, see :func:`com
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from emo_fairseq.types import FROZEN, FULL, LORA, SPEECH, TEXT
+from emo_fairseq.types import FROZEN, FULL, LORA, SPEECH, TEXT, VIDEO
 
 SCRATCH = "scratch"  # also of frames on disk: new parameters alone
 _HIDDEN_OF_LARGE = 1024  # units of a layer; 768 in a base model
@@ -48,6 +48,10 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
     # Heads on frozen encoders: as in the tables of this project (RAVDESS on Whisper).
     (FROZEN, TEXT): Recipe(1e-3, 20, 32, "--weight-decay 0.01"),
     (FROZEN, SPEECH): Recipe(1e-3, 20, 32, "--weight-decay 0.01"),
+    # VideoMAE and ViT (the recipe of transformers for video classification): 5e-5, small batches.
+    (FULL, VIDEO): Recipe(5e-5, 10, 8, _OF_TUNED),
+    (LORA, VIDEO): Recipe(2e-4, 10, 8, "--weight-decay 0.01"),
+    (FROZEN, VIDEO): Recipe(1e-3, 20, 32, "--weight-decay 0.01"),
     # From scratch: as in the tables of this project (MELD, RAVDESS with robertaEMO_tiny).
     (FULL, SCRATCH): Recipe(1e-3, 20, 32, "--dropout 0.2 --weight-decay 0.05"),
 }

@@ -1,0 +1,47 @@
+"""Check the videos of a corpus before its rows name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from data_prep.engines import Workers, ordered_map
+from data_prep.progress import track
+from data_prep.video.decoding import check_video, find_streams
+from data_prep.video.errors import VideoError
+from data_prep.video.folders import read_pictures
+
+_FILES = 16  # that are sent to a worker together
+
+
+def check_videos(
+    paths: Sequence[Path], *, workers: Workers = None, progress: bool = False
+) -> list[float | VideoError | None]:
+    """Decode the first picture of videos and of folders of pictures, in threads or on a cluster.
+
+    Args:
+        paths: files and folders.
+        workers: an engine, or a number of threads.
+        progress: show a progress bar.
+
+    Returns:
+        For each its length in seconds, as its header states it, None where it does not; or why it
+        cannot be read.
+    """
+    with ordered_map(_build_check, workers, _FILES, threads=True) as over:
+        return list(track(over(paths), "videos", len(paths), "file", not progress or not paths))
+
+
+def _build_check() -> Callable[[Path], float | VideoError | None]:
+    return _check
+
+
+def _check(path: Path) -> float | VideoError | None:
+    try:
+        if path.is_dir():
+            next(read_pictures(path))
+            return None
+        check_video(path)
+        return find_streams(path).seconds
+    except VideoError as error:
+        return error

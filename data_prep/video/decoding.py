@@ -1,0 +1,221 @@
+"""Pictures of a video at a stated rate, decoded by FFmpeg through PyAV.
+
+The picture at a time is the one that a player shows then: the last that begins at or before it. A
+video of a lower rate so repeats pictures, and one whose rate varies keeps its times. One picture is
+held at a time, whatever the length of the video.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from data_prep.audio.containers import BROKEN_PACKETS, DEMUXER_OPTIONS, load_av
+from data_prep.audio.decoding import AudioError
+from data_prep.files.remote import as_path
+from data_prep.video.errors import VideoError
+from data_prep.video.folders import Picture
+
+VideoSource = str | Path | bytes | BinaryIO
+
+_LOST_SECONDS = 1.0  # that may be missing at the end: headers round up to whole pictures
+_TOLERANCE = 1e-6  # seconds, of times that are whole pictures
+_DEFAULT_RATE = 25.0  # pictures a second, of the last picture where the header has no rate
+
+
+class Streams(NamedTuple):
+    """What a file holds."""
+
+    sound: bool
+    pictures: bool
+    seconds: float | None  # of the pictures, by the header
+
+
+def find_streams(source: VideoSource) -> Streams:
+    """Return which streams a file holds; the picture on the cover of a song is none.
+
+    Raises:
+        VideoError: it cannot be opened as a video.
+    """
+    with _open(source) as container:
+        stream = _picture_stream(container)
+        sound = container.streams.best("audio") is not None
+        seconds = None if stream is None else _stated_seconds(container, stream)
+        return Streams(sound, stream is not None, seconds)
+
+
+def check_video(source: VideoSource) -> None:
+    """Decode the first picture.
+
+    Raises:
+        VideoError: there is none.
+    """
+    next(read_video(source, rate=1.0))
+
+
+def read_video(
+    source: VideoSource, *, rate: float, start: float = 0.0, end: float | None = None
+) -> Iterator[Picture]:
+    """Yield the pictures of a video at `rate` a second, the first one at `start`.
+
+    Args:
+        source: a path; or the content of a file, as bytes or as an open binary file.
+        rate: pictures a second.
+        start: in seconds.
+        end: in seconds; None = end of the video.
+
+    Raises:
+        VideoError: it cannot be decoded, holds no pictures, is truncated, or ends before `start`.
+    """
+    with _open(source) as container:
+        stream = _picture_stream(container)
+        if stream is None:
+            raise VideoError("holds no pictures", "video-stream-missing")
+        if stream.codec_context is None:
+            raise VideoError("unreadable: its codec is not supported", "video-unreadable")
+        yield from _sampled(_Pictures(container, stream, start), rate, start, end)
+
+
+def _sampled(
+    pictures: _Pictures, rate: float, start: float, end: float | None
+) -> Iterator[Picture]:
+    shown: Any = None  # the picture at the current time
+    decoded: Picture | None = None
+    number = 0
+
+    def until(time: float) -> Iterator[Picture]:
+        """Yield the picture that is shown, once for each sampled time before `time`."""
+        nonlocal number, decoded
+        while shown is not None and start + number / rate < time - _TOLERANCE:
+            if decoded is None:
+                decoded = _as_array(shown)
+            yield decoded
+            number += 1
+
+    stop = float("inf") if end is None else end
+    for time, picture in pictures:
+        yield from until(min(time, stop))
+        if time >= stop:
+            return
+        shown, decoded = picture, None
+    if shown is None:
+        raise VideoError("holds no picture that decodes", "video-empty")
+    yield from until(min(pictures.end, stop))
+    if not number or (end is not None and pictures.end < end - _LOST_SECONDS):
+        which = "ends" if number else "begins"
+        raise VideoError(
+            f"ends after {pictures.end:.2f} s, before the segment {which}", "segment-outside"
+        )
+
+
+def _as_array(picture: Any) -> Picture:
+    """Convert a decoded picture to (H, W, 3), upright as players show it."""
+    upright = np.rot90(picture.to_ndarray(format="rgb24"), round(picture.rotation / 90))
+    return np.ascontiguousarray(upright)
+
+
+class _Pictures:
+    """Decoded pictures with their times in seconds, from the last key picture before `start`.
+
+    Attributes:
+        end: where the last picture that was decoded ends, in seconds.
+    """
+
+    def __init__(self, container: Any, stream: Any, start: float) -> None:
+        self._container = container
+        self._stream = stream
+        self._start = start
+        self._first = float((stream.start_time or 0) * stream.time_base)
+        self._length = 1.0 / float(stream.average_rate or _DEFAULT_RATE)
+        self.end = 0.0
+
+    def __iter__(self) -> Iterator[tuple[float, Any]]:
+        n_broken = n_packets = 0
+        av = load_av()
+        if self._start > 0:
+            offset = int((self._start + self._first) / self._stream.time_base)
+            self._container.seek(offset, stream=self._stream)
+        for packet in self._container.demux(self._stream):
+            n_packets += 1
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                n_broken += 1
+                continue
+            for picture in pictures:
+                time = self.end if picture.time is None else picture.time - self._first
+                yield time, picture
+                self.end = max(self.end, time + self._length)
+        if n_broken > BROKEN_PACKETS:
+            raise VideoError(
+                f"corrupt: {n_broken} of {n_packets} packets cannot be decoded", "video-corrupt"
+            )
+        stated = _stated_seconds(self._container, self._stream)
+        if stated is not None and self.end < stated - _LOST_SECONDS:
+            raise VideoError(
+                f"truncated: {self.end:.2f} of {stated:.2f} s decode", "video-truncated"
+            )
+
+
+# -- Opening ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _open(source: VideoSource) -> Iterator[Any]:
+    try:
+        av = load_av()
+    except AudioError as error:
+        raise VideoError("videos need PyAV: `pip install av`", error.code) from error
+    with _file_of(source) as file:
+        if not file.seek(0, io.SEEK_END):
+            raise VideoError("the file is empty (0 bytes)", "video-empty")
+        file.seek(0)
+        try:
+            with av.open(file, metadata_errors="replace", options=DEMUXER_OPTIONS) as container:
+                yield container
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"unreadable: {error.strerror}", "video-unreadable") from None
+
+
+@contextmanager
+def _file_of(source: VideoSource) -> Iterator[BinaryIO]:
+    """Open a source. FFmpeg gets its bytes, so that it opens no file to which these refer."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
+    if not isinstance(source, str | Path):
+        yield source
+        return
+    path = as_path(source)
+    try:
+        if not path.is_file():
+            exists = path.exists()
+            problem = "is a pipe or a device; save it first" if exists else "there is no such file"
+            raise VideoError(problem, "file-missing")
+        file = path.open("rb")
+    except (OSError, ValueError) as error:  # ValueError: NUL in the name
+        if isinstance(error, VideoError):
+            raise
+        reason = getattr(error, "strerror", error)
+        raise VideoError(f"cannot be opened ({reason})", "file-unreadable") from None
+    with file:
+        yield file
+
+
+def _picture_stream(container: Any) -> Any | None:
+    streams = container.streams.video
+    cover = load_av().stream.Disposition.attached_pic
+    return next((stream for stream in streams if not stream.disposition & cover), None)
+
+
+def _stated_seconds(container: Any, stream: Any) -> float | None:
+    """Return the length of the pictures by the header; None if it does not state one."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    is_alone = len(container.streams) == 1
+    return float(container.duration / 1e6) if is_alone and container.duration else None

@@ -1,0 +1,105 @@
+"""Videos as a user gives them: the pictures that a model reads of them, and their sound."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from data_prep.audio.segment import AudioSegment
+from data_prep.errors import CodedError
+from data_prep.video.decoding import find_streams
+from data_prep.video.errors import VideoError
+from data_prep.video.faces import DETECTORS
+from data_prep.video.loading import Clip, ClipLoader, PictureOptions
+from data_prep.video.segment import VideoSegment, as_video
+from emo_fairseq.errors import UsageError
+
+Video = str | Path | VideoSegment | bytes | BinaryIO
+Clips = Mapping[PictureOptions, Clip]
+
+
+class VideoReader:
+    """Reads videos for one model, or for the members of an ensemble, which read other pictures.
+
+    Args:
+        options: which pictures are read.
+        face_detector: a function that may be imported to find faces, as `module:function`. A model
+            names its own; it is imported only if the user names it, too, for a model folder may
+            come from anywhere.
+    """
+
+    def __init__(
+        self, options: Collection[PictureOptions], face_detector: str | None = None
+    ) -> None:
+        self._loaders = [ClipLoader(each) for each in dict.fromkeys(options)]
+        self._face_detector = face_detector
+
+    def read(self, video: Video, name: str) -> Clips:
+        """Load the pictures of a video, decoded once for each rate or size.
+
+        Args:
+            video: a file, a segment of it, a folder of pictures, or the content of a file.
+            name: of the item, for messages.
+
+        Raises:
+            UsageError: it cannot be decoded, or the detector of faces must not be imported; names
+                the item and the file.
+        """
+        clips = {}
+        for loader in self._loaders:
+            self._check_detector(loader.options.face_detector, name)
+            try:
+                clips[loader.options] = loader.load(video)
+            except CodedError as error:
+                raise UsageError(f"{_where(name, video)}: {error}", error.code) from error
+        return clips
+
+    def _check_detector(self, detector: str | None, name: str) -> None:
+        if detector is None or detector in DETECTORS or detector == self._face_detector:
+            return
+        raise UsageError(
+            f"{name}: the model reads faces that {detector} finds, a function that is not imported "
+            f"unless you name it; give face_detector={detector!r} (--face-detector)",
+            "face-detector-missing",
+        )
+
+
+def sound_of(video: Video, name: str) -> AudioSegment | bytes | None:
+    """Return what to read as the sound of a video; None where it has none.
+
+    Args:
+        video: see :meth:`VideoReader.read`.
+        name: of the item, for messages.
+
+    Raises:
+        UsageError: it cannot be opened; names the item and the file.
+    """
+    if isinstance(video, str | Path | VideoSegment):
+        segment = as_video(video)
+        if segment.path.is_dir():
+            return None
+        source: Path | bytes | BinaryIO = segment.path
+    else:
+        segment, source = None, video
+    try:
+        if not find_streams(source).sound:
+            return None
+    except VideoError as error:
+        raise UsageError(f"{_where(name, video)}: {error}", error.code) from error
+    if segment is not None:
+        return AudioSegment(segment.path, segment.start, segment.end)
+    if isinstance(source, bytes):
+        return source
+    source.seek(0)  # type: ignore[union-attr]
+    return source.read()  # type: ignore[union-attr]
+
+
+def has_pictures(path: Path) -> bool:
+    """Return whether a file holds pictures, and can be opened."""
+    try:
+        return find_streams(path).pictures
+    except (VideoError, OSError):
+        return False
+
+
+def _where(name: str, video: Video) -> str:
+    return f"{name}: {video}" if isinstance(video, str | Path | VideoSegment) else name
