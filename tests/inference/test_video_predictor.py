@@ -1,15 +1,19 @@
 """Predictions from mp4 files are those of fairseq-validate; sound comes with the video."""
 
 import logging
+import shutil
+import subprocess
 from pathlib import Path
 
 import hf_folders
 import numpy as np
 import pytest
 from codes import raises
-from talking_faces import write_faces
+from talking_faces import write_faces, write_talking_face
 
+from data_prep.audio.loading import load_audio
 from data_prep.commands import extract_features
+from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 from data_prep.schema import read_manifest
 from data_prep.video.segment import VideoSegment
 from emo_fairseq.evaluation.predictions import PROBABILITY
@@ -36,8 +40,7 @@ def faces(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for family in ("videomae", "vit"):
         hf_folders.build_video(root / family, family)
     data = write_faces(toy_corpus, root)
-    for folder in ("text", "speech"):
-        (data / folder).symlink_to(toy_corpus / folder)
+    tokenize_with_sentencepiece(data, vocab_size=292)
     return data
 
 
@@ -52,6 +55,8 @@ def options(faces: Path) -> dict[str, str]:
         "V, faces": f"--modality V --video-encoder hf:{root / 'vit'} --face-detector {DETECTOR}",
         "A+V": f"--modality A+V --speech-input log_mel {clips}",
         "V, features": f"--modality V --video-encoder features:f {SMALL_FEATURES}",
+        "T+A+V, features": "--modality T+A+V --speech-input log_mel --video-encoder features:f "
+        f"{SMALL_FEATURES} --fusion concat",
     }
 
 
@@ -138,6 +143,35 @@ def test_pictures_without_a_face_are_a_warning(faces, folder):
     predictor = load_predictor(folder("V, faces"), "cpu", face_detector=DETECTOR)
     (warning,) = predictor.predict(video=videos_of(faces)[0]).warnings
     assert warning.startswith("no face in ")
+
+
+def speak(text: str, file: Path) -> np.ndarray:
+    """Samples at 16 kHz of a voice that reads a text; of a tone where there is no espeak-ng."""
+    if shutil.which("espeak-ng") is None:
+        return (0.3 * np.sin(2 * np.pi * 220 * np.arange(16_000) / 16_000)).astype(np.float32)
+    subprocess.run(["espeak-ng", "-w", str(file), text], check=True)
+    return load_audio(file)
+
+
+def test_a_talking_face_is_predicted_from_words_sound_and_pictures(
+    faces, folder, trained_models, tmp_path, caplog
+):
+    words = "What a lovely day it is."
+    video = tmp_path / "face.mp4"
+    samples = speak(words, tmp_path / "voice.wav")
+    write_talking_face(video, samples, "happy")
+    predictor = load_predictor(folder("T+A+V, features"), "cpu")
+    whole = predictor.predict(text=words, video=video)
+    assert whole.modalities == ("text", "speech", "video")
+    assert whole.label in predictor.labels
+    assert whole.seconds == pytest.approx(len(samples) / 16_000, abs=0.2)
+    caplog.clear()
+    beside = predictor.predict(text=[words, None], video=[video, video])
+    assert beside[0].probabilities == pytest.approx(whole.probabilities, abs=TOLERANCE)
+    assert beside[1].modalities == ("speech", "video")
+    assert "text is missing in 1 of 2 rows" in caplog.text
+    alone = predictor.predict(text=words)
+    assert alone.probabilities != pytest.approx(whole.probabilities, abs=TOLERANCE)
 
 
 # -- What is refused -------------------------------------------------------------------------------
