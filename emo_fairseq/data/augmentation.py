@@ -374,7 +374,7 @@ class Babble(AugmentedDataset):
     Args:
         dataset: waveforms to be changed.
         voices: the same rows, as they were recorded.
-        speakers: (N,) of each row; None where it is not known, or the row must not be heard.
+        speakers: (N,) of each row; None where it is not known, or the row must not be used.
         n_speakers: that are drawn; fewer where there are fewer others.
         snr: the lowest and the highest ratio, in dB.
         seed: see :class:`AugmentedDataset`.

@@ -127,7 +127,7 @@ class Prediction(PlainPrediction):
     """The prediction for an input, with a sentence for each input that was truncated."""
 
     cut: list[str]
-    embedding: list[float] | None = Field(default=None, description="If it was asked for.")
+    embedding: list[float] | None = Field(default=None, description="If it was requested.")
 
 
 class RowError(Model):

@@ -178,7 +178,7 @@ def test_a_batch_equals_plain_loops(kind: str, causal: bool, speakers: bool) -> 
 
 
 def test_heads_of_the_transformer_begin_with_either_speaker() -> None:
-    """What is answered is told from what a speaker goes on with, before anything is learned."""
+    """Heads distinguish answers from continuations before anything is learned."""
     context = BUILD["transformer"](causal=False, speakers=True)
     biases = [layer.attention.speaker_bias for layer in context.layers]
     assert biases

@@ -130,7 +130,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_numbers_on_the_shades_are_legible(scheme):
-    """WCAG 2, level AA: 4.5 to 1; and each shade is told apart from the next."""
+    """WCAG 2, level AA: 4.5 to 1; and each shade differs from the next."""
     light, _, dark = (STATIC / "style.css").read_text().partition("prefers-color-scheme: dark")
     colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", {"light": light, "dark": dark}[scheme]))
     shades = [colors[f"heat-{step}"] for step in range(6)]

@@ -23,7 +23,7 @@ class TransformerContext(ContextEncoder):
     So training starts from biases that fall with the distance, by another slope in each head, as
     those of ALiBi (Press et al. 2022, arXiv:2108.12409) do for good. Of two heads one prefers turns
     of the same speaker and the other those of other speakers: in a mean over both, what a speaker
-    goes on with cannot be told from what is answered.
+    continues cannot be distinguished from an answer.
 
     Args:
         width: D, of the turns; `n_heads` must divide it.
