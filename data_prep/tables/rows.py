@@ -147,8 +147,8 @@ def _recipe_checks(
     yield (
         recipe.vad_scale is not None and not axes,
         (
-            "--vad-scale: no column fills valence, arousal or dominance; add "
-            "--column valence=COLUMN and the like, or leave the scale out"
+            f"--vad-scale: no column of {', '.join(map(str, tables.values()))} fills valence, "
+            "arousal or dominance; add --column valence=COLUMN and the like, or leave the scale out"
         ),
         missing,
     )

@@ -10,6 +10,7 @@ import fairseq.models
 import fairseq.registry
 import fairseq.tasks
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from emo_fairseq.compat.patching import wrap
@@ -93,8 +94,9 @@ def _name_task(setup: Callable[..., Any]) -> Callable[..., Any]:
         name = getattr(cfg, "_name", None) or getattr(cfg, "task", None)
         if isinstance(name, str) and name not in fairseq.tasks.TASK_REGISTRY:
             raise UsageError(f"task._name: there is no task {name}; {_CORRECT}", "task-unknown")
-        if HydraConfig.initialized() and not kwargs.get("from_checkpoint"):
-            check_training(cfg._get_parent())
+        parent = cfg._get_parent() if isinstance(cfg, DictConfig) else None
+        if parent is not None and HydraConfig.initialized() and not kwargs.get("from_checkpoint"):
+            check_training(parent)
         return setup(cfg, **kwargs)
 
     return setup_task

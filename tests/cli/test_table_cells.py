@@ -26,7 +26,7 @@ from emo_fairseq.inference.inputs import ItemReader
 
 FIRST = ("r\u00e9al", "the first row")  # which is good
 RECIPE = TableRecipe("cells", columns={"id": "id", "text": "text"})
-NOTHING = "neither text nor audio"
+NOTHING = "neither text"  # nor what else the command reads
 
 # kind: (id, text) of a row, and the text that is read, or what a refusal of the row contains.
 ACCEPTED: dict[str, tuple[str, str, str]] = {

@@ -21,6 +21,8 @@ def options(tmp_path, monkeypatch):
     parser.add_argument("source")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--fold")
+    parser.add_argument("--modality")
+    parser.add_argument("--video-encoder")
     add_preparation_options(parser)
     parser.set_defaults(words=["emotion-recognize", "train", "labels.csv"], target=None)
     return lambda words: parser.parse_args(words.split())

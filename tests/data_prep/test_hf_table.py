@@ -305,7 +305,7 @@ def test_a_scale_without_axes_is_refused(
     table = write_parquet(tmp_path / "t.parquet", columns)
     assert run_main(f"train={table}", tmp_path / "out", "--name", "x", "--vad-scale", 1, 5) == 2
     assert capsys.readouterr().err == (
-        "error: --vad-scale: no column fills valence, arousal or dominance; add "
+        f"error: --vad-scale: no column of {table} fills valence, arousal or dominance; add "
         "--column valence=COLUMN and the like, or leave the scale out [field-not-mapped]\n"
     )
     assert not (tmp_path / "out").exists()

@@ -115,7 +115,7 @@ BAD_OPTIONS = {
     "num-classes": ("--num-classes 5", ["--num-classes 5", "emotion", "4 outputs"]),
     "save-predictions": ("--save-predictions x.tsv", ["--save-predictions", "fairseq-validate"]),
     "modality": ("--modality smell", ["'smell'", "text, speech"]),
-    "video": ("--modality video", ["--video-encoder features:NAME"]),
+    "video": ("--modality video", ["--video-encoder hf:FOLDER or features:NAME"]),
     "target": ("--target sentiment_score", ["sentiment_score", "--target"]),
     "split": ("--valid-subset dev", ["dev.tsv", "no split 'dev'", "test, train, valid"]),
 }

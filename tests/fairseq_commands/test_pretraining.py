@@ -104,7 +104,7 @@ def test_masked_tokens_then_emotions(words, toy_corpus, fairseq, tmp_path):
     log = fairseq("train", PRETRAINED, *place(data, first, lengths), options)
     steps = log.all_figures("train_inner")
     assert steps[-1]["loss"] < 0.9 * steps[0]["loss"]
-    assert log.figures("valid")["masked_accuracy"] > 0.1
+    assert log.figures("valid")["loss"] < 0.9 * steps[0]["loss"]
     labeled = tmp_path / "labeled"
     labeled.mkdir()
     for path in toy_corpus.iterdir():

@@ -211,7 +211,10 @@ def _build_segmentation(folder: Path, kind: str, file: str) -> None:
     segments = [
         {"start": float(turn.start), "end": float(turn.end), "text": turn.text} for turn in turns
     ]
-    (folder / file).write_text(json.dumps({"segments": segments}))
+    if FORMATS[kind].suffix == ".jsonl":
+        (folder / file).write_text("".join(json.dumps(row) + "\n" for row in segments))
+    else:
+        (folder / file).write_text(json.dumps({"segments": segments}))
 
 
 # -- audio -----------------------------------------------------------------------------------------

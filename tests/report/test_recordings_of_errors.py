@@ -119,7 +119,7 @@ def test_without_recordings_the_page_states_why(page: PageOf) -> None:
     assert "recordings of the worst errors: no --data: no audio\n" in page.not_drawn()
     (page.root / "raw").rename(page.root / "moved")
     page.write()
-    assert f"the audio of {page.data} was in {page.root / 'raw'}" in page.not_drawn()
+    assert f"the recordings of {page.data} were in {page.root / 'raw'}" in page.not_drawn()
     assert "<audio" in page.write("--data-raw", page.root / "moved")
 
 

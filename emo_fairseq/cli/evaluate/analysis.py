@@ -39,6 +39,7 @@ def analyze_recordings(options: argparse.Namespace, reference: TurnFiles) -> Tur
         onnx=False,
         precision=None,
         provider=None,
+        face_detector=None,
     )
     predictor, transcribe = load_model(model), load_transcriber(options)
     turns: dict[str, Sequence[EmotionTurn]] = {}
