@@ -46,8 +46,8 @@ def mask_tokens(
 
     >>> ids = np.array([0, 5, 6, 7, 2])
     >>> masked, truth = mask_tokens(ids, 0.99, [0, 2], 9, 10, np.random.default_rng(0))
-    >>> masked.tolist(), truth.tolist()
-    ([0, 9, 9, 9, 2], [-1, 5, 6, 7, -1])
+    >>> masked.tolist(), truth.tolist()  # a mask, another token, and itself
+    ([0, 9, 5, 7, 2], [-1, 5, 6, 7, -1])
     """
     words = np.flatnonzero(~np.isin(tokens, stay))
     truth = np.full_like(tokens, NOT_MASKED)
