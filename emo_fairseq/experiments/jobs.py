@@ -2,12 +2,13 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -86,6 +87,16 @@ def _executable(name: str) -> str:
     """fairseq's command of this environment, active or not."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else name
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Interrupt on SIGTERM as on Ctrl-C, so that the processes of runs end, too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_all(

@@ -5,7 +5,6 @@ import csv
 import io
 import logging
 import math
-import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.tables import Table, format_number, print_table
 from emo_fairseq.experiments.grid import PlannedRun, plan_runs
+from emo_fairseq.experiments.jobs import interrupted_by_sigterm
 from emo_fairseq.experiments.names import ALL_OF, FOLD
 from emo_fairseq.experiments.options import Options, selected_by
 from emo_fairseq.experiments.search_space import Dimension, dimension, split_overrides
@@ -92,9 +92,9 @@ def run_search(args: argparse.Namespace) -> int:
     search = _search(args)
     args.folder.mkdir(parents=True, exist_ok=True)
     study = _open(search)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the processes, too
     try:
-        _continue(search, study)
+        with interrupted_by_sigterm():
+            _continue(search, study)
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
         return INTERRUPTED_CODE

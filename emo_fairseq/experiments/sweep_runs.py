@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -10,7 +9,7 @@ from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE
 from emo_fairseq.data import legacy
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import PlannedRun, plan_runs
-from emo_fairseq.experiments.jobs import Outcome, Steps, run_all
+from emo_fairseq.experiments.jobs import Outcome, Steps, interrupted_by_sigterm, run_all
 from emo_fairseq.experiments.names import ALL_OF, FOLD, TEST
 from emo_fairseq.experiments.options import (
     Options,
@@ -53,10 +52,10 @@ def run_sweep(args: argparse.Namespace) -> int:
         return 0
     if not args.keep_going:
         refuse_data(planned)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the processes, too
     progress = _Progress(len(work))
     try:
-        outcomes = run_all(work, args.jobs, progress.report, args.keep_going)
+        with interrupted_by_sigterm():
+            outcomes = run_all(work, args.jobs, progress.report, args.keep_going)
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
         return INTERRUPTED_CODE

@@ -1,5 +1,7 @@
 """Processes side by side: their shares, their failures, and what is left when they are stopped."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from emo_fairseq.experiments.jobs import (
     Outcome,
     environments,
     failure,
+    interrupted_by_sigterm,
     run_all,
 )
 from emo_fairseq.experiments.runs import RunFolder
@@ -204,3 +207,10 @@ def test_a_second_interruption_ends_the_processes_too(tmp_path, monkeypatch):
         while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
             assert time.monotonic() < deadline, f"{file.name} still runs"
             time.sleep(0.05)
+
+
+def test_sigterm_interrupts_the_runs_and_nothing_after_them():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), interrupted_by_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before

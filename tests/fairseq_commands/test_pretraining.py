@@ -36,6 +36,7 @@ def words(unlabeled, tmp_path):
     """The same with the tokens of a tiny BERT, whose encoder the option names."""
     (unlabeled / "text").unlink()
     texts = [row.text for row in read_manifest(unlabeled / "train.tsv")]
+    torch.manual_seed(1)  # of the weights
     bert = hf_folders.build(tmp_path / "bert", texts=texts, mask="[MASK]")
     tokenize_with_hf(unlabeled, bert)
     return unlabeled, f"--text-encoder hf:{bert} --max-text-tokens 38"
@@ -104,7 +105,8 @@ def test_masked_tokens_then_emotions(words, toy_corpus, fairseq, tmp_path):
     log = fairseq("train", PRETRAINED, *place(data, first, lengths), options)
     steps = log.all_figures("train_inner")
     assert steps[-1]["loss"] < 0.9 * steps[0]["loss"]
-    assert log.figures("valid")["loss"] < 0.9 * steps[0]["loss"]
+    validations = log.all_figures("valid")
+    assert validations[-1]["loss"] < 0.95 * validations[0]["loss"]
     labeled = tmp_path / "labeled"
     labeled.mkdir()
     for path in toy_corpus.iterdir():
