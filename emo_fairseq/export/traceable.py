@@ -211,12 +211,4 @@ class _TraceableWhisper(HuggingFaceWhisper):
         frame_mask = mask_beyond((lengths + self.hop - 1) // self.hop, width)
         x = self._convolve(self.frames(waveform.masked_fill(padding_mask, 0.0)), width)
         attention_mask = None if self.is_padded else attention_mask_of(frame_mask, x.dtype)
-        n_layers = self.n_layers if self.top_layer is None else self.top_layer
-        hidden_states = [x]
-        for layer in self.model.layers[:n_layers]:
-            output = layer(x, attention_mask)
-            x = output[0] if isinstance(output, tuple) else output
-            hidden_states.append(x)
-        if n_layers == self.n_layers:
-            hidden_states[-1] = self.model.layer_norm(x)
-        return [state[:, :width] for state in hidden_states], frame_mask
+        return [state[:, :width] for state in self._run_layers(x, attention_mask)], frame_mask

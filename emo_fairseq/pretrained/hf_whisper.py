@@ -87,6 +87,10 @@ class HuggingFaceWhisper(Encoder):
         x = self._convolve(mels.to(waveform), width)
         is_masked = not self.is_padded and min(n_frames) < width
         attention_mask = attention_mask_of(frame_mask, x.dtype) if is_masked else None
+        return [state[:, :width] for state in self._run_layers(x, attention_mask)], frame_mask
+
+    def _run_layers(self, x: Tensor, attention_mask: Tensor | None) -> list[Tensor]:
+        """Return the input of the first layer and the outputs of those that run, (B, T, C) each."""
         n_layers = self.n_layers if self.top_layer is None else self.top_layer
         hidden_states = [x]
         for layer in self.model.layers[:n_layers]:
@@ -95,7 +99,7 @@ class HuggingFaceWhisper(Encoder):
             hidden_states.append(x)
         if n_layers == self.n_layers:
             hidden_states[-1] = self.model.layer_norm(x)
-        return [state[:, :width] for state in hidden_states], frame_mask
+        return hidden_states
 
     def _check_length(self, n_samples: int) -> None:
         if n_samples > self.max_samples:

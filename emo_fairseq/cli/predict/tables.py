@@ -71,7 +71,7 @@ class TableSource:
         self.found = _sound_of_videos(self.found, reads)
         used = [name for name, modality in _MODALITY_OF.items() if reads.has(modality)]
         is_recorded = "audio" in used or "video" in used
-        fields = [*used, *(("start", "end") if is_recorded else ())]
+        fields = [*used, "start", "end"] if is_recorded else list(used)
         fields += ["speaker"] if reads.groups or reads.dialogues else []
         fields += ["dialogue", "turn"] if reads.dialogues else []
         check_decided(path, self.found, fields)
