@@ -31,11 +31,17 @@ _WEIGHTS = {
     "LFE": 0.0,
     **dict.fromkeys(("BL", "BR", "SL", "SR"), 0.5),
 }
-_DEMUXERS = (
+DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpeg,mpegts,aac,amr,amrnb,amrwb,wv,ape,wav,"
     "w64,aiff,au,caf,flac,ogg"
 )
-DEMUXER_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
+# Opening a file decodes some of its video, in buffers up to this size.
+_PROBED_PIXELS = 2 * 8192 * 4320
+DEMUXER_OPTIONS = {
+    "format_whitelist": DEMUXERS,
+    "protocol_whitelist": "none",
+    "max_pixels": str(_PROBED_PIXELS),
+}
 # Formats without a length in the header: FFmpeg estimates it from the first bit rate.
 _UNSTATED = ("aac", "amr", "amrnb", "amrwb")
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # written by mkvmerge, FFmpeg and browsers

@@ -2,13 +2,13 @@
 
 The picture at a time is the one that a player shows then: the last that begins at or before it. A
 video of a lower rate so repeats pictures, and one whose rate varies keeps its times. One picture is
-held at a time, whatever the length of the video.
+held at a time, whatever the length of the video, and its size is bounded before it is decoded.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -20,11 +20,14 @@ from data_prep.audio.decoding import AudioError
 from data_prep.files.remote import as_path
 from data_prep.video.errors import VideoError
 from data_prep.video.folders import Picture
+from data_prep.video.limits import DEFAULT_LIMITS, VideoLimits
 
 VideoSource = str | Path | bytes | BinaryIO
+Progress = Callable[[int], object]  # with the number of frames that have been decoded
 
 _LOST_SECONDS = 1.0  # that may be missing at the end: headers round up to whole pictures
 _TOLERANCE = 1e-6  # seconds, of times that are whole pictures
+_MAX_PIXELS = "max_pixels"  # an option of all decoders
 _DEFAULT_RATE = 25.0  # pictures a second, of the last picture where the header has no rate
 
 
@@ -36,13 +39,13 @@ class Streams(NamedTuple):
     seconds: float | None  # of the pictures, by the header
 
 
-def find_streams(source: VideoSource) -> Streams:
+def find_streams(source: VideoSource, limits: VideoLimits = DEFAULT_LIMITS) -> Streams:
     """Return which streams a file holds; the picture on the cover of a song is none.
 
     Raises:
         VideoError: it cannot be opened as a video.
     """
-    with _open(source) as container:
+    with _open(source, limits) as container:
         stream = _picture_stream(container)
         sound = container.streams.best("audio") is not None
         seconds = None if stream is None else _stated_seconds(container, stream)
@@ -59,7 +62,13 @@ def check_video(source: VideoSource) -> None:
 
 
 def read_video(
-    source: VideoSource, *, rate: float, start: float = 0.0, end: float | None = None
+    source: VideoSource,
+    *,
+    rate: float,
+    start: float = 0.0,
+    end: float | None = None,
+    limits: VideoLimits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
 ) -> Iterator[Picture]:
     """Yield the pictures of a video at `rate` a second, the first one at `start`.
 
@@ -68,17 +77,25 @@ def read_video(
         rate: pictures a second.
         start: in seconds.
         end: in seconds; None = end of the video.
+        limits: of the video.
+        progress: called after each frame that is decoded; what it raises ends the reading.
 
     Raises:
-        VideoError: it cannot be decoded, holds no pictures, is truncated, or ends before `start`.
+        VideoError: it cannot be decoded, holds no pictures, is truncated, ends before `start`, or
+            exceeds a limit.
     """
-    with _open(source) as container:
+    with _open(source, limits) as container:
         stream = _picture_stream(container)
         if stream is None:
             raise VideoError("holds no pictures", "video-stream-missing")
         if stream.codec_context is None:
             raise VideoError("unreadable: its codec is not supported", "video-unreadable")
-        yield from _sampled(_Pictures(container, stream, start), rate, start, end)
+        stated = _stated_seconds(container, stream) if end is None else end
+        limits.check_seconds(None if stated is None else stated - start)
+        limits.check_size(stream.codec_context.width, stream.codec_context.height)
+        stream.codec_context.options = {_MAX_PIXELS: str(limits.allocated_pixels)}
+        pictures = _Pictures(container, stream, start, limits, progress)
+        yield from _sampled(pictures, rate, start, end)
 
 
 def _sampled(
@@ -126,8 +143,17 @@ class _Pictures:
         end: where the last picture that was decoded ends, in seconds.
     """
 
-    def __init__(self, container: Any, stream: Any, start: float) -> None:
+    def __init__(
+        self,
+        container: Any,
+        stream: Any,
+        start: float,
+        limits: VideoLimits,
+        progress: Progress | None,
+    ) -> None:
         self._container = container
+        self._limits = limits
+        self._progress = progress or (lambda _: None)
         self._stream = stream
         self._start = start
         self._first = float((stream.start_time or 0) * stream.time_base)
@@ -135,7 +161,7 @@ class _Pictures:
         self.end = 0.0
 
     def __iter__(self) -> Iterator[tuple[float, Any]]:
-        n_broken = n_packets = 0
+        n_broken = n_packets = n_frames = 0
         av = load_av()
         if self._start > 0:
             offset = int((self._start + self._first) / self._stream.time_base)
@@ -148,9 +174,15 @@ class _Pictures:
                 n_broken += 1
                 continue
             for picture in pictures:
+                n_frames += 1
+                self._limits.check_frames(n_frames)
+                self._limits.check_size(picture.width, picture.height)
+                self._progress(n_frames)
                 time = self.end if picture.time is None else picture.time - self._first
                 yield time, picture
                 self.end = max(self.end, time + self._length)
+        if n_broken and not (n_frames or self._stream.codec_context.width):
+            raise self._limits.undecodable()
         if n_broken > BROKEN_PACKETS:
             raise VideoError(
                 f"corrupt: {n_broken} of {n_packets} packets cannot be decoded", "video-corrupt"
@@ -166,7 +198,7 @@ class _Pictures:
 
 
 @contextmanager
-def _open(source: VideoSource) -> Iterator[Any]:
+def _open(source: VideoSource, limits: VideoLimits) -> Iterator[Any]:
     try:
         av = load_av()
     except AudioError as error:
@@ -175,8 +207,13 @@ def _open(source: VideoSource) -> Iterator[Any]:
         if not file.seek(0, io.SEEK_END):
             raise VideoError("the file is empty (0 bytes)", "video-empty")
         file.seek(0)
+        options = {
+            **DEMUXER_OPTIONS,
+            "format_whitelist": limits.demuxers,
+            _MAX_PIXELS: str(limits.allocated_pixels),
+        }
         try:
-            with av.open(file, metadata_errors="replace", options=DEMUXER_OPTIONS) as container:
+            with av.open(file, metadata_errors="replace", options=options) as container:
                 yield container
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"unreadable: {error.strerror}", "video-unreadable") from None

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.video.errors import VideoError
+from data_prep.video.limits import DEFAULT_LIMITS, VideoLimits
 
 Picture = npt.NDArray[np.uint8]  # (H, W, 3), red, green and blue
 
@@ -37,11 +38,11 @@ def _by_number(file: Path) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], file.name
 
 
-def read_pictures(folder: Path) -> Iterator[Picture]:
+def read_pictures(folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Iterator[Picture]:
     """Yield the pictures of a folder, each decoded when it is taken.
 
     Raises:
-        VideoError: there are none, or one cannot be decoded; names that file.
+        VideoError: there are none, or one is too large or cannot be decoded; names that file.
     """
     files = list_pictures(folder)
     if not files:
@@ -51,9 +52,12 @@ def read_pictures(folder: Path) -> Iterator[Picture]:
     pillow = load_pillow()
     for file in files:
         try:
-            with pillow.open(file) as picture:
+            with pillow.open(file) as picture:  # reads the header alone
+                limits.check_size(*picture.size, file.name)
                 yield np.asarray(picture.convert("RGB"))
-        # Pillow raises these for damaged files, and for sizes that would fill the memory.
+        except VideoError:
+            raise
+        # Pillow raises these for damaged files, and for sizes that it refuses itself.
         except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
             raise VideoError(
                 f"{file.name} cannot be decoded as a picture ({error})", "video-unreadable"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,14 +17,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.video.decoding import VideoSource, find_streams, read_video
+from data_prep.video.decoding import Progress, VideoSource, find_streams, read_video
 from data_prep.video.errors import VideoError
 from data_prep.video.faces import Detector, crop_faces, load_detector
 from data_prep.video.folders import Picture, list_pictures, read_pictures
+from data_prep.video.limits import DEFAULT_LIMITS, VideoLimits
 from data_prep.video.preparing import PictureSize
 from data_prep.video.segment import VideoSegment, as_video
 
 _DETECTED_AT_ONCE = 8  # pictures in full size that are in memory
+_BYTES_AT_ONCE = 100_000_000  # likewise; that many are exceeded by one picture at most
 
 
 @dataclass(frozen=True)
@@ -88,20 +90,27 @@ class ClipLoader:
         name = self.options.face_detector
         return None if name is None else load_detector(name)
 
-    def load(self, video: VideoSegment | VideoSource) -> Clip:
+    def load(
+        self,
+        video: VideoSegment | VideoSource,
+        limits: VideoLimits = DEFAULT_LIMITS,
+        progress: Progress | None = None,
+    ) -> Clip:
         """Load a video, a segment of it, or a folder of pictures.
 
         Args:
             video: also the content of a file, as bytes or as an open binary file. The pictures of
                 a folder are one a frame, at whatever rate they were cut.
+            limits: of the video.
+            progress: see :func:`data_prep.video.decoding.read_video`.
 
         Raises:
-            VideoError: it cannot be decoded; does not name it.
+            VideoError: it cannot be decoded, or exceeds a limit; does not name it.
             CodedError: the detector of faces cannot be loaded.
         """
         options = self.options
         segment = as_video(video) if isinstance(video, str | Path) else video
-        decoded, total = _decode(segment, options)
+        decoded, total = _decode(segment, options, limits, progress)
         prepared: list[Picture] = []
         n_read = 0
         for part in _in_parts(islice(decoded, options.max_pictures)):
@@ -125,23 +134,35 @@ class ClipLoader:
 
 
 def _decode(
-    video: VideoSegment | VideoSource, options: PictureOptions
+    video: VideoSegment | VideoSource,
+    options: PictureOptions,
+    limits: VideoLimits,
+    progress: Progress | None,
 ) -> tuple[Iterator[Picture], float | None]:
     """Return the pictures in full size, and the seconds of all of them, if these are known."""
+    read = partial(read_video, rate=options.rate, limits=limits, progress=progress)
     if not isinstance(video, VideoSegment):
-        return read_video(video, rate=options.rate), find_streams(video).seconds
+        return read(video), find_streams(video, limits).seconds
     if video.path.is_dir():
         if not video.is_whole:
             raise VideoError(
                 "is a folder of pictures, which has no times; leave start and end empty",
                 "segment-invalid",
             )
-        return read_pictures(video.path), len(list_pictures(video.path)) / options.rate
-    pictures = read_video(video.path, rate=options.rate, start=video.start, end=video.end)
-    end = find_streams(video.path).seconds if video.end is None else video.end
+        n_pictures = len(list_pictures(video.path))
+        return read_pictures(video.path, limits), n_pictures / options.rate
+    pictures = read(video.path, start=video.start, end=video.end)
+    end = find_streams(video.path, limits).seconds if video.end is None else video.end
     return pictures, None if end is None else end - video.start
 
 
 def _in_parts(pictures: Iterator[Picture]) -> Iterator[list[Picture]]:
-    while part := list(islice(pictures, _DETECTED_AT_ONCE)):
+    """Divide pictures into parts that fit into memory, in each at least one."""
+    part: list[Picture] = []
+    for picture in pictures:
+        part.append(picture)
+        if len(part) == _DETECTED_AT_ONCE or sum(x.nbytes for x in part) > _BYTES_AT_ONCE:
+            yield part
+            part = []
+    if part:
         yield part

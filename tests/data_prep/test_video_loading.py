@@ -1,5 +1,6 @@
 """Pictures of videos: at a stated rate, of segments and folders, cropped to faces, in limits."""
 
+import io
 import pickle
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from video_clips import draw_face, numbered, write_pictures, write_video
 from data_prep.video.decoding import find_streams, read_video
 from data_prep.video.errors import VideoError
 from data_prep.video.faces import MARGIN, choose_face, crop, load_detector
+from data_prep.video.folders import read_pictures
+from data_prep.video.limits import VideoLimits
 from data_prep.video.loading import ClipLoader, PictureOptions
 from data_prep.video.preparing import PictureSize
 from data_prep.video.segment import VideoSegment, video_digests
@@ -104,6 +107,99 @@ def test_a_segment_beyond_the_end_is_refused(clip):
     for times in ({"start": 5.0}, {"start": 1.0, "end": 9.0}):
         with raises("segment-outside", VideoError):
             list(read_video(clip, rate=5, **times))
+
+
+# -- Limits ----------------------------------------------------------------------------------------
+
+
+def encode(container, codec, sizes):
+    """The content of a file with two pictures of each size (width, height)."""
+    av = pytest.importorskip("av")
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        for number, (width, height) in enumerate(sizes):
+            if not number:
+                stream = output.add_stream(codec, rate=10)
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            gray = np.full((height, width, 3), 128, np.uint8)
+            for _ in range(2):
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(gray, format="rgb24")))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [("mp4", "libx264"), ("mp4", "mpeg4"), ("avi", "mpeg4"), ("webm", "libvpx-vp9")],
+)
+def test_pictures_beyond_the_limit_are_refused_before_one_is_decoded(container, codec):
+    content = encode(container, codec, [(96, 64)])
+    decoded = []
+    limits = VideoLimits(max_pixels=96 * 64 - 1)
+    with raises("picture-too-large", VideoError) as error:
+        list(read_video(content, rate=5, limits=limits, progress=decoded.append))
+    assert "96 x 64" in str(error.value)
+    assert not decoded
+    assert len(list(read_video(content, rate=10, limits=VideoLimits(max_pixels=96 * 64)))) == 2
+
+
+def test_a_decoder_allocates_no_picture_beyond_the_limit():
+    """Of a much larger one the decoder itself refuses the size, whatever the header says."""
+    content = encode("avi", "mpeg4", [(640, 480)])
+    with raises("picture-too-large", VideoError):
+        list(read_video(content, rate=5, limits=VideoLimits(max_pixels=1000)))
+    # The header of avi holds width and height, which is not what the decoder reads.
+    size = (640).to_bytes(4, "little") + (480).to_bytes(4, "little")
+    assert content.count(size) >= 1
+    small = content.replace(size, (16).to_bytes(4, "little") * 2)
+    with raises("picture-too-large", VideoError):
+        list(read_video(small, rate=5, limits=VideoLimits(max_pixels=1000)))
+
+
+def test_a_long_video_and_one_of_many_frames_are_refused(clip):
+    limits = VideoLimits(max_seconds=1.5)
+    with raises("video-too-long", VideoError):
+        next(read_video(clip, rate=5, limits=limits))
+    assert len(list(read_video(clip, rate=5, start=1.0, end=2.0, limits=limits))) == 5
+    with raises("video-too-many-frames", VideoError):
+        list(read_video(clip, rate=1, limits=VideoLimits(max_frames=19)))
+    assert len(list(read_video(clip, rate=1, limits=VideoLimits(max_frames=20)))) == 2
+
+
+def test_progress_may_end_the_reading(clip):
+    def stop(n_frames):
+        if n_frames == 5:
+            raise KeyboardInterrupt
+
+    options = PictureOptions(10, 20.0, SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        ClipLoader(options).load(clip, progress=stop)
+
+
+def test_a_picture_of_a_folder_beyond_the_limit_is_named(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.new("RGB", (40, 30)).save(tmp_path / "face_1.png")
+    image.new("RGB", (40, 31)).save(tmp_path / "face_2.png")
+    with raises("picture-too-large", VideoError) as error:
+        list(read_pictures(tmp_path, VideoLimits(max_pixels=1200)))
+    assert "face_2.png has 40 x 31" in str(error.value)
+
+
+def test_large_pictures_are_searched_for_faces_in_smaller_parts(clip, monkeypatch):
+    sizes = []
+
+    def detect(pictures):
+        sizes.append(len(pictures))
+        return [[[0, 0, 9, 9]]] * len(pictures)
+
+    loader = ClipLoader(PictureOptions(10, 20.0, SMALL, "opencv"))
+    monkeypatch.setattr(type(loader), "_detector", staticmethod(detect))
+    loader.load(clip)
+    assert sizes == [8, 8, 4]
+    sizes.clear()
+    monkeypatch.setattr("data_prep.video.loading._BYTES_AT_ONCE", 3 * 32 * 48 * 3)
+    assert len(loader.load(clip).pictures) == 20
+    assert sizes == [4, 4, 4, 4, 4]
 
 
 # -- Loading ---------------------------------------------------------------------------------------
