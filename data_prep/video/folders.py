@@ -53,7 +53,7 @@ def read_pictures(folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Iterato
     for file in files:
         try:
             with pillow.open(file) as picture:  # reads the header alone
-                limits.check_size(*picture.size, file.name)
+                limits.check_size(picture.width, picture.height, file.name)
                 yield np.asarray(picture.convert("RGB"))
         except VideoError:
             raise

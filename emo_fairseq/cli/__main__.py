@@ -58,7 +58,8 @@ _SUBCOMMANDS: Mapping[str, _Subcommand] = {
         "push", "upload a model folder to the Hugging Face hub; private unless --public"
     ),
     "serve": _Subcommand(
-        "serve", "serve a trained model: a web page for recordings and texts, and a JSON API"
+        "serve",
+        "serve a trained model: a web page for recordings, videos and texts, and a JSON API",
     ),
 }
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("fp32", "fp16", "int8")  # as emo_fairseq.inference.model_folder has them
 PROVIDERS = ("cpu", "cuda", "tensorrt", "coreml")  # as emo_fairseq.inference.providers has them
+FACE_DETECTOR = (
+    "of a model of faces in videos that were found by a function: MODULE:FUNCTION, which is "
+    "imported only if it is named here, too"
+)
 MODEL = "model folder, checkpoint, folder of a training, or hf:ORG/NAME of the hub"
 
 
@@ -28,11 +32,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
     option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
     option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
-    faces = (
-        "of a model of faces in videos that were found by a function: MODULE:FUNCTION, which is "
-        "imported only if it is named here, too"
-    )
-    option("--face-detector", metavar="DETECTOR", help=faces)
+    option("--face-detector", metavar="DETECTOR", help=FACE_DETECTOR)
     option("--onnx", action="store_true", help="run a graph of the model folder: model.onnx")
     add_graph_options(parser)
 

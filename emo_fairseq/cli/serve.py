@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from emo_fairseq.cli.checkpoints import find_model
-from emo_fairseq.cli.serve_options import TOKENS, add_serve_options, values_of
+from emo_fairseq.cli.serve_options import (
+    TOKENS,
+    TRANSCRIPTION,
+    add_serve_options,
+    values_of,
+)
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.errors import UsageError
 from emo_fairseq.serving.limits import limits_of
@@ -57,8 +62,12 @@ def run(options: argparse.Namespace) -> int:
                 device=values["device"],
                 precision=values["precision"],
                 provider=values["provider"],
+                face_detector=values["face_detector"],
                 limits=limits_of(values),
-                load_transcriber=functools.partial(load_transcriber, options),
+                load_transcriber=functools.partial(
+                    load_transcriber,
+                    argparse.Namespace(**{name: values[name] for name in TRANSCRIPTION}),
+                ),
             ),
         )
     except ModuleNotFoundError as error:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import positive_int
-from emo_fairseq.cli.models import PRECISIONS, PROVIDERS
+from emo_fairseq.cli.models import FACE_DETECTOR, PRECISIONS, PROVIDERS
+from emo_fairseq.cli.transcription import DEVICES
 from emo_fairseq.errors import UsageError
 from emo_fairseq.serving.limits import Limits, limit_options
 
@@ -54,6 +55,13 @@ def network(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{error}; give an address or a network") from None
 
 
+def whisper_device(text: str) -> str:
+    """Read a device of Whisper. Raises what argparse reports of another."""
+    if text not in DEVICES:
+        raise argparse.ArgumentTypeError(f"give one of {', '.join(DEVICES)}")
+    return text
+
+
 OPTIONS = {
     "host": ServeOption("--host", "address to listen on", "127.0.0.1"),
     "port": ServeOption("--port", "to listen on", 8000, int),
@@ -71,6 +79,7 @@ OPTIONS = {
     "provider": ServeOption(
         "--provider", f"runs a graph of the model folder on {', '.join(PROVIDERS)}", None
     ),
+    "face_detector": ServeOption("--face-detector", FACE_DETECTOR, None, str, "DETECTOR"),
     "allow_host": ServeOption(
         "--allow-host", "name of this server in the network or at a proxy", [], str, "NAME", True
     ),
@@ -97,6 +106,15 @@ OPTIONS = {
         None,
         str,
         "FILE",
+    ),
+}
+
+# Of `emo_fairseq.cli.transcription`, which adds the flags: they are those of other commands, too.
+TRANSCRIPTION = {
+    "transcribe": ServeOption("--transcribe", "Whisper that transcribes", None),
+    "language": ServeOption("--language", "of the speech", None),
+    "transcribe_device": ServeOption(
+        "--transcribe-device", "that Whisper runs on", None, whisper_device
     ),
 }
 
@@ -142,7 +160,7 @@ def values_of(options: argparse.Namespace, environment: Mapping[str, str]) -> di
     """
     values: dict[str, Any] = {}
     limit_names = limits()
-    for name, option in {**OPTIONS, **limit_names}.items():
+    for name, option in {**OPTIONS, **TRANSCRIPTION, **limit_names}.items():
         value = getattr(options, name)
         if value is None and (text := environment.get(option.variable, "").strip()):
             value = _parse(option, text)
@@ -165,7 +183,8 @@ def _parse(option: ServeOption, text: str) -> Any:
 
 
 def _warn_of_unknown(environment: Mapping[str, str]) -> None:
-    known = [TOKENS, *(option.variable for option in (*OPTIONS.values(), *limits().values()))]
+    options = {**OPTIONS, **TRANSCRIPTION, **limits()}.values()
+    known = [TOKENS, *(option.variable for option in options)]
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
             close = difflib.get_close_matches(name, known, 1)

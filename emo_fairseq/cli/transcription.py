@@ -8,6 +8,8 @@ from emo_fairseq.errors import UsageError
 if TYPE_CHECKING:
     from emo_fairseq.inference.transcribing import FasterWhisper
 
+DEVICES = ("cpu", "cuda")
+
 
 def add_transcription_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--transcribe`` and the options that act with it."""
@@ -17,7 +19,7 @@ def add_transcription_options(parser: argparse.ArgumentParser) -> None:
     language = "of the speech, such as en (default: detected in each recording)"
     option("--language", metavar="CODE", help=language)
     device = "that Whisper runs on (default: cpu)"
-    option("--transcribe-device", choices=("cpu", "cuda"), help=device)
+    option("--transcribe-device", choices=DEVICES, help=device)
 
 
 def load_transcriber(options: argparse.Namespace) -> "FasterWhisper | None":

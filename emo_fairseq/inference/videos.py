@@ -1,19 +1,37 @@
 """Videos as a user gives them: the pictures that a model reads of them, and their sound."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from data_prep.audio.segment import AudioSegment
 from data_prep.errors import CodedError
-from data_prep.video.decoding import find_streams
+from data_prep.video.decoding import Progress, find_streams
 from data_prep.video.errors import VideoError
 from data_prep.video.faces import DETECTORS
+from data_prep.video.limits import DEFAULT_LIMITS, VideoLimits
 from data_prep.video.loading import Clip, ClipLoader, PictureOptions
 from data_prep.video.segment import VideoSegment, as_video
 from emo_fairseq.errors import UsageError
 
-Video = str | Path | VideoSegment | bytes | BinaryIO
+
+@dataclass(frozen=True)
+class LimitedVideo:
+    """The content of a video file that is read within limits.
+
+    Attributes:
+        content: of the file.
+        limits: of the video.
+        progress: called after each frame that is decoded; what it raises ends the reading.
+    """
+
+    content: bytes
+    limits: VideoLimits
+    progress: Progress | None = None
+
+
+Video = str | Path | VideoSegment | bytes | BinaryIO | LimitedVideo
 Clips = Mapping[PictureOptions, Clip]
 
 
@@ -48,9 +66,13 @@ class VideoReader:
         for loader in self._loaders:
             self._check_detector(loader.options.face_detector, name)
             try:
-                clips[loader.options] = loader.load(video)
+                if isinstance(video, LimitedVideo):
+                    clip = loader.load(video.content, video.limits, video.progress)
+                else:
+                    clip = loader.load(video)
             except CodedError as error:
                 raise UsageError(f"{_where(name, video)}: {error}", error.code) from error
+            clips[loader.options] = clip
         return clips
 
     def _check_detector(self, detector: str | None, name: str) -> None:
@@ -73,6 +95,9 @@ def sound_of(video: Video, name: str) -> AudioSegment | bytes | None:
     Raises:
         UsageError: it cannot be opened; names the item and the file.
     """
+    limits = DEFAULT_LIMITS
+    if isinstance(video, LimitedVideo):
+        limits, video = video.limits, video.content
     if isinstance(video, str | Path | VideoSegment):
         segment = as_video(video)
         if segment.path.is_dir():
@@ -81,7 +106,7 @@ def sound_of(video: Video, name: str) -> AudioSegment | bytes | None:
     else:
         segment, source = None, video
     try:
-        if not find_streams(source).sound:
+        if not find_streams(source, limits).sound:
             return None
     except VideoError as error:
         raise UsageError(f"{_where(name, video)}: {error}", error.code) from error

@@ -1,15 +1,16 @@
 """Endpoints of the JSON API: from the fields of a request to a dictionary that JSON can hold.
 
-    POST /api/predict    audio and/or text, or rows of these; embedding=true adds the embedding
+    POST /api/predict    audio, video and text, or some of these, or rows of these; embedding=true
+                         adds the embedding
     POST /api/timeline   audio; window_seconds, hop_seconds, text
     POST /api/explain    audio and/or text; start, end: of a segment of the audio
     POST /api/conversation  audio; turns, turns_format: a file of turns; speakers, recording
 
-A request is multipart/form-data, or JSON with a text (to predict, also with audio in base64). The
-rows of one request have a result each, a prediction or an error, in their order. The "cut" of a
-response lists which inputs were truncated; its "transcript", and that of each window of a timeline,
-is what the server transcribed of audio without a text, null where it did not. A new endpoint is a
-function and a row of :data:`ENDPOINTS`.
+A request is multipart/form-data, or JSON with a text (to predict, also with audio and video in
+base64). The rows of one request have a result each, a prediction or an error, in their order. The
+"cut" of a response lists which inputs were truncated; its "transcript", and that of each window of
+a timeline, is what the server transcribed of audio without a text, null where it did not. A new
+endpoint is a function and a row of :data:`ENDPOINTS`.
 
 The functions run in a thread of the workers, and use nothing of HTTP but :class:`HttpError`.
 """
@@ -59,9 +60,12 @@ from emo_fairseq.serving.request_body import (
     read_fields,
     read_parts,
     text_up_to,
+    video_or_base64,
 )
 from emo_fairseq.serving.rows import REPEATED, Row, read_rows, row_readers
 from emo_fairseq.serving.segmentation_uploads import read_turns
+from emo_fairseq.serving.video_uploads import STATUSES, has_sound, limited_video
+from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +131,9 @@ def describe_model(
         "limits": {
             "upload_bytes": limits.upload_bytes,
             "audio_seconds": limits.audio_seconds,
+            "video_seconds": limits.video_seconds,
+            "video_frames": limits.video_frames,
+            "video_pixels": limits.video_pixels,
             "text_characters": limits.text_characters,
             "explained_seconds": min(limits.explained_seconds, max_seconds),
             "rows": limits.rows,
@@ -245,7 +252,8 @@ class Api:
         fields = request.fields
         if not endpoint.is_predict or request.rows is not None:
             return request
-        if "audio" in fields and not self._batches_audio(fields):
+        # Videos are decoded by the threads that compute, one in each: that bounds the memory.
+        if "video" in fields or ("audio" in fields and not self._batches_audio(fields)):
             return request
         try:
             audio, text = self.inputs(fields, min(_BATCHED_SECONDS, self.limits.audio_seconds))
@@ -286,6 +294,8 @@ class Api:
     ) -> tuple[AudioUpload | None, str | None]:
         """Return the decoded audio and the text of a request; None for what was not sent.
 
+        The audio is the sound of the video, where there is no other and the model reads it.
+
         Args:
             fields: of the request, or of a row of it.
             max_seconds: of the audio; by default the limit.
@@ -293,24 +303,32 @@ class Api:
         Raises:
             HttpError: there is neither, or the model does not read it.
         """
-        audio, text = None, fields.get("text")
-        if "audio" in fields:
-            if self._transcriber is None:
-                self._check_modality("speech", "audio; send a text")
-            audio = decode_upload(fields["audio"], max_seconds or self.limits.audio_seconds)
-        if text is not None:
-            self._check_modality("text", "text; send audio")
-        if audio is None and text is None:
-            words = {"speech": "audio", "text": "a text"}
-            used = {*self.predictor.modalities, *(["speech"] if self._transcriber else [])}
-            needed = [word for name, word in words.items() if name in used]
-            message = f"There is nothing to recognize; send {' or '.join(needed)}."
+        audio, video, text = (fields.get(name) for name in ("audio", "video", "text"))
+        readable = self._readable()
+        for modality, noun, value in (
+            (SPEECH, "audio", audio),
+            (VIDEO, "video", video),
+            (TEXT, "text", text),
+        ):
+            if value is not None and modality not in readable:
+                message = f"This model does not read {noun}; send {self._needed()}."
+                raise HttpError(422, message, "modality-not-read")
+        if audio is None and video is None and text is None:
+            message = f"There is nothing to recognize; send {self._needed()}."
             raise HttpError(422, message, "input-missing")
-        return audio, text
+        if video is not None and has_sound(video, self.limits) and SPEECH in readable:
+            audio = video if audio is None else audio
+        if audio is None:
+            return None, text
+        return decode_upload(audio, max_seconds or self.limits.audio_seconds), text
 
-    def _check_modality(self, modality: str, rest: str) -> None:
-        if modality not in self.predictor.modalities:
-            raise HttpError(422, f"This model does not read {rest}.", "modality-not-read")
+    def _readable(self) -> set[str]:
+        """Return the modalities that the model reads, and speech if it is transcribed."""
+        return {*self.predictor.modalities, *([SPEECH] if self._transcriber else [])}
+
+    def _needed(self) -> str:
+        words = {SPEECH: "audio", VIDEO: "a video", TEXT: "a text"}
+        return " or ".join(word for name, word in words.items() if name in self._readable())
 
 
 def _run(name: str | None, run: Callable[[], list[Outputs]]) -> list[Outputs] | HttpError:
@@ -338,21 +356,33 @@ def _mistakes_as_http_errors() -> Iterator[None]:
         if mistake is None:
             raise
         code = mistake.code if isinstance(mistake, CodedError) else ""
-        raise HttpError(422, sentence(mistake), code or "input-unusable") from error
+        status = STATUSES.get(code, 422)
+        raise HttpError(status, sentence(mistake), code or "input-unusable") from error
 
 
 def _predict(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
-    audio, text = api.inputs(fields)
-    samples, rate = _samples(audio)
-    prediction = api.predictor.predict(
-        audio=samples,
-        text=text,
-        sample_rate=rate,
-        transcribe=api.transcribe(should_stop),
-        should_stop=should_stop,
+    limits = api.limits
+    item, warnings = _read_item(
+        api, fields, limits.audio_seconds, limits.video_seconds, should_stop
     )
-    warnings = () if audio is None else audio.warnings
-    return _prediction_outputs(fields, prediction, warnings, audio is not None)
+    (prediction,) = api.predictor.predict_items([item], 1, should_stop=should_stop)
+    return _prediction_outputs(fields, prediction, warnings, item.seconds is not None)
+
+
+def _read_item(
+    api: Api, fields: Fields, audio_seconds: float, video_seconds: float, should_stop: ShouldStop
+) -> tuple[Item, tuple[str, ...]]:
+    """Return the item of a request or a row, and the warnings of its audio."""
+    audio, text = api.inputs(fields, audio_seconds)
+    samples, rate = _samples(audio)
+    video, name = None, "the input"
+    if "video" in fields:
+        video = limited_video(fields["video"], api.limits, video_seconds, should_stop)
+        name = "the video"
+    item = api.predictor.read_item(
+        samples, text, rate, api.transcribe(should_stop), video=video, name=name
+    )
+    return item, () if audio is None else audio.warnings
 
 
 def _predict_items(api: Api, requests: Sequence[Request], should_stop: ShouldStop) -> list[Result]:
@@ -381,19 +411,25 @@ def _predict_rows(api: Api, request: Request, should_stop: ShouldStop) -> Output
     assert request.rows is not None
     results: dict[int, Result] = {}
     read: dict[int, Request] = {}
-    seconds = 0.0
+    seconds, video_seconds = 0.0, 0.0
     for number, row in enumerate(request.rows):
         if should_stop():
             raise StoppedError
         try:
             if isinstance(row, HttpError):
                 raise row
-            left = api.limits.audio_seconds - seconds
-            read[number] = one = _read_row(api, request, row, left, should_stop)
+            left = api.limits.audio_seconds - seconds, api.limits.video_seconds - video_seconds
+            one = _read_row(api, request, row, *left, should_stop)
         except HttpError as error:
             results[number] = error
+            continue
+        assert one.item is not None
+        seconds += one.item.seconds or 0.0
+        if one.item.clips:  # whose pictures are not kept while further videos are decoded
+            video_seconds += max(clip.total for clip in one.item.clips.values())
+            (results[number],) = _predict_items(api, [one], should_stop)
         else:
-            seconds += (one.item and one.item.seconds) or 0.0
+            read[number] = one
     size = 1 if api.predictor.engine.groups_items else api.limits.batch
     numbers = sorted(read, key=lambda number: read[number].batch_key or ())
     for start in range(0, len(numbers), size):
@@ -407,17 +443,25 @@ def _predict_rows(api: Api, request: Request, should_stop: ShouldStop) -> Output
 
 
 def _read_row(
-    api: Api, request: Request, row: Fields, seconds_left: float, should_stop: ShouldStop
+    api: Api,
+    request: Request,
+    row: Fields,
+    audio_left: float,
+    video_left: float,
+    should_stop: ShouldStop,
 ) -> Request:
-    """Read the item of a row; its recording may be as long as what the earlier ones have left."""
-    if "audio" in row and seconds_left <= 0:
+    """Read the item of a row.
+
+    Its recording and its video may be as long, in seconds, as what the earlier ones have left.
+    """
+    if "audio" in row and audio_left <= 0:
         message = "The recordings of the rows before have the limit of a request."
         raise HttpError(413, message, TOO_LONG)
+    if "video" in row and min(audio_left, video_left) <= 0:
+        message = "The videos of the rows before have the limit of a request."
+        raise HttpError(413, message, "video-too-long")
     with _mistakes_as_http_errors():
-        audio, text = api.inputs(row, seconds_left)
-        samples, rate = _samples(audio)
-        item = api.predictor.read_item(samples, text, rate, api.transcribe(should_stop))
-    warnings = () if audio is None else audio.warnings
+        item, warnings = _read_item(api, row, audio_left, video_left, should_stop)
     return Request(request.fields, item, warnings, name=request.name)
 
 
@@ -549,8 +593,8 @@ _SECOND = number_between(0, 1e6)
 _LENGTH = number_between(_SHORTEST, _LONGEST)
 ENDPOINTS = {
     "predict": Endpoint(
-        "Predict the emotion of a recording, a text or both, or of rows of these.",
-        {"embedding": flag},
+        "Predict the emotion of a recording, a video, a text or several of these, or of rows.",
+        {"video": video_or_base64, "embedding": flag},
         _predict,
         is_predict=True,
     ),

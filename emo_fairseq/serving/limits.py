@@ -68,8 +68,15 @@ class Limits:
         MEGABYTE,
     )
     audio_seconds: float = _limit(15 * 60.0, "--audio-minutes", "longest recording, in minutes", 60)
+    video_seconds: float = _limit(5 * 60.0, "--video-minutes", "longest video, in minutes", 60)
+    video_frames: int = _limit(
+        20_000, "--video-frames", "of one video that are decoded, whatever its rate"
+    )
+    video_pixels: int = _limit(
+        9_000_000, "--video-megapixels", "of a picture of a video, in millions", 10**6
+    )
     text_characters: int = _limit(5000, "--text-characters", "longest text, in characters")
-    rows: int = _limit(64, "--batch-rows", "recordings and texts of one request")
+    rows: int = _limit(64, "--batch-rows", "inputs of one request")
     segments: int = _limit(
         2000, "--segments", "windows of one timeline, and turns of one conversation"
     )

@@ -31,8 +31,8 @@ _ERRORS = {
     401: "A token is missing, or is none of the server's.",
     403: "The request comes from another web page.",
     408: "The body arrived too slowly.",
-    413: "The request, a text, a recording or the number of rows is beyond a limit.",
-    415: "The body or the audio is of a type that is not read.",
+    413: "The request, a text, a recording, a video or the number of rows is beyond a limit.",
+    415: "The body, the audio or the video is of a type that is not read.",
     421: "The Host header does not name this server.",
     422: "The model cannot use this input.",
     429: "This client has sent too many requests.",
@@ -69,7 +69,7 @@ def describe_api(*, tokens: bool = False, has_metrics: bool = True) -> dict[str,
         "info": {
             "title": "emo_fairseq",
             "version": "1",
-            "description": "Emotions of speech and text, predicted by one model. Live "
+            "description": "Emotions of speech, text and video, predicted by one model. Live "
             "conversations are a WebSocket at /api/live, which OpenAPI does not describe.",
         },
         "paths": paths,

@@ -266,7 +266,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def audio_bytes(name: str, value: Any) -> bytes:
-    """Read a file that is not empty."""
+    """Read an audio file that is not empty."""
     if not isinstance(value, bytes):
         message = f"Audio cannot be sent as JSON here; send it as {MULTIPART}."
         raise HttpError(400, message, "audio-in-json")
@@ -276,14 +276,29 @@ def audio_bytes(name: str, value: Any) -> bytes:
 
 
 def audio_or_base64(name: str, value: Any) -> bytes:
-    """Read a file that is not empty; in JSON it is base64."""
-    if isinstance(value, str):
-        try:
-            value = base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError):  # the latter of characters beyond ASCII
-            message = f"{name} is not valid base64."
-            raise HttpError(400, message, "audio-not-base64") from None
-    return audio_bytes(name, value)
+    """Read an audio file that is not empty; in JSON it is base64."""
+    return audio_bytes(name, _from_base64(name, value, "audio-not-base64"))
+
+
+def video_or_base64(name: str, value: Any) -> bytes:
+    """Read a video file that is not empty; in JSON it is base64."""
+    value = _from_base64(name, value, "video-not-base64")
+    if not isinstance(value, bytes):
+        message = f"{name} has to be a file, or in JSON a string in base64."
+        raise HttpError(400, message, "video-in-json")
+    if not value:
+        raise HttpError(400, "The video file is empty (0 bytes).", "video-empty")
+    return value
+
+
+def _from_base64(name: str, value: Any, code: str) -> Any:
+    """Return the bytes of a string; what is none is returned as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):  # the latter of characters beyond ASCII
+        raise HttpError(400, f"{name} is not valid base64.", code) from None
 
 
 def list_of(most: int, what: str) -> Reader:

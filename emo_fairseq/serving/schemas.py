@@ -17,6 +17,11 @@ File = Annotated[str, Field(json_schema_extra={"format": "binary"})]
 Base64 = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
 _TEXT = Field(default=None, description="A transcript, or any text.")
 _AUDIO = Field(default=None, description="WAV, FLAC, Ogg, MP3, AIFF or AU, of any rate.")
+_VIDEO = Field(
+    default=None,
+    description="MP4, MOV, WebM, Matroska or AVI. Its sound is read, too, where the model reads "
+    "speech and there is no audio.",
+)
 
 
 class Model(BaseModel):
@@ -29,10 +34,11 @@ class Model(BaseModel):
 
 
 class Input(Model):
-    """A text, or a recording in base64, or both."""
+    """A text, a recording and a video in base64, or some of these."""
 
     text: str | None = _TEXT
     audio: Base64 | None = _AUDIO
+    video: Base64 | None = _VIDEO
 
 
 class PredictJson(Input):
@@ -50,11 +56,13 @@ class InputForm(Model):
 
 
 class PredictForm(InputForm):
-    """One input; or a recording and a text for each row, of which one name may be left out."""
+    """One input; or rows, with as many entries of each name, of which some may be left out."""
 
+    video: File | None = _VIDEO
     recordings: list[File] | None = Field(default=None, description="Of the rows, in order.")
+    videos: list[File] | None = Field(default=None, description="Of the rows, in order.")
     texts: list[str] | None = Field(
-        default=None, description="Of the rows, as many as recordings; empty where there is none."
+        default=None, description="Of the rows, in order; empty where there is none."
     )
     embedding: bool = Field(default=False, description="Whether the embedding is returned.")
 
@@ -220,6 +228,9 @@ class ModelLimits(Model):
 
     upload_bytes: int
     audio_seconds: float
+    video_seconds: float
+    video_frames: int
+    video_pixels: int
     text_characters: int
     explained_seconds: float
     rows: int

@@ -149,6 +149,7 @@ class ServerOptions:
         device: of the model; by default the GPU, if there is one.
         precision: of the graph of a model folder that is run; see `load_predictor`.
         provider: that runs the graph.
+        face_detector: function that may be imported to find faces; see `load_predictor`.
         limits: of what clients may send, to one process.
         load_transcriber: loads what transcribes speech that comes without a text.
     """
@@ -163,6 +164,7 @@ class ServerOptions:
     device: str | None = None
     precision: str | None = None
     provider: str | None = None
+    face_detector: str | None = None
     limits: Limits = field(default_factory=Limits)
     load_transcriber: Callable[[], FasterWhisper | None] = lambda: None
 
@@ -274,7 +276,11 @@ def load_server(folder: Path, options: ServerOptions, is_worker: bool = False) -
     limits = options.limits
     access_log = None if options.access_log is None else AccessLog(options.access_log)
     predictor = load_predictor(
-        folder, options.device, precision=options.precision, provider=options.provider
+        folder,
+        options.device,
+        precision=options.precision,
+        provider=options.provider,
+        face_detector=options.face_detector,
     )
     from emo_fairseq.serving.metrics import PrometheusMeter  # after its folder is set
 

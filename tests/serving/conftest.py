@@ -70,7 +70,7 @@ def make_app(predictor: Any, model_folder: Any) -> Callable[..., Any]:
     ) -> Any:
         bounds, about = Limits(**{**PATIENT, **limits}), read_description(model_folder)
         given = {"transcriber": transcriber, "make_voice": make_voice, **(options or {})}
-        return create_app(predictor, bounds, about, **given)
+        return create_app(given.pop("predictor", predictor), bounds, about, **given)
 
     return make
 

@@ -11,10 +11,12 @@ from emo_fairseq.cli.serve_options import (
     OPTIONS,
     PREFIX,
     TOKENS,
+    TRANSCRIPTION,
     add_serve_options,
     limits,
     values_of,
 )
+from emo_fairseq.cli.transcription import add_transcription_options
 from emo_fairseq.serving.limits import Limits, limit_options, limits_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "environment.md"
@@ -23,6 +25,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "environment
 def values(words="", **environment):
     parser = argparse.ArgumentParser()
     add_serve_options(parser)
+    add_transcription_options(parser)
     prefixed = {PREFIX + name: value for name, value in environment.items()}
     return values_of(parser.parse_args(words.split()), prefixed)
 
@@ -47,6 +50,16 @@ def test_a_flag_comes_before_its_variable_and_an_empty_one_is_none():
     assert values(PORT="9000")["port"] == 9000
 
 
+def test_transcription_is_a_flag_or_a_variable():
+    found = values("--language en", TRANSCRIBE="small", LANGUAGE="de", TRANSCRIBE_DEVICE="cuda")
+    assert {name: found[name] for name in TRANSCRIPTION} == {
+        "transcribe": "small",
+        "language": "en",
+        "transcribe_device": "cuda",
+    }
+    assert values()["transcribe"] is None
+
+
 def test_repeated_options_are_separated_by_commas():
     found = values(TRUSTED_PROXY="10.0.0.0/8, ::1", ALLOW_HOST="a.example,b.example")
     assert found["trusted_proxy"] == ["10.0.0.0/8", "::1/128"]
@@ -67,6 +80,7 @@ def test_repeated_options_are_separated_by_commas():
         ("BATCH_WAIT_MILLISECONDS", "-1"),
         ("TRUSTED_PROXY", "10.0.0.1/8"),  # has bits of a host
         ("TRUSTED_PROXY", "proxy.example"),
+        ("TRANSCRIBE_DEVICE", "tpu"),
     ],
 )
 def test_a_wrong_value_names_the_variable(name, value):
@@ -92,7 +106,7 @@ def test_bodies_that_are_held_grow_with_the_largest_one_unless_they_are_given():
 
 def test_the_page_of_variables_has_them_all_with_their_defaults():
     found = dict(re.findall(r"^\| `(\w+)` \| `(--[\w-]+)` \|", PAGE.read_text(), re.MULTILINE))
-    every = {**OPTIONS, **limits()}
+    every = {**OPTIONS, **TRANSCRIPTION, **limits()}
     assert found == {option.variable: option.flag for option in every.values()}
     assert TOKENS in PAGE.read_text()
     for option in limits().values():

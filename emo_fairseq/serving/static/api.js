@@ -14,9 +14,10 @@ export async function getModel() {
   return read(await request("/api/model"));
 }
 
-export async function post(endpoint, { audio, text, signal, ...others }) {
+export async function post(endpoint, { audio, video, text, signal, ...others }) {
   const form = new FormData();
   if (audio) form.append("audio", audio, "audio");
+  if (video) form.append("video", video, "video");
   if (text && text.trim()) form.append("text", text);
   for (const [name, value] of Object.entries(others)) form.append(name, value instanceof Blob ? value : String(value));
   const response = await read(await request(`/api/${endpoint}`, { method: "POST", body: form, signal }));

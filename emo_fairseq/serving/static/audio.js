@@ -7,6 +7,9 @@ export const RATE = 16000; // Hz: the sample rate of the models
 const KNOWN = [/^RIFF/, /^RF64/, /^fLaC/, /^OggS/, /^ID3/, /^\xff[\xe2\xe3\xf2\xf3\xfa\xfb]/, /^FORM/];
 export const isKnown = (start) => KNOWN.some((known) => known.test(start));
 
+const VIDEO_NAME = /\.(mp4|m4v|mov|webm|mkv|avi)$/i;
+export const isVideo = (file, name) => (file.type ? file.type.startsWith("video/") : VIDEO_NAME.test(name));
+
 // { file: Blob to send, samples: Float32Array or null, seconds or null }
 export async function prepare(file, mostBytes) {
   const bytes = await file.arrayBuffer();

@@ -1,13 +1,13 @@
 // The page: reads the input, posts it to the API, and shows the responses.
 
 import { getModel, post, setToken, TokenError } from "./api.js";
-import { canRecord, prepare } from "./audio.js";
+import { canRecord, isVideo, prepare } from "./audio.js";
 import { renderCard } from "./card.js";
 import { at, clock, element, plainName, shortened } from "./elements.js";
 import { showExplanation } from "./explanation.js";
 import { setLanguage } from "./labels.js";
 import { redrawLive, setUpLive } from "./live.js";
-import { seek, setAudio, showSegments, unsetAudio } from "./player.js";
+import { playedUrl, seek, setAudio, showSegments, unsetAudio } from "./player.js";
 import { showPrediction } from "./prediction.js";
 import { toggleRecording } from "./recorder.js";
 import { fileName } from "./save.js";
@@ -19,13 +19,18 @@ const LONG = 8; // seconds of audio above which a timeline is shown
 const EXPLAINED = 15; // seconds of audio up to which it is explained without a choice of a segment
 
 let model = null;
-let sound = null; // what prepare() returned for the chosen audio
+let sound = null; // what prepare() returned for the chosen file, its name, and `video`: the file, if the model reads it
 let nChosen = 0; // files and recordings so far: only the newest becomes the sound
 let running = new AbortController(); // of the latest requests
 let timeline = null; // the response that is shown
 let draws = {}; // functions that draw the shown responses, by the id of their part
 
-const text = at("text"), player = at("player");
+const text = at("text");
+
+const reads = (name) => model.modalities.includes(name) || (name === "speech" && model.transcribes !== null);
+
+// "a", "a and b", "a, b and c"
+const listed = (words) => [words.slice(0, -1).join(", "), ...words.slice(-1)].filter(Boolean).join(" and ");
 
 async function start() {
   try {
@@ -35,17 +40,24 @@ async function start() {
   }
   at("main").hidden = false;
   at("token-form").hidden = true;
-  const reads = (name) => model.modalities.includes(name) || (name === "speech" && model.transcribes !== null);
-  at("audio-part").hidden = !reads("speech");
+  const hears = reads("speech"), sees = reads("video");
+  at("audio-part").hidden = !hears && !sees;
   at("text-part").hidden = !reads("text");
-  at("record").hidden = !canRecord();
-  const parts = ["speech", "text"].filter(reads);
-  at("title").textContent = `Emotion in ${parts.join(" and ")}`;
+  at("record").hidden = !canRecord() || !hears;
+  at("turns-part").hidden = !hears;
+  at("audio-heading").textContent = hears && sees ? "Speech or video" : hears ? "Speech" : "Video";
+  at("drop-hint").textContent = `Drop ${hears ? "an audio" : "a video"} ${hears && sees ? "or video " : ""}file here, or`;
+  at("file").accept = [...(hears ? ["audio/*", ".wav", ".flac", ".ogg", ".mp3"] : []), ...(sees ? ["video/*", ".mkv", ".avi"] : [])].join();
+  at("title").textContent = `Emotion in ${listed(["speech", "text", "video"].filter(reads))}`;
   at("lead").textContent = `The model ${model.name} predicts: ${(model.labels.length ? model.labels : model.axes).map(spaced).join(", ")}.`;
-  const { upload_bytes: bytes, audio_seconds: seconds, text_characters: characters } = model.limits;
-  at("audio-limits").textContent = `WAV, FLAC, Ogg or MP3, and what this browser plays; up to ${Math.round(bytes / 1e6)} MB and ${Math.round(seconds / 6) / 10} minutes.`;
+  const { upload_bytes: bytes, audio_seconds: seconds, video_seconds: filmed, video_pixels: pixels, text_characters: characters } = model.limits;
+  const minutes = (length) => `${Math.round(length / 6) / 10} minutes`;
+  const kinds = [];
+  if (hears) kinds.push(`WAV, FLAC, Ogg or MP3, and what this browser plays, up to ${minutes(seconds)}`);
+  if (sees) kinds.push(`MP4, MOV, WebM, Matroska or AVI, up to ${minutes(filmed)} and ${+(pixels / 1e6).toFixed(2)} megapixels`);
+  at("audio-limits").textContent = `${kinds.join("; ")}. At most ${Math.round(bytes / 1e6)} MB.`;
   const otherwise = model.transcribes === null ? "" : ` Without it the speech is transcribed by Whisper ${model.transcribes}.`;
-  at("text-limits").textContent = `${reads("speech") ? `The transcript, if it is known.${otherwise} ` : ""}Up to ${characters} characters.`;
+  at("text-limits").textContent = `${hears || sees ? `The transcript, if it is known.${otherwise} ` : ""}Up to ${characters} characters.`;
   text.maxLength = characters;
   showFacts();
   setUpConversation();
@@ -82,7 +94,7 @@ async function choose(file, name) {
   const mine = ++nChosen;
   running.abort();
   showProblem(null);
-  showStatus("Reading the audio …");
+  showStatus("Reading the file …");
   let prepared = null;
   try {
     prepared = await prepare(file, model.limits.upload_bytes);
@@ -90,7 +102,11 @@ async function choose(file, name) {
     if (mine === nChosen) showProblem(new Error("The browser cannot read this file."));
   }
   if (mine !== nChosen || !prepared) return;
-  sound = { ...prepared, name };
+  const video = reads("video") && isVideo(file, name) ? file : null;
+  if (video && video.size > model.limits.upload_bytes) {
+    return showProblem(new Error(`The video has ${Math.ceil(video.size / 1e6)} MB; the limit is ${Math.round(model.limits.upload_bytes / 1e6)} MB.`));
+  }
+  sound = { ...prepared, name, video };
   at("sound").hidden = false;
   at("sound-file").textContent = shortened(name);
   at("sound-file").title = plainName(name);
@@ -121,7 +137,7 @@ function newSignal() {
 
 async function recognize() {
   const signal = newSignal();
-  const given = { audio: sound?.file, text: at("text-part").hidden ? "" : text.value, signal };
+  const given = { audio: sound?.file, video: sound?.video, text: at("text-part").hidden ? "" : text.value, signal };
   showProblem(null);
   if (!given.audio && !given.text.trim()) {
     return showProblem(new Error(!at("audio-part").hidden ? "There is nothing to recognize yet." : "Write a text first."));
@@ -147,9 +163,9 @@ function clearPrediction() {
   at("nothing").hidden = false;
 }
 
-async function showAll(given) {
+async function showAll({ video, ...given }) {
   showStatus("Recognizing …");
-  const prediction = await post("predict", given).catch((error) => {
+  const prediction = await post("predict", video ? { ...given, audio: undefined, video } : given).catch((error) => {
     if (!given.signal.aborted) clearPrediction(); // beside the error it would look like the response
     throw error;
   });
@@ -165,6 +181,7 @@ async function showAll(given) {
     draw("timeline", () => showTimeline(at("timeline"), timeline, explainRun, seek));
   }
   if (seconds > EXPLAINED) return at("timeline-part").hidden ? "Done." : "Done. Choose a segment of the timeline to explain it.";
+  if (video) return "Done."; // what is explained is speech and text alone, which is another prediction
   await explain(prediction.transcript ? { ...given, ...transcribedInput(given, prediction.transcript) } : given);
   return "Done.";
 }
@@ -188,7 +205,7 @@ async function analyze() {
   showProblem(null);
   showStatus("Recognizing the turns …");
   try {
-    await showConversation({ audio: sound.file, signal }, sound.name, player.src);
+    await showConversation({ audio: sound.file, signal }, sound.name, playedUrl());
     showStatus("Done.");
     bringIntoView(at("conversation-part"));
   } catch (error) {

@@ -1,17 +1,19 @@
-// The chosen audio: its player, its waveform, and the waveform of the segment that was explained.
+// The chosen audio or video: its player, its waveform, and the waveform of the segment that was explained.
 
 import { RATE } from "./audio.js";
 import { at } from "./elements.js";
 import { drawWave } from "./wave.js";
 
-const player = at("player");
+const players = [at("player"), at("video-player")];
+let player = players[0]; // of the chosen file
 let moveHeads = []; // functions that move the heads of the waveforms
 
-export function setAudio(file, { samples, seconds }) {
-  URL.revokeObjectURL(player.src);
-  player.src = URL.createObjectURL(file);
-  player.hidden = !samples; // what cannot be decoded cannot be played
-  at("wave").replaceChildren();
+// Plays `video` where there is one, else the file.
+export function setAudio(file, { samples, seconds, video }) {
+  unsetAudio();
+  player = players[video ? 1 : 0];
+  player.src = URL.createObjectURL(video ?? file);
+  player.hidden = !(video || samples); // audio that cannot be decoded cannot be played; a video reports it
   moveHeads = samples ? [drawWave(at("wave"), { samples, start: 0, end: seconds }, seek)] : [];
 }
 
@@ -20,6 +22,7 @@ export function unsetAudio() {
   URL.revokeObjectURL(player.src);
   player.removeAttribute("src");
   player.load(); // else it keeps its buffer
+  player.hidden = true;
   at("wave").replaceChildren();
   moveHeads = [];
 }
@@ -41,4 +44,10 @@ export function seek(second, play = false) {
   if (play) player.play().catch(() => {}); // a browser may refuse, or not know the file
 }
 
-player.addEventListener("timeupdate", () => moveHeads.forEach((move) => move(player.currentTime)));
+// The address of what is played.
+export const playedUrl = () => player.src;
+
+for (const each of players) {
+  each.addEventListener("timeupdate", () => moveHeads.forEach((move) => move(each.currentTime)));
+  each.addEventListener("error", () => { each.hidden = true; });
+}
