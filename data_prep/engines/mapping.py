@@ -115,7 +115,9 @@ class _Run:
             while number not in self._answers:
                 for outcome in self._pool.wait():
                     self._receive(outcome)
-                if self._pool.size > 1:  # one worker takes a unit when its result is wanted
+                # One worker takes a unit when its result is wanted: this one again, if the worker
+                # was starting, or has died.
+                if self._pool.size > 1 or number not in self._answers:
                     self._submit(number)
             answer = self._answers.pop(number)
             _log_again(answer.records)

@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 
 from data_prep.audio.loading import TooLongError
-from data_prep.engines import Engine, open_pool, ordered_map
+from data_prep.engines import Engine, mapping, open_pool, ordered_map
 from data_prep.engines.options import add_engine_options, take_engine
+from data_prep.engines.pool import Answer, Build, Outcome, Ticket
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.arrays import UnreadableArrayError
 from data_prep.files.shards import ArrayCodec, JsonCodec, ShardStore, shard_map, spans_of
@@ -86,6 +87,47 @@ def test_the_first_error_in_order_is_that_of_one_process(
             next(squares)
         assert (error.value.code, error.value.fault.row) == ("row-unlucky", 13)  # type: ignore[union-attr]
         assert list(over([3, 4])) == [9, 16], "the pool is used again"
+
+
+class LateWorker:
+    """A pool of one worker that starts while it is waited for, and dies of its first unit."""
+
+    size = 1
+
+    def __init__(self, build: Build, *_: Any, **__: Any) -> None:
+        self.function = build()
+        self.is_free = False
+        self.unit: tuple[Ticket, int] | None = None
+        self.n_waits = 0
+
+    def submit(self, ticket: Ticket, unit: int) -> None:
+        assert self.is_free
+        self.unit, self.is_free = (ticket, unit), False
+
+    def wait(self) -> list[Outcome]:
+        self.n_waits += 1
+        assert self.n_waits < 20, "no unit is submitted"
+        if self.unit is None:
+            self.is_free = True
+            return []
+        (ticket, unit), self.unit = self.unit, None
+        if self.n_waits == 2:
+            return [Outcome(ticket, None, "killed")]
+        self.is_free = True
+        return [Outcome(ticket, Answer(self.function(unit)))]
+
+    def close(self) -> None: ...
+
+
+def test_one_worker_that_starts_late_or_dies_computes_every_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapping, "ENGINES", {"local": LateWorker})
+    with open_pool(partial(build_squarer, tmp_path), 1) as over:
+        squares = over(range(3))
+        assert next(squares) == 0
+        assert len(list(tmp_path.iterdir())) == 1, "a unit is computed when its result is taken"
+        assert list(squares) == [1, 4]
 
 
 def test_every_error_with_a_code_is_pickled_with_it() -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,25 @@ def test_a_shard_that_kills_every_worker_is_named(cluster: Any) -> None:
     ):
         list(over(range(4)))
     assert error.value.code == "worker-died"
+
+
+def build_mortal(marks: Path) -> Callable[[int], int]:
+    """Double numbers; the worker is killed by the first attempt at one of them."""
+
+    def double(number: int) -> int:
+        if number == 2 and not (marks / "killed").exists():
+            (marks / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 2 * number
+
+    return double
+
+
+def test_one_worker_computes_all_and_is_replaced(cluster: Any, tmp_path: Path) -> None:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with open_pool(partial(build_mortal, tmp_path), Engine("ray", 1, cluster.address)) as over:
+        assert list(over(range(4))) == [0, 2, 4, 6]
+    assert (tmp_path / "killed").exists()
 
 
 def test_a_cluster_without_gpus_is_refused(cluster: Any) -> None:
