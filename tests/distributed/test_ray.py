@@ -1,13 +1,12 @@
 """Commands on a Ray cluster of three raylets of this machine, one of which is killed."""
 
+import itertools
 import logging
 import os
 import shutil
 import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from data_prep.commands import extract_features, tokenize_speech
 from data_prep.engines import Engine, open_pool
 from data_prep.errors import CodedError
 from data_prep.features import extraction
+from data_prep.files.shards import ShardStore
 from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.cli.__main__ import main
 
@@ -67,17 +67,23 @@ def content_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def kill_later(cluster: Any, partial: Path, n_shards: int) -> threading.Thread:
-    """Kill a raylet with its workers once some shards are finished."""
+def kill_after(cluster: Any, n_shards: int) -> Callable[..., None]:
+    """Return a `ShardStore.write` that kills a raylet with a worker after so many shards.
 
-    def kill() -> None:
-        while len(list(partial.glob("*"))) < n_shards:
-            time.sleep(0.01)
-        cluster.remove_node(cluster.machines.pop(), allow_graceful=False)
+    What its worker has, or gets next, is lost: the command does not go on in the meantime.
+    """
+    write, n_written = ShardStore.write, itertools.count(1)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    return thread
+    def write_and_kill(store: ShardStore[Any], key: str, results: Sequence[Any]) -> None:
+        write(store, key, results)
+        if next(n_written) == n_shards:
+            actors = ray._private.state.actors().values()
+            at_work = {x["Address"]["NodeID"] for x in actors if x["State"] == "ALIVE"}
+            machine = next(node for node in cluster.machines if node.node_id in at_work)
+            cluster.machines.remove(machine)
+            cluster.remove_node(machine, allow_graceful=False)
+
+    return write_and_kill
 
 
 def test_a_machine_is_killed_and_the_features_are_those_of_one_process(
@@ -90,10 +96,9 @@ def test_a_machine_is_killed_and_the_features_are_those_of_one_process(
     monkeypatch.setattr(extraction, "SHARD_ROWS", 4)
     words = [str(corpus), "--dtype", "float32", "--name"]
     assert extract_features.main([*words, "alone", "--workers", "1"]) == 0
-    killing = kill_later(cluster, corpus / "features" / "ray" / ".train.partial", 8)
+    monkeypatch.setattr(ShardStore, "write", kill_after(cluster, 8))
     with caplog.at_level(logging.WARNING):
         assert extract_features.main([*words, "ray", *on_ray]) == 0
-    killing.join()
     lost = [message for message in caplog.messages if "its worker was lost" in message]
     assert lost, "the machine was killed while it computed"
     assert lost[0].startswith("ray train: shard ")
