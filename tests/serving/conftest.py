@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from queue_meter import PATIENCE
 from starlette.testclient import TestClient
 from trained_models import load_with_options
 
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.api import read_description
 from emo_fairseq.serving.app import create_app
+from emo_fairseq.serving.concurrency import Job
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.server import Server, server_config
 
@@ -37,7 +39,7 @@ SWITCHES = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-PATIENCE = 60_000  # ms, on a machine that does other things too
+PATIENCE_MS = 1000 * PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +61,28 @@ def narrow(predictor: Any, model_folder: Any, monkeypatch: Any) -> Callable[...,
         monkeypatch.setattr(predictor.engine, "preprocessor", other.engine.preprocessor)
 
     return change
+
+
+@pytest.fixture
+def until_stopped(predictor: Any, monkeypatch: Any) -> tuple[threading.Event, list[int]]:
+    """The first batch takes until a request is stopped: it has begun; the sizes of all batches."""
+    forward, stop = predictor.engine.forward, Job.stop
+    begun, stopped, sizes = threading.Event(), threading.Event(), []
+
+    def compute(net_input: Any) -> Any:
+        begun.set()
+        assert stopped.wait(PATIENCE)
+        output = forward(net_input)
+        sizes.append(len(output.logits))
+        return output
+
+    def note(job: Job) -> None:
+        stop(job)
+        stopped.set()
+
+    monkeypatch.setattr(predictor.engine, "forward", compute)
+    monkeypatch.setattr(Job, "stop", note)
+    return begun, sizes
 
 
 @pytest.fixture(scope="session")
@@ -180,7 +204,7 @@ def open_page() -> Callable[..., Any]:
     def start(browser: Any, port: int, width: int = 375) -> Iterator[Any]:
         context = browser.new_context(viewport={"width": width, "height": 800})
         page = context.new_page()
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(PATIENCE_MS)
         problems, asked = [], []
         page.on(
             "console", lambda line: problems.append(line.text) if line.type == "error" else None

@@ -1,11 +1,11 @@
 """Texts that arrive together are predicted in a batch, and each gets its own prediction."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from queue_meter import PATIENCE, QueueMeter
 
 from emo_fairseq.errors import UsageError
 
@@ -18,7 +18,7 @@ def gathered(predictor, monkeypatch):
     release, sizes, forward = threading.Event(), [], predictor.engine.forward
 
     def wait(net_input):
-        assert release.wait(20)
+        assert release.wait(PATIENCE)
         output = forward(net_input)
         sizes.append(len(output.logits))
         return output
@@ -28,21 +28,28 @@ def gathered(predictor, monkeypatch):
     release.set()
 
 
+@pytest.fixture
+def meter():
+    return QueueMeter()
+
+
 def post(port, text, client="127.0.0.1", name="predict"):
     with httpx.Client(transport=httpx.HTTPTransport(local_address=client), timeout=30) as posting:
         return posting.post(f"http://127.0.0.1:{port}/api/{name}", json={"text": text})
 
 
-def test_each_text_gets_the_prediction_that_it_gets_alone(serve, predictor, gathered):
+def test_each_text_gets_the_prediction_that_it_gets_alone(serve, predictor, gathered, meter):
     release, sizes = gathered
-    with serve(threads=1, batch=16) as port, ThreadPoolExecutor(len(TEXTS)) as pool:
-        asked = [pool.submit(post, port, text) for text in TEXTS]
-        time.sleep(1)
+    limits = {"options": {"meter": meter}, "threads": 1, "batch": 16}
+    with serve(**limits) as port, ThreadPoolExecutor(len(TEXTS)) as pool:
+        asked = [pool.submit(post, port, TEXTS[0])]
+        meter.wait_for(begun=1)
+        asked += [pool.submit(post, port, text) for text in TEXTS[1:]]
+        meter.wait_for(begun=1, waiting=len(TEXTS) - 1)
         release.set()
         answers = [future.result() for future in asked]
     assert [answer.status_code for answer in answers] == [200] * len(TEXTS)
-    assert max(sizes) == 16
-    assert sum(sizes) == len(TEXTS)
+    assert sizes == [1, 16, len(TEXTS) - 17]
     for text, answer in zip(TEXTS, answers, strict=True):
         alone, found = predictor.predict(text=text).as_dict(), answer.json()
         assert found["text"] == alone["text"]
@@ -51,7 +58,7 @@ def test_each_text_gets_the_prediction_that_it_gets_alone(serve, predictor, gath
         assert found["auxiliary"]["vad"] == pytest.approx(alone["auxiliary"]["vad"], abs=1e-5)
 
 
-def test_a_text_that_fails_fails_alone(serve, predictor, monkeypatch, gathered):
+def test_a_text_that_fails_fails_alone(serve, predictor, monkeypatch, gathered, meter):
     release, _ = gathered
     predict_items = predictor.predict_items
 
@@ -61,39 +68,46 @@ def test_a_text_that_fails_fails_alone(serve, predictor, monkeypatch, gathered):
         return predict_items(items, *args, **kwargs)
 
     monkeypatch.setattr(predictor, "predict_items", fail)
-    with serve(threads=1) as port, ThreadPoolExecutor(6) as pool:
-        texts = ["first", "good", "poison", "better", " \x7f ", "best"]
-        asked = [pool.submit(post, port, text) for text in texts]
-        time.sleep(0.5)
+    options = {"meter": meter}
+    with serve(threads=1, options=options) as port, ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(post, port, "first")]
+        meter.wait_for(begun=1)
+        texts = ["good", "poison", "better", " \x7f ", "best"]
+        asked += [pool.submit(post, port, text) for text in texts]
+        meter.wait_for(begun=1, waiting=4)
         release.set()
         statuses = [future.result().status_code for future in asked]
     assert statuses == [200, 200, 422, 200, 400, 200]
 
 
-def test_a_request_that_waits_too_long_is_refused(serve, gathered):
+def test_a_request_that_waits_too_long_is_refused(serve, gathered, meter):
     release, sizes = gathered
-    with serve(threads=1, waiting_seconds=0.5, batch=1) as port, ThreadPoolExecutor(3) as pool:
-        asked = [pool.submit(post, port, text) for text in ("first", "second", "third")]
-        time.sleep(1.5)
+    limits = {"options": {"meter": meter}, "threads": 1, "waiting_seconds": 0.5, "batch": 1}
+    with serve(**limits) as port, ThreadPoolExecutor(3) as pool:
+        first = pool.submit(post, port, "first")
+        meter.wait_for(begun=1)
+        asked = [pool.submit(post, port, text) for text in ("second", "third")]
+        refused = [future.result() for future in asked]
+        assert [answer.status_code for answer in refused] == [503, 503]
+        assert refused[0].json()["code"] == "waiting-timeout"
+        assert int(refused[0].headers["Retry-After"]) >= 1
         release.set()
-        answers = sorted((future.result() for future in asked), key=lambda a: a.status_code)
-        assert [answer.status_code for answer in answers] == [200, 503, 503]
-        assert answers[1].json()["code"] == "waiting-timeout"
-        assert int(answers[1].headers["Retry-After"]) >= 1
+        assert first.result().status_code == 200
         assert post(port, "last").status_code == 200
     assert len(sizes) == 2  # the refused were not computed
 
 
-def test_the_sum_of_all_bodies_is_limited(serve, gathered):
+def test_the_sum_of_all_bodies_is_limited(serve, gathered, meter):
     release, _ = gathered
-    with serve(held_bytes=10_000) as port, ThreadPoolExecutor(4) as pool:
+    limits = {"options": {"meter": meter}, "threads": 2, "held_bytes": 10_000}
+    with serve(**limits) as port, ThreadPoolExecutor(4) as pool:
         large = "a " * 2000
         asked = [pool.submit(post, port, large)]
-        time.sleep(0.5)
+        meter.wait_for(begun=1)
         refused = post(port, large)
         assert (refused.status_code, refused.json()["code"]) == (429, "client-busy")
         asked.append(pool.submit(post, port, large, "127.0.0.2"))
-        time.sleep(0.5)
+        meter.wait_for(begun=2)
         refused = post(port, large, "127.0.0.3")
         assert (refused.status_code, refused.json()["code"]) == (503, "server-busy")
         release.set()

@@ -2,11 +2,12 @@
 
 import json
 import socket
-import threading
 import time
 
 import httpx
 import pytest
+from leaving_client import post_and_leave
+from queue_meter import PATIENCE
 
 
 def exchange(port, content, timeout=20):
@@ -63,46 +64,35 @@ def test_headers_have_a_deadline(serve):
 
 def test_too_many_connections_are_refused_in_json(serve):
     with serve(connections=2) as port:
-        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
-        time.sleep(0.2)
+        idle = [connected(port) for _ in range(2)]
         refused = httpx.get(f"http://127.0.0.1:{port}/healthz")
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
         assert refused.json()["code"] == "connections-full"
         for connection in idle:
             connection.close()
-        time.sleep(0.2)
-        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        deadline = time.monotonic() + PATIENCE
+        while httpx.get(f"http://127.0.0.1:{port}/healthz").status_code != 200:
+            assert time.monotonic() < deadline, "closed connections are counted"
 
 
-def test_computation_stops_once_its_client_has_disconnected(
-    serve, predictor, monkeypatch, hum, encode
-):
-    forward, begun, n_batches = predictor.engine.forward, threading.Event(), 0
+def connected(port):
+    """A connection that the server has accepted, and responded to."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    return connection
 
-    def slow(net_input):
-        nonlocal n_batches
-        n_batches += 1
-        begun.set()
-        time.sleep(0.1)
-        return forward(net_input)
 
-    monkeypatch.setattr(predictor.engine, "forward", slow)
-    form = httpx.Request(
-        "POST",
-        "http://127.0.0.1/api/timeline",
-        files={"audio": encode(hum(90))},
-        data={"window_seconds": "0.5", "hop_seconds": "0.25"},
-    )
-    body = form.read()
-    lines = [f"{name}: {value}" for name, value in form.headers.items()]
-    head = "\r\n".join(["POST /api/timeline HTTP/1.1", *lines, "", ""]).encode()
+def test_computation_stops_once_its_client_has_disconnected(serve, until_stopped, hum, encode):
+    begun, sizes = until_stopped
+    form = {
+        "files": {"audio": encode(hum(90))},
+        "data": {"window_seconds": "0.5", "hop_seconds": "0.25"},
+    }
     with serve(threads=1) as port:
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(head + body)
-            assert begun.wait(20)
-        # Answered at once: the 12 batches of the timeline are not computed before.
-        text = httpx.post(f"http://127.0.0.1:{port}/api/predict", json={"text": "a day"})
+        post_and_leave(port, "/api/timeline", begun, **form)
+        # The text is computed after the first of the 12 batches of the timeline, which is the last.
+        address = f"http://127.0.0.1:{port}/api/predict"
+        text = httpx.post(address, json={"text": "a day"}, timeout=PATIENCE)
         assert text.status_code == 200
-        assert n_batches <= 5
-        time.sleep(0.5)
-        assert n_batches <= 5
+        assert sizes == [32, 1]

@@ -246,30 +246,32 @@ def test_conversations_at_a_time_are_limited(make_client):
 
 @pytest.fixture
 def slow(predictor, monkeypatch):
-    """The model does not answer until this event is set."""
-    release, forward = threading.Event(), predictor.engine.forward
+    """The model computes nothing until the first event is set; the second: it has begun."""
+    release, begun, forward = threading.Event(), threading.Event(), predictor.engine.forward
 
     def wait(net_input):
+        begun.set()
         assert release.wait(20)
         return forward(net_input)
 
     monkeypatch.setattr(predictor.engine, "forward", wait)
-    yield release
+    yield release, begun
     release.set()
 
 
 def test_turns_are_dropped_with_a_count_when_the_model_is_too_slow(make_client, spoken, slow):
+    release, begun = slow
     samples = spoken(*[0.25, 0.2] * 8, 0.25)
     with make_client(live_waiting_turns=2).websocket_connect(LIVE) as socket:
         start(socket)
         first, *rest = np.split(samples, [round(0.7 * RATE)])
         for block in pcm(first):
             socket.send_bytes(block)
-        time.sleep(0.2)  # the first turn is with the model
+        assert begun.wait(20)  # the first turn is with the model
         for block in pcm(rest[0]):
             socket.send_bytes(block)
         dropped = [until(socket, "dropped")[-1] for _ in range(5)]
-        slow.set()
+        release.set()
         messages = stop(socket)
     assert [message["number"] for message in dropped] == [4, 5, 6, 7, 8]
     assert [turn["number"] for turn in of_type(messages, "turn")] == [1, 2, 3]
