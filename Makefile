@@ -19,7 +19,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs docs-serve docs-pages test test-fast test-distributed test-light test-node lint types contracts
+.PHONY: help install demo docs docs-serve docs-pages test test-fast test-distributed test-light test-node test-cpp lint types contracts
 .PHONY: unit doctests coverage fuzz format lock
 .PHONY: clean distclean
 .SUFFIXES:
@@ -165,11 +165,16 @@ test-light: $(VENV)/.installed ## Install the light runtime by itself, predict a
 
 # onnxruntime-node brings the CPU's library; its script would download that of CUDA.
 NODE_FOLDER := build/node
-test-node: $(VENV)/.installed ## Predict with an exported graph in Node (needs node and npm)
+test-node: $(VENV)/.installed ## Predict with an exported graph in Node and in Chromium (needs node and npm)
 	mkdir -p $(NODE_FOLDER)
 	cp examples/javascript/package.json $(NODE_FOLDER)
 	cd $(NODE_FOLDER) && npm install --ignore-scripts --no-audit --no-fund
-	EMO_FAIRSEQ_NODE=$(CURDIR)/$(NODE_FOLDER) $(BIN)/python -m pytest tests/export/test_node.py
+	EMO_FAIRSEQ_NODE=$(CURDIR)/$(NODE_FOLDER) $(BIN)/python -m pytest -rs tests/export/test_node.py tests/export/test_browser.py
+
+# The folder of an ONNX Runtime release, with include/ and, unless the library of the wheel is used, lib/.
+ONNXRUNTIME ?=
+test-cpp: $(VENV)/.installed ## Predict with an exported graph in C++: make test-cpp ONNXRUNTIME=folder
+	EMO_FAIRSEQ_ONNXRUNTIME=$(abspath $(ONNXRUNTIME)) $(BIN)/python -m pytest -rs tests/export/test_cpp.py
 
 lint: $(VENV)/.installed ## Check style and formatting (ruff)
 	$(BIN)/ruff check .

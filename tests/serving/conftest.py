@@ -1,17 +1,17 @@
 """A tiny trained model of speech and text, behind an application, a port or a browser."""
 
 import io
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from headless_browser import launch_browser, watched_page
 from queue_meter import PATIENCE
 from starlette.testclient import TestClient
 from trained_models import load_with_options
@@ -25,21 +25,7 @@ from emo_fairseq.serving.server import Server, server_config
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
 PATIENT = {"requests_per_second": 1000.0, "burst": 1000}
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-SWITCHES = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
-PATIENCE_MS = 1000 * PATIENCE
+MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
 @pytest.fixture(scope="session")
@@ -170,16 +156,8 @@ def encode() -> Callable[..., bytes]:
 def launch() -> Callable[..., Any]:
     """A context: a real browser; the test is skipped where there is none."""
 
-    @contextmanager
-    def start(*switches: str) -> Iterator[Any]:
-        playwright = pytest.importorskip("playwright.sync_api")
-        if BROWSER is None:
-            pytest.skip("no Chromium or Chrome on this machine")
-        with playwright.sync_playwright() as driver:
-            arguments = [*SWITCHES, *switches]
-            browser = driver.chromium.launch(executable_path=BROWSER, args=arguments)
-            yield browser
-            browser.close()
+    def start(*switches: str) -> AbstractContextManager[Any]:
+        return launch_browser(*MICROPHONE, *switches)
 
     return start
 
@@ -198,28 +176,13 @@ def port(browser: Any, serve: Callable[..., Any]) -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def open_page() -> Callable[..., Any]:
-    """A context: the opened page. At its end: no error in its console, no request elsewhere."""
+    """A context: the opened page; see :func:`headless_browser.watched_page`."""
 
     @contextmanager
     def start(browser: Any, port: int, width: int = 375) -> Iterator[Any]:
-        context = browser.new_context(viewport={"width": width, "height": 800})
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        problems, asked = [], []
-        page.on(
-            "console", lambda line: problems.append(line.text) if line.type == "error" else None
-        )
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"http://127.0.0.1:{port}/")
-        page.locator("#recognize:enabled").wait_for()
-        yield page
-        context.close()
-        ours = f"http://127.0.0.1:{port}/", f"blob:http://127.0.0.1:{port}/"
-        assert [url for url in asked if not url.startswith(ours)] == []
-        # The browser itself notes each refused request.
-        refused = "the server responded with a status of 4"
-        assert [line for line in problems if refused not in line] == []
+        with watched_page(browser, f"http://127.0.0.1:{port}", width) as page:
+            page.locator("#recognize:enabled").wait_for()
+            yield page
 
     return start
 
