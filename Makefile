@@ -155,7 +155,7 @@ test-fast: $(VENV)/.installed ## Run the tests of single modules, without whole 
 
 # From a wheel, in an environment without torch, fairseq and a compiler.
 LIGHT_VENV := build/light-venv
-test-light: $(VENV)/.installed ## Install the light runtime by itself, predict and serve with it (a minute)
+test-light: $(VENV)/.installed ## Install the light runtime with PYTHON, 3.11 to 3.13, predict and serve with it (a minute)
 	rm -rf build/wheel
 	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
 	$(PYTHON) -m venv --clear $(LIGHT_VENV)

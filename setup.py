@@ -197,6 +197,7 @@ setup(
         "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Sound/Audio :: Speech",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
@@ -208,7 +209,7 @@ setup(
         "hydra_plugins.emo_fairseq_errors",  # a part of Hydra's namespace package
     ],
     package_data={"emo_fairseq": ["serving/static/*"]},
-    python_requires=">=3.11,<3.13",
+    python_requires=">=3.11,<3.14",
     install_requires=CORE,
     extras_require={
         "all": ALL,
