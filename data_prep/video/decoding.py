@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -29,6 +30,9 @@ _LOST_SECONDS = 1.0  # that may be missing at the end: headers round up to whole
 _TOLERANCE = 1e-6  # seconds, of times that are whole pictures
 _MAX_PIXELS = "max_pixels"  # an option of all decoders
 _DEFAULT_RATE = 25.0  # pictures a second, of the last picture where the header has no rate
+_SOUGHT_BEFORE = (0.0, 2.0, 12.0)  # seconds before a segment that are sought, one after the other
+_COUNTS_FROM_ZERO = "matroska"  # its length is that from time 0, whenever the first picture begins
+_TIMES_LOST_BY_SEEKING = ("mpeg",)  # a program stream states the times of some pictures alone
 
 
 class Streams(NamedTuple):
@@ -159,39 +163,68 @@ class _Pictures:
         self._first = float((stream.start_time or 0) * stream.time_base)
         self._length = 1.0 / float(stream.average_rate or _DEFAULT_RATE)
         self.end = 0.0
+        self._n_broken = self._n_packets = self._n_frames = 0
 
     def __iter__(self) -> Iterator[tuple[float, Any]]:
-        n_broken = n_packets = n_frames = 0
-        av = load_av()
-        if self._start > 0:
-            offset = int((self._start + self._first) / self._stream.time_base)
-            self._container.seek(offset, stream=self._stream)
-        for packet in self._container.demux(self._stream):
-            n_packets += 1
-            try:
-                pictures = packet.decode()
-            except av.FFmpegError:
-                n_broken += 1
-                continue
-            for picture in pictures:
-                n_frames += 1
-                self._limits.check_frames(n_frames)
-                self._limits.check_size(picture.width, picture.height)
-                self._progress(n_frames)
-                time = self.end if picture.time is None else picture.time - self._first
-                yield time, picture
-                self.end = max(self.end, time + self._length)
-        if n_broken and not (n_frames or self._stream.codec_context.width):
+        yield from self._from_start() or self._decoded()
+        if self._n_broken and not (self._n_frames or self._stream.codec_context.width):
             raise self._limits.undecodable()
-        if n_broken > BROKEN_PACKETS:
+        if self._n_broken > BROKEN_PACKETS:
             raise VideoError(
-                f"corrupt: {n_broken} of {n_packets} packets cannot be decoded", "video-corrupt"
+                f"corrupt: {self._n_broken} of {self._n_packets} packets cannot be decoded",
+                "video-corrupt",
             )
         stated = _stated_seconds(self._container, self._stream)
         if stated is not None and self.end < stated - _LOST_SECONDS:
             raise VideoError(
                 f"truncated: {self.end:.2f} of {stated:.2f} s decode", "video-truncated"
             )
+
+    def _from_start(self) -> Iterator[tuple[float, Any]] | None:
+        """Seek to a key picture at or before `start`; None to decode from the beginning.
+
+        Some formats have no index of key pictures, and MP4 has one of times of decoding, which
+        come before those of B-pictures: the first key picture may then begin after `start`, and an
+        earlier one is sought.
+        """
+        if self._container.format.name in _TIMES_LOST_BY_SEEKING:
+            return None
+        for seconds in _SOUGHT_BEFORE if self._start > 0 else ():
+            self._seek(self._start - seconds)
+            # What comes before a key picture refers to pictures that are not there.
+            decoded = dropwhile(lambda pair: not pair[1].key_frame, self._decoded())
+            first = next(decoded, None)
+            if first is not None and first[0] <= self._start + _TOLERANCE:
+                return chain([first], decoded)
+            if self._start <= seconds:
+                break
+        if self._start > 0:
+            self._seek(-_SOUGHT_BEFORE[-1])  # times of decoding may be below 0
+        return None
+
+    def _seek(self, seconds: float) -> None:
+        offset = int((seconds + self._first) / self._stream.time_base)
+        self._container.seek(offset, stream=self._stream)
+        self._n_broken = self._n_packets = 0
+        self.end = 0.0
+
+    def _decoded(self) -> Iterator[tuple[float, Any]]:
+        av = load_av()
+        for packet in self._container.demux(self._stream):
+            self._n_packets += 1
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                self._n_broken += 1
+                continue
+            for picture in pictures:
+                self._n_frames += 1
+                self._limits.check_frames(self._n_frames)
+                self._limits.check_size(picture.width, picture.height)
+                self._progress(self._n_frames)
+                time = self.end if picture.time is None else picture.time - self._first
+                yield time, picture
+                self.end = max(self.end, time + self._length)
 
 
 # -- Opening ---------------------------------------------------------------------------------------
@@ -254,5 +287,9 @@ def _stated_seconds(container: Any, stream: Any) -> float | None:
     """Return the length of the pictures by the header; None if it does not state one."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    is_alone = len(container.streams) == 1
-    return float(container.duration / 1e6) if is_alone and container.duration else None
+    if len(container.streams) > 1 or not container.duration:
+        return None
+    seconds = float(container.duration / 1e6)
+    if container.format.name.startswith(_COUNTS_FROM_ZERO):
+        seconds -= float((stream.start_time or 0) * stream.time_base)
+    return seconds

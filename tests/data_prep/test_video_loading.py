@@ -50,6 +50,43 @@ def test_a_segment_is_read_from_its_start(clip, start, end, expected):
     assert grays(read_video(clip, rate=10, start=start, end=end)) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.ts", "libx264"), ("a.mpg", "mpeg1video"), ("a.mp4", "mpeg4")]
+)
+def test_segments_of_formats_that_seek_to_a_later_key_picture(tmp_path, name, codec):
+    """Those without an index, and those whose index has times of decoding."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.gop_size = 12
+        for number in range(50):
+            picture = np.full((48, 64, 3), 5 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    whole = np.array([picture.mean() for picture in read_video(tmp_path / name, rate=25)])
+    for first in range(1, 48, 3):
+        part = read_video(tmp_path / name, rate=25, start=first / 25, end=(first + 2) / 25)
+        found = [picture.mean() for picture in part]
+        assert found == pytest.approx(whole[first : first + 2], abs=1), first
+
+
+def test_a_stream_that_begins_later_is_whole(tmp_path):
+    """Matroska states the length from time 0."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "late.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+            frame.pts = 20 + number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert len(list(read_video(path, rate=10))) == 10
+    assert find_streams(path).seconds == pytest.approx(1.0, abs=0.1)
+
+
 def test_content_in_memory_is_read_like_a_file(clip):
     with clip.open("rb") as file:
         assert grays(read_video(file, rate=5)) == grays(read_video(clip.read_bytes(), rate=5))
