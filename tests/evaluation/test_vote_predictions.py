@@ -9,6 +9,7 @@ from codes import raises
 from sklearn.metrics import balanced_accuracy_score
 
 from data_prep.schema import Utterance
+from emo_fairseq.cli.evaluate.combine import rows_of
 from emo_fairseq.cli.score_table import table_lines
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
@@ -176,3 +177,15 @@ def test_shifts_are_those_of_turns_with_a_majority_label() -> None:
     assert scores.estimates.keys() == expected.estimates.keys()
     for key, estimate in scores.estimates.items():
         assert estimate.value == pytest.approx(expected.estimates[key].value, nan_ok=True), key
+
+
+def test_the_predictions_of_an_ensemble_keep_votes(tmp_path: Path) -> None:
+    """Without them, rows without a majority label could not even be read again."""
+    combined = combine([drawn(), drawn()], mean)
+    predictions.write(tmp_path / "ensemble.tsv", list(rows_of(combined, "test")))
+    read = read_predictions(tmp_path / "ensemble.tsv")["test"]
+    assert isinstance(read, LabelPredictions)
+    assert torch.equal(read.truth, combined.truth)
+    assert read.votes is not None
+    assert combined.votes is not None
+    assert read.votes.numpy() == pytest.approx(combined.votes.numpy(), abs=1e-8)

@@ -273,6 +273,7 @@ def rows_of(of: "Predictions", split: str) -> Any:
                 int(of.truth[row]),
                 int(of.prediction[row]),
                 of.probability[row].tolist(),
+                None if of.votes is None else of.votes[row].tolist(),
             )
         else:
             truth, prediction = of.truth[row].tolist(), of.prediction[row].tolist()
