@@ -320,11 +320,12 @@ def _number(cell: str) -> float:
 
 
 class SetFacts(Document):
-    """The rows that were scored."""
+    """The rows that were scored; `rows` is a digest of the manifests that they were read from."""
 
     split: str
     data: str | None = None
     labels: dict[str, str | None] | None = None
+    rows: str | None = None
 
 
 class PredictionFacts(Document):

@@ -13,11 +13,16 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from data_prep.files.digests import digest_once
 from data_prep.files.documents import load_yaml
+from data_prep.folds.file import folds_path, read_folds
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.corpus_card import write_card
+from data_prep.manifest.digests import sequence_digest
 from data_prep.manifest.votes import format_votes, parse_votes, rename_votes
 from data_prep.schema import CORPUS_FILE, read_corpus
+from emo_fairseq.data import legacy
+from emo_fairseq.data.manifest import FOLD_SETS
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
 from emo_fairseq.experiments.jobs import Command, Outcome, Steps, failure, run_all
@@ -79,7 +84,7 @@ class ScoringSet:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The part of the facts beside predictions that tells whether they are of this set."""
+        """What identifies the set in the facts beside predictions, with a digest of its rows."""
         return {
             "split": self.split,
             "data": None if self.data is None else str(self.data.resolve()),
@@ -123,6 +128,31 @@ def set_of_corpus(
         )
     default = corpus_name(data) + ("" if split == TEST else f"-{split}")
     return ScoringSet(split, re.sub(r"[^\w-]+", "-", name or default), data)
+
+
+def sets_of_corpora(option: str, data: Sequence[Path]) -> list[ScoringSet]:
+    """Return the test split of each of several corpora.
+
+    Args:
+        option: that names the data dirs, for messages.
+        data: the data dirs.
+
+    Raises:
+        UsageError: there is no such folder, or two have the same name, under which the predictions
+            of one would replace those of the other.
+    """
+    sets: dict[str, ScoringSet] = {}
+    for folder in data:
+        other = set_of_corpus(option, folder)
+        if (first := sets.setdefault(other.name, other)) is not other:
+            raise UsageError(
+                f"{option} {folder}: is of {other.name}, as {first.data} is, and both would be "
+                f"written to predictions.{other.name}.tsv; score one of them by "
+                "`python -m emo_fairseq.experiments.score RUNS --data DATA --name NAME`, or rename "
+                "it in corpus.yaml",
+                "corpus-name-twice",
+            )
+    return list(sets.values())
 
 
 def read_label_map(file: Path) -> LabelMap:
@@ -275,8 +305,11 @@ def score(run: RunFolder, test_set: ScoringSet, lock: int) -> Generator[Command,
     refuse_test_selection(checkpoint.options)
     if test_set.data and test_set.data.resolve() == checkpoint.options.data.resolve():
         return Outcome(True, "left out: it was trained on this data dir")
+    rows = _rows_digest(checkpoint.options, test_set)
+    scored = {**test_set.identity, "rows": rows}
     is_new = file.is_file() and file.stat().st_mtime >= path.stat().st_mtime
-    if is_new and read_facts(file).get("set") == test_set.identity:
+    before = read_facts(file).get("set") or {} if is_new else {}
+    if before == {**scored, "rows": rows or before.get("rows")}:
         return Outcome(True, "scored before")
     began = time.monotonic()
     data_options, left_out = _data_options(checkpoint, test_set)
@@ -285,10 +318,25 @@ def score(run: RunFolder, test_set: ScoringSet, lock: int) -> Generator[Command,
     code = yield command
     if code:
         return failure(command, code)
-    write_json(facts_path(file), _facts(checkpoint, path, test_set, left_out))
+    write_json(facts_path(file), {**_facts(checkpoint, path, test_set, left_out), "set": scored})
     return Outcome(
         True, f"scored on {test_set.name or test_set.split} in {time.monotonic() - began:.0f} s"
     )
+
+
+def _rows_digest(options: Options, test_set: ScoringSet) -> str | None:
+    """Return a digest of the manifests that a set is read from; None where they are gone."""
+    data = test_set.data or options.data
+    files = [data / f"{test_set.split}.tsv"]
+    if test_set.data is None and options.fold and test_set.split in FOLD_SETS:
+        folds = folds_path(data, options.protocol)
+        bases = read_folds(folds).bases if folds.is_file() else ()
+        files = [folds, *(data / f"{base}.tsv" for base in bases)]
+    if legacy.label_file(data, test_set.split).is_file():
+        files = [legacy.label_file(data, test_set.split)]
+    if not all(file.is_file() for file in files):
+        return None
+    return sequence_digest((file.name, digest_once(file)) for file in files)
 
 
 def _selected_checkpoint(run: RunFolder) -> Path:
@@ -334,7 +382,6 @@ def _facts(
 ) -> dict[str, Any]:
     options = checkpoint.options
     return {
-        "set": test_set.identity,
         "corpus": corpus_name(test_set.data or options.data),
         "trained_on": checkpoint.corpus or corpus_name(options.data),
         "checkpoint": path.name,

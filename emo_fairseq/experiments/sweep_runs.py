@@ -17,7 +17,7 @@ from emo_fairseq.experiments.options import (
 )
 from emo_fairseq.experiments.result_tables import show
 from emo_fairseq.experiments.runs import RunFolder
-from emo_fairseq.experiments.scoring import ScoringSet, score, set_of_corpus
+from emo_fairseq.experiments.scoring import ScoringSet, score, sets_of_corpora
 from emo_fairseq.experiments.training import (
     refuse_changed_options,
     refuse_data,
@@ -35,8 +35,7 @@ def run_sweep(args: argparse.Namespace) -> int:
     overrides = list(args.overrides)
     if args.folds:
         overrides.append(f"{FOLD}={ALL_OF}{args.folds}")
-    test_sets = [ScoringSet(args.split)]
-    test_sets += [set_of_corpus("--also-score", data) for data in args.also_score]
+    test_sets = [ScoringSet(args.split), *sets_of_corpora("--also-score", args.also_score)]
     planned = plan_runs(args.config_dir, args.config_name, overrides)
     _refuse_split(planned, args.split)
     folders = {run.name: RunFolder(args.runs_folder / run.name) for run in planned}

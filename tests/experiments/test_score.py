@@ -1,6 +1,8 @@
 """Which checkpoints are scored, and how labels of another corpus become the model's."""
 
 import json
+import shutil
+from contextlib import suppress
 
 import pytest
 import torch
@@ -8,12 +10,18 @@ import yaml
 from codes import raises
 
 from data_prep.errors import ManifestError
-from data_prep.schema import read_corpus, read_manifest
+from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.experiments import score
 from emo_fairseq.experiments.jobs import run_all
 from emo_fairseq.experiments.options import read_checkpoint
 from emo_fairseq.experiments.runs import RunFolder, find_runs, read_results
-from emo_fairseq.experiments.scoring import RelabeledData, ScoringSet, read_label_map, score_steps
+from emo_fairseq.experiments.scoring import (
+    RelabeledData,
+    ScoringSet,
+    read_label_map,
+    score_steps,
+    sets_of_corpora,
+)
 
 LABELS = ("neutral", "sad")
 
@@ -184,3 +192,38 @@ def test_options_that_belong_to_another_corpus(write_checkpoint, tmp_path):
         score.main([run, "--label-map", "map.yaml"])
     with raises("data-dir-missing"):
         score.main([run, "--data", str(tmp_path / "none")])
+
+
+def test_two_corpora_of_one_name_are_refused(write_data):
+    """The predictions of one would replace those of the other."""
+    first, second = write_data({"a": "anna"}), write_data({"b": "berta"}, "other")
+    assert len(sets_of_corpora("--also-score", [first, second])) == 2
+    corpus = read_corpus(second)
+    corpus.name = "small"
+    write_corpus(second, corpus, {"all": read_manifest(second / "all.tsv")})
+    with raises("corpus-name-twice"):
+        sets_of_corpora("--also-score", [first, second])
+
+
+def test_predictions_of_other_rows_are_made_again(write_checkpoint, write_data):
+    """The manifest of the corpus may have been corrected since."""
+    other = write_data({"a": "anna"}, "other")
+    run = RunFolder(write_checkpoint(task={"_name": "emotion_prediction", "data": "gone"}))
+    test_set = ScoringSet("all", "other", other)
+
+    def commands():
+        """Return how many commands score the run; none is run."""
+        steps, n_commands = score_steps(run, test_set), 0
+        with suppress(StopIteration):
+            next(steps)
+            n_commands = 1
+            file = run.predictions_file("other")
+            file.write_text("id\n")
+            steps.send(0)
+        return n_commands
+
+    assert [commands(), commands()] == [1, 0]
+    write_data({"a": "anna", "b": "berta"}, "other")
+    assert [commands(), commands()] == [1, 0]
+    shutil.rmtree(other)  # nothing to compare with
+    assert commands() == 0
