@@ -1,5 +1,6 @@
 """Rows of a data dir for graphs: ranges of their activations, and what a precision costs."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 
 from data_prep.audio.segment import audio_of
 from data_prep.manifest.audio_root import audio_root
+from data_prep.messages import first_few
 from data_prep.schema import Utterance, read_corpus, read_manifest
+from emo_fairseq.data.turn_order import order_turns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import functional
 from emo_fairseq.inference.engine import ModelEngine
@@ -18,6 +21,8 @@ from emo_fairseq.inference.onnx_model import OnnxModel
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.types import SPEECH, TEXT, Target
+
+logger = logging.getLogger(__name__)
 
 TRAIN = "train"
 _BATCH = 16
@@ -75,8 +80,21 @@ class RowSource:
             "audio": [audio_of(row, root) if SPEECH in modalities else None for row in rows],
             "text": [(row.text or None) if TEXT in modalities else None for row in rows],
             "speaker": [row.speaker for row in rows],
-            "dialogue": [row.dialogue for row in rows],
+            # As in training, a row without a number is no turn.
+            "dialogue": [None if row.turn is None else row.dialogue for row in rows],
         }
+
+
+def in_turn_order(rows: list[Utterance]) -> list[Utterance]:
+    """Return the turns of each dialogue by their numbers, and after them the other rows.
+
+    >>> rows = [Utterance("a"), *(Utterance(f"t{n}", dialogue="d", turn=n) for n in (2, 1))]
+    >>> [row.id for row in in_turn_order(rows)]
+    ['t1', 't2', 'a']
+    """
+    numbers = order_turns(rows).rows.tolist()
+    others = sorted({*range(len(rows))} - {*numbers})
+    return [rows[number] for number in (*numbers, *others)]
 
 
 # -- calibration -----------------------------------------------------------------------------------
@@ -136,7 +154,7 @@ def measure(predictor: EmotionPredictor, source: RowSource, split: str, target: 
     Raises:
         UsageError: no row has a truth and an input that can be read.
     """
-    rows = source.read(split, "--onnx-metrics")
+    rows = in_turn_order(source.read(split, "--onnx-metrics"))
     columns = source.columns(rows, predictor.modalities)
     found = predictor.predict_each(
         columns["audio"],
@@ -144,11 +162,17 @@ def measure(predictor: EmotionPredictor, source: RowSource, split: str, target: 
         speaker=columns["speaker"],
         dialogue=columns["dialogue"],
     )
-    pairs = [
-        (row, prediction)
-        for row, prediction in zip(rows, found, strict=True)
-        if isinstance(prediction, Prediction) and _truth(row, target) is not None
-    ]
+    with_truth = [pair for pair in zip(rows, found, strict=True) if _has_truth(pair[0], target)]
+    pairs = [(row, one) for row, one in with_truth if isinstance(one, Prediction)]
+    errors = [f"{row.id}: {one}" for row, one in with_truth if not isinstance(one, Prediction)]
+    if errors:
+        logger.warning(
+            "--onnx-metrics %s: %d of %d rows are left out, since they cannot be predicted: %s",
+            split,
+            len(errors),
+            len(with_truth),
+            first_few(errors, 3),
+        )
     if not pairs:
         raise UsageError(
             f"--onnx-metrics {split}: no row of {source.data / f'{split}.tsv'} has a "
@@ -158,14 +182,15 @@ def measure(predictor: EmotionPredictor, source: RowSource, split: str, target: 
     return Measured(split, len(pairs), _metrics(pairs, target))
 
 
-def _truth(row: Utterance, target: Target) -> str | float | None:
-    value: str | float | None = getattr(row, target.label_column or target.columns[0])
-    return value
+def _has_truth(row: Utterance, target: Target) -> bool:
+    """Return whether a row has its label, or one of the numbers."""
+    columns = [target.label_column] if target.label_column else target.columns
+    return any(getattr(row, column) is not None for column in columns)
 
 
 def _metrics(pairs: list[tuple[Utterance, Prediction]], target: Target) -> dict[str, float]:
     if target.has_labels:
-        truth = [str(_truth(row, target)) for row, _ in pairs]
+        truth = [str(getattr(row, target.label_column or "")) for row, _ in pairs]
         labels = [str(prediction.label) for _, prediction in pairs]
         return {
             "weighted_f1": functional.weighted_f1(truth, labels),
