@@ -13,20 +13,17 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from data_prep.files.digests import digest_once
+from data_prep.errors import CodedError
 from data_prep.files.documents import load_yaml
-from data_prep.folds.file import folds_path, read_folds
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.corpus_card import write_card
-from data_prep.manifest.digests import sequence_digest
 from data_prep.manifest.votes import format_votes, parse_votes, rename_votes
 from data_prep.schema import CORPUS_FILE, read_corpus
-from emo_fairseq.data import legacy
-from emo_fairseq.data.manifest import FOLD_SETS
+from emo_fairseq.data.manifest import manifests_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
 from emo_fairseq.experiments.jobs import Command, Outcome, Steps, failure, run_all
-from emo_fairseq.experiments.names import TEST
+from emo_fairseq.experiments.names import FOLD, TEST
 from emo_fairseq.experiments.options import (
     Checkpoint,
     Options,
@@ -326,17 +323,11 @@ def score(run: RunFolder, test_set: ScoringSet, lock: int) -> Generator[Command,
 
 def _rows_digest(options: Options, test_set: ScoringSet) -> str | None:
     """Return a digest of the manifests that a set is read from; None where they are gone."""
-    data = test_set.data or options.data
-    files = [data / f"{test_set.split}.tsv"]
-    if test_set.data is None and options.fold and test_set.split in FOLD_SETS:
-        folds = folds_path(data, options.protocol)
-        bases = read_folds(folds).bases if folds.is_file() else ()
-        files = [folds, *(data / f"{base}.tsv" for base in bases)]
-    if legacy.label_file(data, test_set.split).is_file():
-        files = [legacy.label_file(data, test_set.split)]
-    if not all(file.is_file() for file in files):
+    fold = options.get(FOLD) if test_set.data is None else None
+    try:
+        return manifests_digest(test_set.data or options.data, [test_set.split], fold)
+    except CodedError:
         return None
-    return sequence_digest((file.name, digest_once(file)) for file in files)
 
 
 def _selected_checkpoint(run: RunFolder) -> Path:

@@ -341,6 +341,11 @@ def test_from_meld_to_figures(command, started, tmp_path, capsys, monkeypatch):
     assert "data_prep.meld" not in again
     assert main([str(w) for w in [*words, "--seed", "5", *small]]) == 1
     assert "[output-in-use]" in capsys.readouterr().err
+    table = raw / "train_sent_emo.csv"
+    table.write_text(table.read_text().replace("anger,negative", "neutral,neutral"))
+    shutil.rmtree("data")  # as the refusal of a data dir of another table asks for
+    assert main([str(w) for w in [*words, *small]]) == 1
+    assert "[output-of-other-rows]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

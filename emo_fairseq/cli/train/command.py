@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emo_fairseq.cli.train.plan import Model, Plan
 
 COMMAND_FILE = "command.txt"
+ROWS_FILE = "rows.sha256"  # digest of the manifests that a training learns from
 
 
 def add(subcommands: Any, about: str) -> None:
@@ -137,7 +138,7 @@ def _train_and_score(
 
     scored: list[Scored] = []
     for model in plan.models:
-        if code := _train_model(options, model):
+        if code := _train_model(options, data, model):
             return Outcome(code, data=data)
         if not any((model.folder / name).is_file() for name in (BEST, LAST)):
             _write_notes([f"{model.folder}: no checkpoint was saved, so nothing is scored"])
@@ -159,7 +160,7 @@ def _train_and_score(
     return Outcome(code, first.checkpoint, first.predictions, data, inputs.test, summary)
 
 
-def _train_model(options: argparse.Namespace, model: "Model") -> int:
+def _train_model(options: argparse.Namespace, data: "DataFolder", model: "Model") -> int:
     """Train a model, and return the exit code; a baseline that is solved stays as it is."""
     from emo_fairseq.cli.train.batch_size import find_batch_size
 
@@ -168,7 +169,7 @@ def _train_model(options: argparse.Namespace, model: "Model") -> int:
         code, words = find_batch_size(options, words, model.folder)
         if code:
             return code
-    _claim_folder(model.folder, words)
+    _claim_folder(model.folder, words, _learned_rows(options, data))
     if model.is_solved and (model.folder / BEST).is_file():
         _write_notes([f"{model.folder}: the {model.name} is there already"])
         return 0
@@ -189,22 +190,45 @@ def _score(
     return _run_quietly(words), Scored(model.name, checkpoint, predictions)
 
 
-def _claim_folder(folder: Path, words: Sequence[str]) -> None:
+def _learned_rows(options: argparse.Namespace, data: "DataFolder") -> str:
+    """Return a digest of the manifests of the train and the valid split; empty if unreadable."""
+    from emo_fairseq.data.manifest import manifests_digest
+
+    has_valid = options.fold or data.is_legacy or (data.folder / "valid.tsv").is_file()
+    splits = ["train", *(["valid"] if has_valid else [])]
+    return manifests_digest(data.folder, splits, options.fold) or ""
+
+
+def _claim_folder(folder: Path, words: Sequence[str], rows: str) -> None:
     """Record the command in its folder; refuse a folder of another one, which fairseq would resume.
 
+    Args:
+        folder: of the checkpoints.
+        words: of the command.
+        rows: digest of what it learns from. Folders of older versions have none.
+
     Raises:
-        UsageError: the folder has checkpoints of another command.
+        UsageError: the folder has checkpoints of another command, or of other rows.
     """
     from emo_fairseq.cli.train.data import without_data_raw
 
-    note, command = folder / COMMAND_FILE, "\n".join(words)
+    note, rows_note, command = folder / COMMAND_FILE, folder / ROWS_FILE, "\n".join(words)
     before = note.read_text(encoding="utf-8").split("\n") if note.is_file() else None
+    has_checkpoints = any((folder / name).is_file() for name in (BEST, LAST))
     is_other = before is None or without_data_raw(before) != without_data_raw(words)
-    if is_other and any((folder / name).is_file() for name in (BEST, LAST)):
+    if is_other and has_checkpoints:
         raise UsageError(
             f"{folder}: holds a training by another command, see {note.name}, and fairseq would "
             "resume that; give another --output, or remove the folder",
             "output-in-use",
         )
+    rows_before = rows_note.read_text(encoding="utf-8").strip() if rows_note.is_file() else ""
+    if has_checkpoints and rows and rows_before not in ("", rows):
+        raise UsageError(
+            f"{folder}: holds a training on other rows, the train or the valid split has changed "
+            "since, and it would be resumed; remove the folder, or give another --output",
+            "output-of-other-rows",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(command, encoding="utf-8")
+    rows_note.write_text(f"{rows}\n", encoding="utf-8")
