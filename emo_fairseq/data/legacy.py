@@ -9,14 +9,17 @@
     DATA_RAW/{split}/audio_token/<id>.txt   token ids between <s> (0) and </s> (2), tab-separated
     DATA_RAW/{split}/text/<id>.txt          likewise
 
-The published lists differ in length and order, so nothing is paired by line number.
+The published lists differ in length and order, so nothing is paired by line number. MELD numbers
+its dialogues anew in each split: the id of ``dia0_utt3`` is here ``train_dia0_utt3``, since rows of
+one id would count as one utterance, and scores on the test split as leaked.
 """
 
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +69,7 @@ MELD_SENTIMENT = LabelSet(
 LABEL_SETS = (IEMOCAP, MELD, MELD_SENTIMENT)
 
 _LABELS = "label_file_"
+_OF_MELD = re.compile(r"dia\d+_utt\d+")
 _LIST_SUFFIX = {TEXT: "t", SPEECH: "a"}
 _SIZE_COLUMN = {TEXT: 1, SPEECH: 2}  # in the size file
 _TOKEN_FOLDER = {TEXT: "text", SPEECH: "audio_token"}
@@ -183,7 +187,12 @@ def read_split(
     }
     if lengths_file.exists():
         _report_other_lengths(lengths_file, utterances, tokens)
-    return utterances, tokens
+    return [_with_own_id(row, split) for row in utterances], tokens
+
+
+def _with_own_id(row: Utterance, split: str) -> Utterance:
+    is_numbered_anew = _OF_MELD.fullmatch(row.id) is not None
+    return replace(row, id=f"{split}_{row.id}") if is_numbered_anew else row
 
 
 def _report_other_lengths(

@@ -47,6 +47,19 @@ def test_the_seeds_flags_on_the_seeds_layout(legacy_corpus: Path, make_task: Mak
     assert len(task.dataset("test")) == 10
 
 
+def test_the_splits_of_meld_have_the_same_numbers(
+    write_legacy: Callable[..., Path], make_task: MakeTask
+) -> None:
+    """Which are those of other utterances, so that nothing has leaked."""
+    labels = {f"dia0_utt{number}": label for number, label in enumerate(["joy", "anger"] * 2)}
+    for split in ("train", "valid", "test"):
+        folder = write_legacy(split, labels, size=[*labels])
+    task = make_task(folder)
+    test = task.data.split("test")
+    assert [row.id for row in test.utterances][:2] == ["test_dia0_utt0", "test_dia0_utt1"]
+    task.scoring_guard.check(test, task.provenance(), None)
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [
