@@ -10,7 +10,7 @@ from emo_fairseq.cli.checkpoints import (
     find_checkpoint,
     is_model_folder,
 )
-from emo_fairseq.cli.evaluate.combine import COMBINATIONS, STACK
+from emo_fairseq.cli.evaluate.combine import BALANCED, COMBINATIONS, STACK, check_balanced
 from emo_fairseq.cli.processes import write
 from emo_fairseq.errors import UsageError
 from emo_fairseq.requirements import require_training_stack
@@ -41,6 +41,7 @@ def add(subcommands: Any, about: str) -> None:
         "stack: a linear model, fitted on --predictions of each on a split such as valid"
     )
     option("--combine", choices=COMBINATIONS, help=how)
+    option("--balanced", action="store_true", help=BALANCED)
     option("--merge-lora", action="store_true", help="put LoRA's updates into the weights")
     figures = "of fairseq-validate --save-predictions: the card takes its figures from them"
     option("--predictions", type=Path, nargs="+", default=[], metavar="FILE", help=figures)
@@ -72,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
             folder stays unchanged then, with its graph.
     """
     _check_graph_options(options)
+    check_balanced(options)
     require_training_stack("emotion-recognize export")
     if options.combine or len(options.models) > 1:
         return _export_ensemble(options)
@@ -183,7 +185,7 @@ def _export_ensemble(options: argparse.Namespace) -> int:
     if options.combine == STACK:
         rows = {} if options.data is None else rows_by_id(options.data)
         speakers = {id_: row.speaker for id_, row in rows.items()}
-        combination, labels = fit_stacking(options.predictions, speakers)
+        combination, labels = fit_stacking(options.predictions, speakers, options.balanced)
     out = write_ensemble_folder(
         [model if is_model_folder(model) else find_checkpoint(model) for model in options.models],
         combination,

@@ -172,6 +172,12 @@ def align_members(
                 f"{', '.join(order)}; combine models of one target and one set of labels",
                 "combine-targets-differ",
             )
+        if _are_questions(other) != _are_questions(first):
+            raise UsageError(
+                f"{name}: of it and {first_name} one answers a yes/no question for each label, and "
+                "the other chooses one label; combine models of one target",
+                "combine-targets-differ",
+            )
     for name, member in members.items():
         if isinstance(member, LabelPredictions) and member.probability is None:
             raise UsageError(f"{name}: has no probabilities to combine", "combine-unsupported")
@@ -193,6 +199,10 @@ def align_members(
             )
     every = set().union(*(member.ids for member in members.values()))
     return aligned, len(every) - len(aligned[0].ids)
+
+
+def _are_questions(of: Predictions) -> bool:
+    return isinstance(of, LabelPredictions) and of.per_label
 
 
 def _in_order(of: P, names: tuple[str, ...]) -> P:

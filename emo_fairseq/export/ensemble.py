@@ -83,7 +83,7 @@ def write_ensemble_folder(
 
 
 def fit_stacking(
-    files: Sequence[Path], speakers: Mapping[str, str | None]
+    files: Sequence[Path], speakers: Mapping[str, str | None], balanced: bool = False
 ) -> tuple[Combination, tuple[str, ...]]:
     """Fit a stacking on predictions of a split that no model was trained on.
 
@@ -91,6 +91,7 @@ def fit_stacking(
         files: predictions of each model, as ``fairseq-validate --save-predictions`` writes them.
         speakers: of utterances, by id; those of one speaker are on one side of every division of
             the cross-validation.
+        balanced: see :meth:`Stacking.fit`.
 
     Returns:
         The combination, and the labels or axes in its order.
@@ -110,7 +111,7 @@ def fit_stacking(
         (members[f"{number} ({file})"],) = splits.values()
     aligned, _ = align_members(members)
     groups = [speakers.get(id_) for id_ in aligned[0].ids]
-    return Combination(STACK, Stacking.fit(aligned, groups)), aligned[0].names
+    return Combination(STACK, Stacking.fit(aligned, groups, balanced)), aligned[0].names
 
 
 def _short_name(model: Path) -> str:

@@ -1,5 +1,7 @@
 """Ensembles of predictions, against plain computations and on made-up members."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,14 @@ def test_an_ensemble_of_one_model_is_that_model(members):
         combined = combine(members[:1], COMBINATIONS[name])
         assert torch.equal(combined.prediction, members[0].prediction)
     assert torch.allclose(combine(members[:1], mean).probability, members[0].probability)
+
+
+def test_questions_and_a_choice_do_not_combine(members):
+    """The mean of yes/no probabilities and of a softmax would be neither."""
+    questions = replace(members[1], probability=members[1].probability.clamp(max=0.7))
+    for pair in ([members[0], questions], [questions, members[0]]):
+        with raises("combine-targets-differ"):
+            align_members(dict(zip("ab", pair, strict=True)))
 
 
 def test_stacking_learns_which_model_to_trust(members):

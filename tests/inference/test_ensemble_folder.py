@@ -167,6 +167,7 @@ def test_export_and_predict(members, trained_models, tmp_path, capsys, predictor
     for given, code in (
         ([members[0], "--combine", "mean", "--output", out], "combine-one-model"),
         ([*members, "--output", out], "combine-one-model"),
+        ([*members, "--combine", "mean", "--balanced", "--output", out], "option-idle"),
         ([*members, "--combine", "mean", "--onnx", "--output", out], "option-idle"),
         ([*members, "--combine", "mean", "--output", f"{out}/"], "option-incomplete"),
         ([*members, "--combine", "mean", "--output", others], "folder-not-empty"),
@@ -182,14 +183,15 @@ def test_a_stacking_is_fitted_on_predictions(members, trained_models, tmp_path, 
         rows = trained_models.validated(trained_models.checkpoint(options))
         files.append(tmp_path / f"{number}.tsv")
         predictions.write(files[-1], [row | {"split": "valid"} for row in rows])
-    words = [*members, "--combine", "stack", "--data", trained_models.data, "--output", out]
+    words = [*members, "--combine", "stack", "--balanced"]
+    words += ["--data", trained_models.data, "--output", out]
     assert main(["export", *map(str, words)]) > 0
     assert "2 models and 0 files of --predictions" in capsys.readouterr().err
     assert main(["export", *map(str, [*words, "--predictions", *files])]) == 0
     assert main(["predict", str(out), "--text", "so happy", "--format", "jsonl"]) == 0
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     speakers = {x.id: x.speaker for x in read_manifest(trained_models.data / "test.tsv")}
-    combination, names = fit_stacking(files, speakers)
+    combination, names = fit_stacking(files, speakers, balanced=True)
     alone = [load_predictor(member, "cpu").predict(text="so happy") for member in members]
     given = [[[one.probabilities[name] for name in names]] for one in alone]
     expected = combination.how(torch.tensor(given).double())[0].tolist()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MEAN, VOTE, STACK = COMBINATIONS = ("mean", "vote", "stack")
+BALANCED = "with --combine stack: fit it with rows weighted so that all labels count the same"
 _FIT_SPLIT = "valid"
 
 Score = Callable[[Path, str, Path], int]  # (model, split, predictions file to write) -> exit code
@@ -41,8 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--combine", choices=COMBINATIONS, help=how)
     fitted = f"split that --combine stack is fitted on (default: {_FIT_SPLIT})"
     option("--fit-split", metavar="NAME", help=fitted)
-    weighted = "with --combine stack: fit it with rows weighted so that all labels count the same"
-    option("--balanced", action="store_true", help=weighted)
+    option("--balanced", action="store_true", help=BALANCED)
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -67,10 +67,7 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError(
             "--fit-split does not act without --combine stack; leave it out", "option-idle"
         )
-    if options.balanced and options.combine != STACK:
-        raise UsageError(
-            "--balanced does not act without --combine stack; leave it out", "option-idle"
-        )
+    check_balanced(options)
     if options.combine == STACK and (options.fit_split or _FIT_SPLIT) == options.split:
         raise UsageError(
             f"--combine stack: it would be fitted on {options.split}, which is scored; give "
@@ -86,6 +83,14 @@ def check_options(options: argparse.Namespace) -> None:
     if (len(options.models) > 1 or is_one) and saved:
         raise UsageError(
             f"{saved[0]}: each of the models would write it; score one alone", "options-conflict"
+        )
+
+
+def check_balanced(options: argparse.Namespace) -> None:
+    """Raise a `UsageError` if ``--balanced`` does not act."""
+    if options.balanced and options.combine != STACK:
+        raise UsageError(
+            "--balanced does not act without --combine stack; leave it out", "option-idle"
         )
 
 
