@@ -43,6 +43,7 @@ from data_prep.manifest.table import (
     ManifestTable,
     codes,
     group_numbers,
+    has,
     numbers,
     value_numbers,
     values,
@@ -63,8 +64,8 @@ from data_prep.schema import (
 )
 from data_prep.tokens.opened import check_tokens
 from data_prep.tokens.token_sets import MODALITIES, token_sets
-from data_prep.video.checking import check_videos
-from data_prep.video.errors import VideoError
+from data_prep.video.checking import check_segments
+from data_prep.video.segment import VideoSegment, video_of
 
 LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
 SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3
@@ -345,24 +346,34 @@ def _video_faults(
     except ManifestError as error:
         yield error.as_fault(data_dir)
         return
-    checked = check_videos([root / path for path in paths], workers=workers, progress=progress)
-    errors = {
-        path: found
-        for path, found in zip(paths, checked, strict=True)
-        if isinstance(found, VideoError)
-    }
-    if len(errors) > 1 and not any((root / path).exists() for path in paths):
+    if len(paths) > 1 and not any((root / path).exists() for path in paths):
         problem = f"none of its {len(paths)} videos is in {root}, such as {next(iter(paths))}"
         remedy = "give the folder that their paths start from with --video-raw"
         yield Fault(str(root), None, problem, remedy, "recordings-missing")
         return
+    places, videos = [], []
     for file, scan in manifests.items():
-        for row, path in enumerate(values(scan.rows, "video")):
-            if path in errors:
-                remedy = "copy the file again, or empty the field"
-                problem = f"video {path}: {errors[path]}"
-                line = int(scan.lines[row])
-                yield Fault(str(file), line, problem, remedy, "video-invalid", str(errors[path]))
+        for row in np.flatnonzero(has(scan.rows, "video")).tolist():
+            video = _video_of(scan.rows[row], root)
+            if video is not None:  # of times that contradict each other, which are a fault already
+                places.append((file, int(scan.lines[row]), scan.rows[row].video))
+                videos.append(video)
+    checked = check_segments(videos, workers=workers, progress=progress)
+    for (file, line, path), video, found in zip(places, videos, checked, strict=True):
+        if found is not None:
+            remedy = "copy the file again, or empty the field"
+            if not video.is_whole:
+                remedy = f"correct start and end, {remedy}"
+            problem = f"video {path}: {found}"
+            yield Fault(str(file), line, problem, remedy, "video-invalid", str(found))
+
+
+def _video_of(row: Utterance, root: Path) -> VideoSegment | None:
+    """Return the video of a row; None where its times are no segment."""
+    try:
+        return video_of(row, root)
+    except CodedError:
+        return None
 
 
 def _distinct_parts(rows: ManifestTable) -> tuple[IntArray, IntArray]:

@@ -45,8 +45,8 @@ from data_prep.tables.rows import (
     read_rows,
 )
 from data_prep.tables.segments import unread_times
-from data_prep.video.checking import check_videos
-from data_prep.video.errors import VideoError
+from data_prep.video.checking import check_segments
+from data_prep.video.segment import VideoSegment
 
 logger = logging.getLogger(__name__)
 
@@ -293,14 +293,14 @@ def _check_videos(
     """Decode a picture of each video; a bad file is a fault, or is dropped as bad audio is."""
     root = recipe.data_raw or Path()
     filmed = [record for record in records if record.utterance.video]
-    paths = {record.utterance.video or "": None for record in filmed}
-    checked = check_videos([root / path for path in paths], workers=workers, progress=progress)
-    result_of = dict(zip(paths, checked, strict=True))
+    rows = [record.utterance for record in filmed]
+    videos = [VideoSegment(root / (row.video or ""), row.start or 0.0, row.end) for row in rows]
     faults = []
-    for record in filmed:
+    for record, result in zip(
+        filmed, check_segments(videos, workers=workers, progress=progress), strict=True
+    ):
         row = record.utterance
-        result = result_of[row.video or ""]
-        if not isinstance(result, VideoError):
+        if result is None:
             continue
         if recipe.drop_bad_audio:
             corpus.dropped.append(DroppedRow(record.split, row.id, str(result), "video"))
@@ -308,6 +308,8 @@ def _check_videos(
             continue
         problem = f"video {root / (row.video or '')}: {result}"
         remedy = "repair the file, or leave such videos out with --drop-bad-audio"
+        if row.is_segment:
+            remedy = "correct start and end, which are seconds in the file, or " + remedy
         faults.append(replace(record.fault(problem, remedy, "video-invalid"), reason=str(result)))
     raise_faults(faults)
 

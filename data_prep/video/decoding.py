@@ -127,11 +127,23 @@ def _sampled(
     if shown is None:
         raise VideoError("holds no picture that decodes", "video-empty")
     yield from until(min(pictures.end, stop))
-    if not number or (end is not None and pictures.end < end - _LOST_SECONDS):
-        which = "ends" if number else "begins"
-        raise VideoError(
-            f"ends after {pictures.end:.2f} s, before the segment {which}", "segment-outside"
-        )
+    outside = find_outside(start, end, pictures.end)
+    if outside is not None:
+        raise outside
+
+
+def find_outside(start: float, end: float | None, seconds: float) -> VideoError | None:
+    """Return the error of a segment that is not in its video.
+
+    Args:
+        start: in seconds.
+        end: in seconds; None = end of the video.
+        seconds: where the video ends.
+    """
+    if start < seconds - _TOLERANCE and (end is None or end <= seconds + _LOST_SECONDS):
+        return None
+    which = "ends" if start < seconds - _TOLERANCE else "begins"
+    return VideoError(f"ends after {seconds:.2f} s, before the segment {which}", "segment-outside")
 
 
 def _as_array(picture: Any) -> Picture:

@@ -64,6 +64,13 @@ def read_pictures(folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Iterato
             ) from None
 
 
+def no_times() -> VideoError:
+    """Return the error of a segment of a folder of pictures."""
+    return VideoError(
+        "is a folder of pictures, which has no times; leave start and end empty", "segment-invalid"
+    )
+
+
 def load_pillow() -> Any:
     """Import and return `PIL.Image`. Raises VideoError if Pillow is not installed."""
     try:

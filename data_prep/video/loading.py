@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.video.decoding import Progress, VideoSource, find_streams, read_video
-from data_prep.video.errors import VideoError
 from data_prep.video.faces import Detector, crop_faces, load_detector
-from data_prep.video.folders import Picture, list_pictures, read_pictures
+from data_prep.video.folders import Picture, list_pictures, no_times, read_pictures
 from data_prep.video.limits import DEFAULT_LIMITS, VideoLimits
 from data_prep.video.preparing import PictureSize
 from data_prep.video.segment import VideoSegment, as_video
@@ -145,10 +144,7 @@ def _decode(
         return read(video), find_streams(video, limits).seconds
     if video.path.is_dir():
         if not video.is_whole:
-            raise VideoError(
-                "is a folder of pictures, which has no times; leave start and end empty",
-                "segment-invalid",
-            )
+            raise no_times()
         n_pictures = len(list_pictures(video.path))
         return read_pictures(video.path, limits), n_pictures / options.rate
     pictures = read(video.path, start=video.start, end=video.end)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from codes import raises
+from PIL import Image
 from video_clips import write_video
 
 from data_prep.commands import table
@@ -55,6 +56,40 @@ def test_a_bad_video_is_a_fault_or_left_out(
     assert [(d.id, d.what) for d in read_corpus(folder / "out").dropped] == [
         ("u2", "video"),
         ("u2", "row"),
+    ]
+
+
+def test_segments_that_are_not_in_their_video(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a training stops at them."""
+    (folder / "pictures").mkdir()
+    write_video(folder / "clips" / "c.mp4", 1.0)
+    Image.new("RGB", (8, 8)).save(folder / "pictures" / "1.png")
+    rows = (
+        "u1,clips/a.mp4,0.2,0.9,train,sad\nu2,clips/a.mp4,1.5,1.9,train,glad\n"
+        "u3,clips/c.mp4,0.5,9,train,sad\nu4,pictures,0,1,train,glad\n"
+    )
+    times = ("--column", "start=start", "--column", "end=end")
+    assert prepare(folder, *times, rows=rows) == 1
+    error = capsys.readouterr().err
+    assert "row 3: video " in error
+    assert "before the segment begins" in error
+    assert "row 4: " in error
+    assert "before the segment ends" in error
+    assert "row 5: " in error
+    assert "which has no times" in error
+    assert "row 2" not in error
+    columns = rows.replace(",train", "").splitlines()
+    utterances = [
+        Utterance(id_, video=path, start=float(start), end=float(end), emotion=mood)
+        for id_, path, start, end, mood in (line.split(",") for line in columns)
+    ]
+    corpus = Corpus("small", labels={"emotion": ("glad", "sad")})
+    write_corpus(folder / "written", corpus, {"train": utterances})
+    faults = validate(folder / "written", folder)
+    assert [(fault.row, fault.code) for fault in faults] == [
+        (row, "video-invalid") for row in (3, 4, 5)
     ]
 
 
