@@ -8,6 +8,7 @@ import contextlib
 import copy
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fairseq import options
 from fairseq.dataclass import utils
@@ -15,7 +16,7 @@ from hydra import initialize_config_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 Compose = Callable[..., DictConfig]
@@ -56,7 +57,7 @@ def _parsed_once(parse: Callable[[OverridesParser, str], Override]) -> Callable[
 
 
 def _composed_once(compose: Compose) -> Compose:
-    composed: dict[tuple[str, ...], DictConfig] = {}
+    composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
 
     @functools.wraps(compose)
     def compose_once(name: str, overrides: Sequence[str], strict: bool) -> DictConfig:
@@ -64,13 +65,35 @@ def _composed_once(compose: Compose) -> Compose:
         choices = tuple(words for words in overrides if "." not in words.partition("=")[0])
         if choices not in composed:
             with initialize_config_module("fairseq.config"):
-                composed[choices] = compose(name, overrides=list(choices), strict=strict)
-        config = copy.deepcopy(composed[choices])
+                config = compose(name, overrides=list(choices), strict=strict)
+            composed[choices] = config, _flat(OmegaConf.to_container(config))
+        config, known = composed[choices]
+        config = copy.deepcopy(config)
         parser = OverridesParser.create()
         values = [parser.parse_override(words) for words in overrides if words not in choices]
+        changed = [value for value in values if not _is_there(value, known)]
         OmegaConf.set_struct(config, True)
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        ConfigLoaderImpl._apply_overrides_to_config(changed, config)
         OmegaConf.set_struct(config, strict)
         return config
 
     return compose_once
+
+
+def _flat(values: Any, name: str = "") -> dict[str, Any]:
+    """Options by their whole names."""
+    if not isinstance(values, dict):
+        return {name: values}
+    parts = (_flat(value, f"{name}.{key}" if name else key) for key, value in values.items())
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def _is_there(override: Override, known: dict[str, Any]) -> bool:
+    """Whether a plain value is that of the composed configuration, as most are."""
+    value = override.value()
+    if override.type is not OverrideType.CHANGE or not isinstance(
+        value, bool | int | float | str | None
+    ):
+        return False
+    name = override.key_or_group
+    return name in known and type(known[name]) is type(value) and known[name] == value

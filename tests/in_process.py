@@ -52,6 +52,38 @@ def run_tool(module: str, name: str, *options: str | Path) -> str:
     return heard.getvalue()
 
 
+def run_to_end(module: str, name: str, words: Sequence[str]) -> tuple[int, str, str]:
+    """Run the ``cli_main`` of a module as a process of its own would end.
+
+    What it does not catch is printed by ``sys.excepthook``.
+
+    Returns:
+        The exit status, what is on the standard output, and what is on the standard error.
+    """
+    heard, errors, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.ExitStack() as contexts:
+        patch = contexts.enter_context(pytest.MonkeyPatch.context())
+        contexts.enter_context(fresh_fairseq(heard))
+        contexts.enter_context(contextlib.redirect_stderr(errors))
+        patch.setattr(sys, "argv", [name, *words])
+        try:
+            importlib.import_module(module).cli_main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        except Exception:
+            code = _status_of_error()
+    return code, heard.getvalue(), errors.getvalue()
+
+
+def _status_of_error() -> int:
+    """Print the error that is handled as the interpreter does; returns the exit status."""
+    try:
+        sys.excepthook(*sys.exc_info())
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 1
+
+
 COMMANDS = {"fairseq-train": "fairseq_cli.train", "fairseq-validate": "fairseq_cli.validate"}
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from fairseq_process import TOOLS, Finished, Running
-from in_process import PLAIN, TINY, TRAIN, run_tool, words
+from in_process import PLAIN, TINY, TRAIN, run_to_end, run_tool, words
+from rank_pair import RankPair
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,32 +58,38 @@ def fairseq_process(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
-def run(
-    fairseq_process: Callable[..., Running], commands: dict[str, str]
-) -> Callable[..., Finished]:
-    """Run fairseq-train or -validate in a process of its own, to its end."""
+def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finished]:
+    """Run a command to its end in this process, in `tmp_path`; an error is printed, as ever."""
 
-    def run_to_end(tool: str, *options: str | Path) -> Finished:
-        return fairseq_process(tool, commands[tool], *options).wait()
+    def run_to_its_end(tool: str, *options: str | Path) -> Finished:
+        monkeypatch.chdir(tmp_path)
+        return Finished(*run_to_end(TOOLS[tool], f"fairseq-{tool}", words(options)))
 
-    return run_to_end
+    return run_to_its_end
 
 
 @pytest.fixture
-def on_two_ranks(
-    fairseq_process: Callable[..., Running], tmp_path: Path
-) -> Callable[..., Finished]:
+def run(run_here: Callable[..., Finished], commands: dict[str, str]) -> Callable[..., Finished]:
+    """The same with the options that fairseq-train or -validate begins with."""
+    return lambda tool, *options: run_here(tool, commands[tool], *options)
+
+
+@pytest.fixture(scope="session")
+def rank_pair() -> Iterator[RankPair]:
+    """Two processes that run commands as the two ranks."""
+    pair = RankPair()
+    yield pair
+    pair.end()
+
+
+@pytest.fixture
+def on_two_ranks(rank_pair: RankPair, tmp_path: Path) -> Callable[..., Finished]:
     """Run a command as two processes that are told their rank; returns what rank 0 left behind."""
     numbers = itertools.count()
 
     def run(tool: str, *options: str | Path) -> Finished:
-        world = "--distributed-world-size 2 --distributed-no-spawn --distributed-backend gloo"
         meeting = tmp_path / f"meeting-{next(numbers)}"
-        world += f" --distributed-init-method file://{meeting}"
-        ranks = [
-            fairseq_process(tool, *options, world, f"--distributed-rank {rank}") for rank in (0, 1)
-        ]
-        finished = [rank.wait() for rank in ranks]
+        finished = rank_pair.run(tool, words(options), tmp_path, meeting)
         assert [rank.code for rank in finished] == [0, 0], finished[0].errors + finished[1].errors
         assert "as rank 0" in finished[0].log
         assert "as rank 1" in finished[1].log

@@ -53,11 +53,11 @@ def test_every_objective_is_in_the_readme():
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_same_weights_as_the_plain_command(
-    config, fairseq, fairseq_process, commands, toy_corpus, tmp_path
+    config, fairseq, run_here, commands, toy_corpus, tmp_path
 ):
     """The toy corpus stands for the others, which are not at hand."""
     file = EXAMPLES / config
-    running = fairseq_process(
+    finished = run_here(
         "hydra-train",
         f"--config-dir {file.parent} --config-name {file.stem} common.user_dir={plugin(commands)}",
         f"task.data={toy_corpus} ++task.data_raw={toy_corpus}",
@@ -73,12 +73,11 @@ def test_same_weights_as_the_plain_command(
         "--max-update 3 --total-num-update 450 --num-workers 0",
         " ".join(f"--{option.replace('_', '-')} {value}" for option, value in SMALL.items()),
     )
-    finished = running.wait()
     assert finished.code == 0, finished.errors[-2000:]
     assert_same_training(tmp_path / "plain", tmp_path / "hydra", updates=3)
 
 
-def test_recipes_of_stored_features(fairseq_process, commands, copy_toy, tmp_path):
+def test_recipes_of_stored_features(run_here, commands, copy_toy, tmp_path):
     """They have no plain command: what they train is what their options say."""
     data = copy_toy()
     for split in ("train", "valid", "test"):
@@ -86,8 +85,8 @@ def test_recipes_of_stored_features(fairseq_process, commands, copy_toy, tmp_pat
         vectors = (np.full((1, 4), number / len(rows), "f4") for number in range(len(rows)))
         settings = {"modality": "text", "weights": "minilm", "dtype": "float32"}
         write_split(data / "features" / "minilm", split, rows, vectors, settings, "content")
-    running = {
-        file.stem: fairseq_process(
+    done = {
+        file.stem: run_here(
             "hydra-train",
             f"--config-dir {file.parent} --config-name {file.stem}",
             f"common.user_dir={plugin(commands)} task.data={data}",
@@ -98,8 +97,7 @@ def test_recipes_of_stored_features(fairseq_process, commands, copy_toy, tmp_pat
         )
         for file in OF_FEATURES
     }
-    for name, process in running.items():
-        finished = process.wait()
+    for name, finished in done.items():
         assert finished.code == 0, finished.errors[-2000:]
         state = torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)
         task = state["cfg"]["task"]
@@ -171,7 +169,7 @@ def test_what_the_sweep_replaces():
         assert f"--{option.replace('_', '-')} {value} " in command_of("fairseq-train")
 
 
-def test_sweep_over_values(fairseq_process, commands, two_corpora, tmp_path):
+def test_sweep_over_values(fairseq_process, run_here, commands, two_corpora, tmp_path):
     """The README's second sweep: each job is what it is alone, whatever ran before it."""
     (folder,) = re.findall(
         r"^    ('checkpoint.save_dir=.*')$", readme_of_objectives(), re.MULTILINE
@@ -185,9 +183,8 @@ def test_sweep_over_values(fairseq_process, commands, two_corpora, tmp_path):
         "checkpoint.maximize_best_checkpoint_metric=false",
     ]
     sweep = fairseq_process("hydra-train", "-m", *common, folder, "common.seed=2,1")
-    alone = fairseq_process("hydra-train", *common, "common.seed=1 checkpoint.save_dir=alone")
-    for running in (sweep, alone):
-        finished = running.wait()
+    alone = run_here("hydra-train", *common, "common.seed=1 checkpoint.save_dir=alone")
+    for finished in (alone, sweep.wait()):
         assert finished.code == 0, finished.errors[-2000:]
     swept = tmp_path / "checkpoints" / "sweep" / "v1"
     assert sorted(job.name for job in swept.iterdir()) == ["seed1", "seed2"]

@@ -64,12 +64,12 @@ def test_a_suite_trains_tiny_encoders(
     suite: str,
     metrics: tuple[str, ...],
     data: Path,
-    fairseq_process: Callable[..., Any],
+    run_here: Callable[..., Any],
     commands: dict[str, str],
     tmp_path: Path,
 ) -> None:
     plugin = commands["validate"].split()[1]
-    finished = fairseq_process(
+    finished = run_here(
         "hydra-train",
         f"--config-dir {SUITES} --config-name base suite={suite} common.user_dir={plugin}",
         f"common.cpu=true common.bf16=false task.data={data} optimization.max_update=1",
@@ -77,7 +77,7 @@ def test_a_suite_trains_tiny_encoders(
         "++task.max_text_tokens=30 task.max_speech_seconds=0.5 model.embedding_dim=16",
         f"checkpoint.save_dir={tmp_path / 'run'} dataset.num_workers=0 dataset.batch_size=16",
         "optimization.update_freq=[1]",
-    ).wait()
+    )
     assert finished.code == 0, finished.errors[-2000:]
     saved = torch.load(tmp_path / "run" / "checkpoint_last.pt", weights_only=True)
     heads = [name for name in saved["model"] if name.startswith("auxiliary_heads.gender")]

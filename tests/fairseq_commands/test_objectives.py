@@ -170,9 +170,9 @@ CRITERIONS = {
 
 
 @pytest.mark.parametrize("criterion", CRITERIONS)
-def test_help(criterion, fairseq_process, commands):
+def test_help(criterion, run):
     """It lists what the task, the model and the criterion add, which fairseq alone does not."""
-    shown = fairseq_process("train", commands["train"], f"--criterion {criterion} --help").wait()
+    shown = run("train", f"--criterion {criterion} --help")
     assert shown.code == 0, shown.errors[-2000:]
     listed = {*re.findall(r"^  (--[\w-]+)", shown.log, re.MULTILINE)}
     for group in (CRITERIONS[criterion], EmotionPredictionConfig, RobertaEMOConfig):

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fairseq_process import Finished
 
 from data_prep.prototypes import (
     PROTOTYPES_FILE,
@@ -40,24 +39,6 @@ def data(copy_toy):
     return folder
 
 
-@pytest.fixture
-def on_two_ranks(fairseq_process, tmp_path):
-    """Train as two processes; what rank 0 left behind."""
-
-    def run(*options) -> Finished:
-        world = "--distributed-world-size 2 --distributed-no-spawn --distributed-backend gloo"
-        world += f" --distributed-init-method file://{tmp_path / 'meeting'}"
-        ranks = [
-            fairseq_process("train", *options, world, f"--distributed-rank {rank}")
-            for rank in (0, 1)
-        ]
-        finished = [rank.wait() for rank in ranks]
-        assert [rank.code for rank in finished] == [0, 0], finished[0].errors + finished[1].errors
-        return finished[0]
-
-    return run
-
-
 @pytest.mark.parametrize("backend", OTHERS)
 def test_an_update_on_two_ranks_is_that_on_one_with_twice_the_batch(
     backend, data, on_two_ranks, fairseq, commands, tmp_path
@@ -65,7 +46,7 @@ def test_an_update_on_two_ranks_is_that_on_one_with_twice_the_batch(
     train = [commands["train"], f"--data {data}", ONE_UPDATE, TERMS, OTHERS[backend]]
     one = fairseq("train", *train, f"--batch-size 32 --save-dir {tmp_path / 'one'}")
     apart = f"--batch-size 16 --ddp-backend {backend} --save-dir {tmp_path / 'two'}"
-    two = on_two_ranks(*train, apart)
+    two = on_two_ranks("train", *train, apart)
     before, after = (
         torch.load(tmp_path / folder / "checkpoint_last.pt") for folder in ("one", "two")
     )
@@ -99,7 +80,7 @@ def test_a_rank_without_a_share_of_the_last_batch_keeps_step(
     terms = f"{TERMS} --prototype-learning trained --auxiliary-weighting uncertainty"
     options = "--speaker-adversary-weight 0.1 --modality text --batch-size 12 --max-epoch 2"
     train = [commands["train"], f"--data {data} --save-dir {tmp_path / 'two'}", terms, options]
-    done = on_two_ranks(*train)
+    done = on_two_ranks("train", *train)
     lines = done.all_figures("train_inner")
     sizes = [line["bsz"] for line in lines]
     assert [sizes[0] + sizes[1], sizes[2] + sizes[3]] == [32, 32]

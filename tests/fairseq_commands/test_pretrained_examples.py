@@ -20,15 +20,15 @@ SWEEP = "python -m emo_fairseq.experiments.sweep "
 
 
 @pytest.fixture
-def hydra(fairseq_process, commands, tmp_path):
+def hydra(run_here, commands, tmp_path):
     def run(name, *overrides):
         plugin = commands["validate"].split()[1]
-        finished = fairseq_process(
+        finished = run_here(
             "hydra-train",
             f"--config-dir {EXAMPLE} --config-name {name} common.user_dir={plugin}",
             f"checkpoint.save_dir={tmp_path / 'run'} dataset.num_workers=0 dataset.batch_size=8",
             *overrides,
-        ).wait()
+        )
         assert finished.code == 0, finished.errors[-2000:]
         assert (tmp_path / "run" / "checkpoint_best.pt").is_file()
         return finished.log

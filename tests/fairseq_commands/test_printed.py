@@ -21,9 +21,7 @@ def _not_verbose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VERBOSE_SWITCH)
 
 
-def test_a_training_prints_a_line_a_validation(
-    toy_corpus: Path, tmp_path: Path, fairseq_process
-) -> None:
+def test_a_training_prints_a_line_a_validation(toy_corpus: Path, tmp_path: Path, run_here) -> None:
     folder = tmp_path / "run"
     log = tmp_path / "train.log"
     place = f"--data {toy_corpus} --save-dir {folder} --log-format json --log-file {log}"
@@ -49,7 +47,7 @@ def test_a_training_prints_a_line_a_validation(
     # By which the same is trained again.
     place = f"--config-dir {folder} --config-name training"
     again = "checkpoint.save_dir=again common.log_file=again.log optimization.max_epoch=1"
-    finished = fairseq_process("hydra-train", place, again).wait()
+    finished = run_here("hydra-train", place, again)
     assert finished.code == 0, finished.errors
     lines = (tmp_path / "again.log").read_text().splitlines()
     entries = [json.loads(line) for line in lines if line.startswith('{"')]

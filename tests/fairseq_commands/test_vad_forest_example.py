@@ -33,9 +33,9 @@ def data(copy_toy, tmp_path):
     return folder
 
 
-def test_same_weights_as_the_plain_command(data, fairseq, fairseq_process, commands, tmp_path):
+def test_same_weights_as_the_plain_command(data, fairseq, run_here, commands, tmp_path):
     plugin, encoder = commands["validate"].split()[1], tmp_path / "roberta"
-    running = fairseq_process(
+    finished = run_here(
         "hydra-train",
         f"--config-dir {EXAMPLE / 'config'} --config-name regressor common.user_dir={plugin}",
         f"task.data={data} task.text_encoder=hf:{encoder} common.cpu=true",
@@ -48,7 +48,6 @@ def test_same_weights_as_the_plain_command(data, fairseq, fairseq_process, comma
         f"--user-dir {plugin} --data {data} --text-encoder hf:{encoder} --cpu",
         f"--save-dir {tmp_path / 'plain'} --num-workers 0 --max-text-tokens 30 --max-epoch 2",
     )
-    finished = running.wait()
     assert finished.code == 0, finished.errors[-2000:]
     plain, hydra = (
         torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)
