@@ -44,13 +44,13 @@ def test_sizes_of_models_are_accepted() -> None:
 
 def test_more_layers_than_are_stored_are_not_built() -> None:
     stored = {"weight": torch.zeros(2, 2)}
-    begun = time.monotonic()
+    begun = time.process_time()
     with (
         raises("model-too-large"),
         build_within(Stored.of(stored), "f", "write it again"),
     ):
         nn.Sequential(*(nn.Linear(2, 2) for _ in range(10**7)))
-    assert time.monotonic() - begun < 20
+    assert time.process_time() - begun < 20
 
 
 def test_a_larger_tensor_than_is_stored_is_not_filled() -> None:

@@ -103,10 +103,10 @@ def test_an_end_may_be_rounded_up() -> None:
 def test_a_rate_beyond_the_limits_costs_nothing(rate: int) -> None:
     content = with_rate(wav(np.tile(NOISE, 20)), rate)
     tracemalloc.start()
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(AudioError, match=f"a sample rate of {rate} Hz; supported"):
         load_audio(content)
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert seconds < 0.5

@@ -215,12 +215,12 @@ def test_utterances_pickle_and_hash() -> None:
     assert str(error) == "train.tsv: row 3: no id; give it one"
 
 
-def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path: Path) -> None:
-    rows = [Utterance(f"u{i}", f"a/{i}.wav", i, "some words", valence=0.5) for i in range(100_000)]
+def test_twenty_thousand_rows_are_read_in_less_than_a_second(tmp_path: Path) -> None:
+    rows = [Utterance(f"u{i}", f"a/{i}.wav", i, "some words", valence=0.5) for i in range(20_000)]
     write_manifest(tmp_path / "train.tsv", rows)
-    start = time.perf_counter()
-    assert len(read_manifest(tmp_path / "train.tsv")) == 100_000
-    assert time.perf_counter() - start < 10  # about 1 s alone; room for a busy machine
+    start = time.process_time()
+    assert len(read_manifest(tmp_path / "train.tsv")) == 20_000
+    assert time.process_time() - start < 2  # about 0.2 s
 
 
 def test_vad_scale_and_its_inverse() -> None:

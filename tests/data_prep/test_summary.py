@@ -146,7 +146,7 @@ def test_no_data_dir_is_said_in_one_sentence(
         print_summary(tmp_path)
 
 
-def test_a_hundred_thousand_rows_take_seconds(
+def test_twenty_thousand_rows_take_a_second(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = Corpus("big", labels={"emotion": ("a", "b")}, disjoint=("speaker", "dialogue"))
@@ -162,13 +162,13 @@ def test_a_hundred_thousand_rows_take_seconds(
             )
             for i in range(n)
         ]
-        for split, n in (("train", 80_000), ("valid", 10_000), ("test", 10_000))
+        for split, n in (("train", 16_000), ("valid", 2_000), ("test", 2_000))
     }
     write_corpus(tmp_path, corpus, splits)
-    start = time.monotonic()
+    start = time.process_time()
     inspect(tmp_path)
-    assert time.monotonic() - start < 60  # 4 s on an idle core
-    assert "total  100000" in capsys.readouterr().out
+    assert time.process_time() - start < 12  # 0.8 s; each row beside each would be minutes
+    assert "total  20000" in capsys.readouterr().out
 
 
 def test_nothing_is_written(data_dir: Path) -> None:

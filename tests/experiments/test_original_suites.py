@@ -84,18 +84,29 @@ def plan(name, *words):
 @pytest.mark.parametrize(("name", "choice"), JOBS, ids=lambda x: x if isinstance(x, str) else "")
 def test_suite(name, choice, data, models, tmp_path):
     (run,) = plan(name, *SHORT, f"task.data={data}", *(f"{k}={x}" for k, x in choice.items()))
-    values = dict(run.options.values)
-    encoder = values.get("task.text_encoder")
-    if encoder:
-        values["task.text_encoder"] = f"hf:{models / Path(encoder).name}"
+    for key, value in choice.items():
+        assert str(run.options.get(key)) == value
+    values = {**run.options.values, **small_model(run.options, models)}
     values["checkpoint.save_dir"] = str(tmp_path)
     with fresh_fairseq(io.StringIO()):
         fairseq_train.main(fairseq_config(values))
     checkpoint = read_checkpoint(tmp_path / "checkpoint_best.pt")
     assert checkpoint.updates == 1
-    for key, value in choice.items():
-        if key != "task.text_encoder":
-            assert str(checkpoint.options.get(key)) == value
+    for key in choice:
+        assert str(checkpoint.options.get(key)) == str(values[key])
+
+
+def small_model(options, models):
+    """A tiny encoder in the place of the one that is named, and a fusion of a 16th of its width."""
+    small = {}
+    encoder = options.get("task.text_encoder")
+    if encoder:
+        small["task.text_encoder"] = f"hf:{models / Path(encoder).name}"
+    has_fusion = "+" in options.get("task.modality") and options.get("model.fusion") != "concat"
+    if has_fusion:
+        width = options.get("model.fusion_embed_dim", 768)  # robertaEMO's
+        small["model.fusion_embed_dim"] = width // 16
+    return small
 
 
 def test_readme_counts_the_runs():

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from codes import raises
 from forked_sweep import ForkedSweep
+from sweep_here import run_here
 from test_sweep import CONFIG
 
 from data_prep.commands import extract_features
@@ -62,8 +63,8 @@ def test_a_search_that_was_killed_goes_on_and_scores_no_test_set(
     running.wait_until(first.last.exists)
     running.kill()
 
-    again = ForkedSweep("search", words, tmp_path / "again.log")
-    assert again.wait() == 0, again.output
+    code, output = run_here("search", words)
+    assert code == 0, output
     assert "Loaded checkpoint" in first.log.read_text() or "resumed" in first.log.read_text()
     runs = sorted((tmp_path / "study" / RUNS).iterdir())
     assert len(runs) == 2
@@ -73,8 +74,8 @@ def test_a_search_that_was_killed_goes_on_and_scores_no_test_set(
         trials = list(csv.DictReader(file))
     assert [row["state"] for row in trials] == ["trained", "trained"]
     assert all(0 <= float(row["uar"]) <= 1 for row in trials)
-    assert "no test set was scored" in again.output
-    assert "-m emo_fairseq.experiments.sweep" in again.output
+    assert "no test set was scored" in output
+    assert "-m emo_fairseq.experiments.sweep" in output
 
     monkeypatch.setattr(jobs, "start", None)
     assert search.main(words) == 0
@@ -87,9 +88,8 @@ def test_a_search_that_was_killed_goes_on_and_scores_no_test_set(
 @pytest.mark.slow
 def test_a_search_whose_first_training_is_refused_ends(config_dir, tmp_path):
     words = arguments(config_dir, tmp_path, "--trials", "2", "task.target=sentiment_score")
-    running = ForkedSweep("search", words, tmp_path / "log")
-    assert running.wait() == 2
-    assert running.output.count("error: ") == 1
+    with raises("trial-refused"):
+        run_here("search", words)
     assert (tmp_path / STORAGE).is_file()
 
 

@@ -11,6 +11,7 @@ import yaml
 from codes import raises
 from forked_sweep import ForkedSweep
 from sklearn.metrics import balanced_accuracy_score
+from sweep_here import run_here
 
 import emo_fairseq
 from data_prep.commands import extract_features
@@ -213,20 +214,20 @@ def test_a_refused_run_stops_the_others_unless_keep_going(config_dir, tmp_path):
     """The end of its log is printed; the exit code is 1."""
     runs = tmp_path / "runs"
     words = arguments(config_dir, runs, "task.modality=nonsense,other", "++task.fold=k_fold/1")
-    sweeping = ForkedSweep("sweep", words, tmp_path / "first.log")
-    assert sweeping.wait() == 1
+    code, output = run_here("sweep", words)
+    assert code == 1
     stopped = "stopped: 1 of 2 runs were not started, since the first was refused: "
-    assert stopped in sweeping.output
-    assert "add --keep-going" in sweeping.output
-    assert "[2/2]" not in sweeping.output
-    sweeping = ForkedSweep("sweep", [*words, "--keep-going"], tmp_path / "second.log")
-    assert sweeping.wait() == 1
+    assert stopped in output
+    assert "add --keep-going" in output
+    assert "[2/2]" not in output
+    code, output = run_here("sweep", [*words, "--keep-going"])
+    assert code == 1
     names = [f"tiny,task.fold=k_fold-1,task.modality={word}" for word in ("nonsense", "other")]
     for number, name in enumerate(names, start=1):
-        assert f"[{number}/2] {name}: FAILED" in sweeping.output
+        assert f"[{number}/2] {name}: FAILED" in output
         reason = "its training has not ended"
-        assert f"not in the table: {runs / name}: {reason}" in sweeping.output
-    assert re.search(r"\| .*nonsense", sweeping.output)
+        assert f"not in the table: {runs / name}: {reason}" in output
+    assert re.search(r"\| .*nonsense", output)
 
 
 @pytest.mark.slow
@@ -248,8 +249,8 @@ def test_another_corpus(resumed, data, tmp_path, capsys):
     label_map = tmp_path / "map.yaml"
     label_map.write_text("joy: happy\ngrief: sad\nfury: sad\ncalm: null\n")
     command = [str(run), "--data", str(other), "--label-map", str(label_map)]
-    scoring = ForkedSweep("score", command, tmp_path / "score.log")
-    assert scoring.wait() == 0, scoring.output
+    code, output = run_here("score", command)
+    assert code == 0, output
     rows = predictions.read(run / "predictions.elsewhere.tsv")
     expected = {row.id: row.emotion for row in splits["test"] if row.emotion != "neutral"}
     assert {row["id"] for row in rows} == set(expected)
@@ -277,12 +278,12 @@ def test_a_sweep_that_scores_another_corpus_too(resumed, data, tmp_path):
     splits = {split: read_manifest(other / f"{split}.tsv") for split in corpus.splits}
     write_corpus(other, corpus, splits)
     words = [*resumed.words, "--also-score", str(other)]
-    sweeping = ForkedSweep("sweep", words, tmp_path / "sweep.log")
-    assert sweeping.wait() == 0, sweeping.output
-    assert "scored before, scored on third in" in sweeping.output
+    code, output = run_here("sweep", words)
+    assert code == 0, output
+    assert "scored before, scored on third in" in output
     for name in NAMES:
         rows = predictions.read(resumed.runs / name / "predictions.third.tsv")
         assert {row["id"] for row in rows} == {row.id for row in splits["test"]}
-    assert re.search(r"tested on third|third, test", sweeping.output)
+    assert re.search(r"tested on third|third, test", output)
     with raises("data-dir-missing"):
         sweep.main([*resumed.words, "--also-score", str(tmp_path / "nowhere")])

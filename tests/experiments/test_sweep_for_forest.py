@@ -8,7 +8,7 @@ import pytest
 import vad_forest_example
 import yaml
 from codes import raises
-from forked_sweep import ForkedSweep
+from sweep_here import run_here
 
 import emo_fairseq
 from data_prep.commands.tokenize_text import tokenize_with_hf
@@ -47,8 +47,8 @@ def sweep(data, tmp_path, name, *more):
     ]
     place = ["--config-dir", str(CONFIG.parent), "--config-name", CONFIG.stem]
     words = [*place, *more, str(tmp_path / name), *overrides]
-    sweeping = ForkedSweep("sweep", words, tmp_path / f"{name}.log")
-    assert sweeping.wait() == 0, sweeping.output[-3000:]
+    code, output = run_here("sweep", words)
+    assert code == 0, output[-3000:]
     return sorted((tmp_path / name).glob("*/predictions.tsv"))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import hf_folders
 import pytest
 import yaml
-from forked_sweep import ForkedSweep
+from sweep_here import run_here
 
 import emo_fairseq
 from data_prep.commands.tokenize_text import tokenize_with_hf
@@ -36,14 +36,13 @@ def test_two_text_encoders_compare_in_one_data_dir(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text("# @package _group_\n" + yaml.safe_dump(config))
     words = ["--config-dir", str(tmp_path), "--config-name", "tiny", str(runs)]
 
-    def sweep(name: str, *encoders: Path) -> str:
+    def sweep(*encoders: Path) -> None:
         grid = f"task.text_encoder={','.join(f'hf:{encoder}' for encoder in encoders)}"
-        sweeping = ForkedSweep("sweep", [*words, grid], tmp_path / f"{name}.log")
-        assert sweeping.wait() == 0, sweeping.output
-        return sweeping.output
+        code, output = run_here("sweep", [*words, grid])
+        assert code == 0, output
 
     tokenize_with_hf(data, bert)
-    sweep("first", bert)
+    sweep(bert)
     (first,) = (run.parent for run in runs.rglob("predictions.tsv"))
     before = (first / "predictions.tsv").read_bytes()
     for file in first.glob("predictions*"):  # so that its checkpoint is scored again
@@ -51,7 +50,7 @@ def test_two_text_encoders_compare_in_one_data_dir(tmp_path: Path) -> None:
 
     tokenize_with_hf(data, roberta)
     assert [tokens.name for tokens in token_sets(data, "text")] == ["bert", "roberta"]
-    sweep("second", bert, roberta)
+    sweep(bert, roberta)
     assert (first / "predictions.tsv").read_bytes() == before
     second = next(run.parent for run in runs.rglob("predictions.tsv") if run.parent != first)
     assert (second / "predictions.tsv").read_bytes() != before
