@@ -1,6 +1,7 @@
 """Where the data dir of a training comes from, and when it is used again or refused."""
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -91,9 +92,28 @@ def test_a_file_that_is_added_to_a_folder_is_not_ignored(options):
         Path(f"parts/{split}.csv").write_text(Path("labels.csv").read_text())
     prepared(options, "parts")
     assert find_data(options("parts"))[1]
+    table = Path("parts/test.csv")
+    before = table.read_text()
+    table.write_text(before.replace("sad", "mad"))  # a label of the same length
+    assert table.read_text() != before
+    with raises("data-dir-in-use"):
+        find_data(options("parts"))
+    table.write_text(before)
     Path("parts/valid.csv").write_text(Path("labels.csv").read_text())
     with raises("data-dir-in-use"):
         find_data(options("parts"))
+
+
+def test_the_record_of_an_older_version_is_still_of_the_folder(options):
+    """It has a digest of names and sizes alone."""
+    Path("parts").mkdir()
+    for split in ("train", "test"):
+        Path(f"parts/{split}.csv").write_text(Path("labels.csv").read_text())
+    file = prepared(options, "parts") / "prepared_from.json"
+    record = json.loads(file.read_text())
+    assert len(record["digest"]) == 128
+    file.write_text(json.dumps({**record, "digest": record["digest"][:64]}))
+    assert find_data(options("parts"))[1]
 
 
 def test_recordings_that_were_moved_are_the_same_ones(options):

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import CodedError
-from data_prep.files.digests import file_digest
+from data_prep.files.digests import file_digest, file_digests, user_memory
 from data_prep.files.documents import Document, load_json
+from data_prep.files.listing import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from data_prep.schema import CORPUS_FILE, write_atomically
 from data_prep.sources import Source, find_source
+from data_prep.video.folders import PICTURE_SUFFIXES
 from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import VIDEO, parse_modalities
@@ -25,6 +27,9 @@ from emo_fairseq.types import VIDEO, parse_modalities
 _DATA_RAW = "--data-raw"
 _RECORD_FILE = "prepared_from.json"
 _REMEDY = "remove it, and run the command again"
+_RECORDINGS = (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES, *PICTURE_SUFFIXES)
+_SMALL = 2**24  # bytes of a file of a folder whose content is digested
+_MEMORY = "sources.json"  # in the user's cache, the digests of such files
 _DATA = Path("data")  # of the folder in which the user works
 
 
@@ -160,7 +165,7 @@ def _check_folder(
         raise UsageError(
             f"{folder}: is not empty, and no data dir; give another --data-dir", "data-dir-in-use"
         )
-    if known is None or not is_prepared or _without_place(known) == _without_place(record):
+    if known is None or not is_prepared or _is_same(known, record):
         return
     if known.source != record.source:
         difference = f"from {known.source}, and not from {source.path}"
@@ -173,6 +178,13 @@ def _check_folder(
         f"{folder}: was prepared {difference}; remove {folder}, or give another --data-dir",
         "data-dir-in-use",
     )
+
+
+def _is_same(known: PreparationRecord, record: PreparationRecord) -> bool:
+    """Return whether a data dir was prepared from the same; older versions digested less."""
+    if record.digest.startswith(known.digest):
+        known = known.model_copy(update={"digest": record.digest})
+    return _without_place(known) == _without_place(record)
 
 
 def _without_place(record: PreparationRecord) -> PreparationRecord:
@@ -194,7 +206,10 @@ def without_data_raw(words: Sequence[str]) -> list[str]:
 
 
 def _digest(path: Path) -> str:
-    """Return a digest of a file's content, or of the names and sizes of a folder's files.
+    """Return a digest of a source.
+
+    Of a file it is that of its content; of a folder that of the names and sizes of its files, and
+    after it that of the content of the small ones, such as tables of labels.
 
     Raises:
         CodedError: it cannot be read.
@@ -203,17 +218,23 @@ def _digest(path: Path) -> str:
         return file_digest(path)
     if not path.is_dir():
         return ""
-    lines = []
+    lines, small = [], []
     for folder, folders, files in os.walk(path):
         folders.sort()
+        places = [Path(folder) / name for name in sorted(files)]
         try:
-            sizes = [(Path(folder) / name).stat().st_size for name in sorted(files)]
+            sizes = [place.stat().st_size for place in places]
         except OSError as error:
             raise CodedError(
                 f"{path}: changes while it is read ({error.strerror}); wait until it is complete",
                 "source-changing",
             ) from error
         inside = os.path.relpath(folder, path)
-        pairs = zip(sorted(files), sizes, strict=True)
-        lines += [f"{inside}/{name} {size}" for name, size in pairs]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        for place, size in zip(places, sizes, strict=True):
+            lines.append(f"{inside}/{place.name} {size}")
+            if size <= _SMALL and not place.name.lower().endswith(_RECORDINGS):
+                small.append(place)
+    contents = map(str, file_digests(small, user_memory().with_name(_MEMORY)))
+    return "".join(
+        hashlib.sha256("\n".join(part).encode()).hexdigest() for part in (lines, contents)
+    )
