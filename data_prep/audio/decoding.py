@@ -35,8 +35,10 @@ _SHORT = re.compile(
     r"^\s*(data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
 _UNKNOWN_FRAMES = 1 << 62
-# Frames decoded before a segment of MP3, since a frame may depend on up to ten earlier ones.
-_MPEG_PREROLL = 16 * 1152
+# Frames decoded before a segment, by the beginning of the subtype. A frame of MP3 may depend on up
+# to ten earlier ones. After a seek within a stream of Vorbis, libsndfile overlaps the first block
+# (of up to 8192 frames) with that from which it came.
+_PREROLL = {"MPEG": 16 * 1152, "VORBIS": 2 * 8192}
 _MARGIN = 1 << 16  # maximum difference of placeholders to 0xffffffff and 0x7fffffff
 
 
@@ -209,9 +211,11 @@ class SoundfileReader:
         self._position = 0  # tracked here, since libsndfile has none without seeking
 
     def skip(self, n_frames: int) -> None:
-        if not n_frames:
+        subtype = self._sound.subtype
+        preroll = next((n for name, n in _PREROLL.items() if subtype.startswith(name)), 0)
+        if n_frames <= preroll:
+            discard(self, n_frames)
             return
-        preroll = min(n_frames, _MPEG_PREROLL) if self._sound.subtype.startswith("MPEG") else 0
         try:
             self._sound.seek(self._position + n_frames - preroll)
             self._position += n_frames - preroll

@@ -55,6 +55,22 @@ def test_segments_in_one_pass_are_those_loaded_one_by_one(form, tmp_path):
         assert len(loaded[index]) == len(expected)
 
 
+@pytest.mark.parametrize("form", FORMS, ids="-".join)
+def test_what_is_between_two_segments_is_skipped(form, tmp_path):
+    """A seek within a stream of Vorbis left the first samples of the next segment wrong."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(encode(STEREO, *form, rate=44_100))
+    whole = load_audio(path, sample_rate=44_100)
+    for second in ((1.0, 1.2), (0.65, 0.8), (2.5, 2.9)):
+        segments = [(0.1, 0.3, None), (*second, None)]
+        loaded = {
+            index: part for index, part, _ in load_segments(path, segments, sample_rate=44_100)
+        }
+        for index, (start, end, _) in enumerate(segments):
+            expected = whole[round(start * 44_100) : round(end * 44_100)]
+            np.testing.assert_allclose(loaded[index], expected, atol=1e-6)
+
+
 def test_a_segment_that_cannot_be_loaded_leaves_the_others():
     sound = wav(STEREO)  # 132,300 samples at 16 kHz
     segments = [(0.0, 1.0, None), (5.0, 99.0, None), (1.0, 2.0, 3), (1.0, 1.001, 1), (2.0, 3.0, 2)]
