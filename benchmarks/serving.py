@@ -3,8 +3,17 @@
 Clients on the loopback interface each post one text or recording after another, as many of them at
 once as ``--clients`` says. Each takes another address of 127.0.0.0/8 after a few requests, so that
 the rate of a client is not what is measured. A round ends after ``--requests``, or after
-``--seconds``. With ``--minutes`` a client then posts a timeline of long audio and closes the
-connection, and the CPU seconds that the server uses after that are counted.
+``--seconds``. Then, with
+
+- ``--soak MINUTES``, requests come at ``--share`` of the highest rate of the table, whether or not
+  earlier ones have been answered; latencies count from when a request is due. Printed are the
+  resident memory of the server and the responses at the beginning, in the middle and at the end.
+- ``--stops N``, the server gets SIGTERM while as many clients as gave the highest rate send
+  requests, N times. A request that was sent before the signal and has no response is lost.
+- ``--dropped-minutes M``, a client posts a timeline of so much audio and closes the connection, and
+  the CPU seconds that the server uses after that are counted.
+
+It fails if a response belongs to another request, or if one is lost.
 
 The server runs with each ``--variant``, which is a name and options of ``serve``; by default
 without batches, with them, and with batches that wait for further requests. ``--checkout`` names
@@ -20,13 +29,14 @@ import itertools
 import json
 import os
 import shlex
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,42 +53,74 @@ _VARIANTS = (
     "batches:",
     "batches, 5 ms: --batch-wait-milliseconds 5",
 )
+_LOST = 0  # the status of a request without a response
+_COLUMNS = "responses/s | p50 | p95 | refused | lost | mixed up"
+_KEPT_SECONDS = 2.0  # that a connection is idle: the server closes it after 5
+_STOPPED_AFTER = 1.0  # seconds of requests before SIGTERM
 _addresses = (f"127.{a}.{b}.{c}" for a in range(1, 250) for b in range(250) for c in range(1, 250))
 
 
 @dataclass
 class Round:
-    """What one round of one server found."""
+    """What one round of one server found.
+
+    Attributes:
+        seconds: that it took.
+        latencies: of responses with a prediction, in milliseconds.
+        statuses: of all requests; 0 of one without a response.
+        n_mixed_up: responses that belong to another request.
+    """
 
     seconds: float = 0.0
-    latencies: list[float] = field(default_factory=list)  # of answers, in milliseconds
+    latencies: list[float] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    n_mixed_up: int = 0
+
+    @property
+    def speed(self) -> float:
+        """Predictions a second."""
+        return len(self.latencies) / self.seconds
+
+    @property
+    def n_lost(self) -> int:
+        """Requests without a response."""
+        return self.statuses.count(_LOST)
 
     def __str__(self) -> str:
         p50, p95 = np.percentile(self.latencies, [50, 95]) if self.latencies else (np.nan, np.nan)
-        speed = len(self.latencies) / self.seconds
-        refused = len(self.statuses) - len(self.latencies)
-        return f"{speed:.1f} | {p50:.1f} ms | {p95:.1f} ms | {refused} of {len(self.statuses)}"
+        refused = len(self.statuses) - len(self.latencies) - self.n_lost
+        counts = f"{refused} of {len(self.statuses)} | {self.n_lost} | {self.n_mixed_up}"
+        return f"{self.speed:.1f} | {p50:.1f} ms | {p95:.1f} ms | {counts}"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving")
-    parser.add_argument("model", type=Path, help="model folder that reads text")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("model", type=Path, help="model folder that reads text, or speech")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--requests", type=int, default=480, help="of all clients, in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=30.0, help="that a round takes at most")
     parser.add_argument("--input", choices=tuple(_BODIES), default="text")
     parser.add_argument("--variant", action="append", help="NAME: OPTIONS of serve")
     parser.add_argument("--checkout", type=Path, action="append", default=[])
-    parser.add_argument("--minutes", type=float, default=0.0, help="of the dropped timeline")
-    options = parser.parse_args(arguments)
+    soak = "minutes of requests at a constant rate, with the memory of the server"
+    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help=soak)
+    parser.add_argument("--share", type=float, default=0.7, help="of the highest rate, in a soak")
+    stops = "times that a server is stopped while requests come"
+    parser.add_argument("--stops", type=int, default=0, metavar="N", help=stops)
+    dropped = "of the timeline whose client leaves"
+    parser.add_argument("--dropped-minutes", type=float, default=0.0, metavar="M", help=dropped)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    options = _parser().parse_args(arguments)
     servers = [Served(path.name, path) for path in options.checkout]
     for variant in options.variant or _VARIANTS:
         name, _, words = variant.partition(":")
         servers.append(Served(name, _HERE, tuple(shlex.split(words))))
-    print("| clients | server | responses/s | p50 | p95 | refused |\n|---|---|---|---|---|---|")
+    print(f"| clients | server | {_COLUMNS} |\n|---|---|---|---|---|---|---|---|", flush=True)
     found: dict[tuple[int, Served], list[Round]] = {}
     for _, server in itertools.product(range(options.rounds), servers):
         with _server(server, options.model) as (_, port):
@@ -88,26 +130,170 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 measured = asyncio.run(load(options.requests, options.seconds))
                 found.setdefault((n_clients, server), []).append(measured)
                 sys.stderr.write(f"{n_clients} clients, {server.name}: {measured}\n")
+    wholes: dict[tuple[int, Served], Round] = {}
     for n_clients, server in itertools.product(options.clients, servers):
-        rounds = found[n_clients, server]
-        whole = Round(
-            sum(one.seconds for one in rounds),
-            [latency for one in rounds for latency in one.latencies],
-            [status for one in rounds for status in one.statuses],
-        )
+        wholes[n_clients, server] = whole = _joined(found[n_clients, server])
         print(f"| {n_clients} | {server.name} | {whole} |", flush=True)
-    if options.minutes:
+    n_clients, fastest = max(wholes, key=lambda key: wholes[key].speed)
+    n_wrong = sum(whole.n_lost + whole.n_mixed_up for whole in wholes.values())
+    if options.soak:
+        n_wrong += _print_soak(options, fastest, wholes[n_clients, fastest].speed)
+    if options.stops:
+        n_wrong += _print_stops(options, fastest, n_clients)
+    if options.dropped_minutes:
         _print_dropped(options, servers)
+    if n_wrong:
+        raise SystemExit(f"{n_wrong} responses were lost or belong to another request")
+
+
+def _joined(rounds: Sequence[Round]) -> Round:
+    return Round(
+        sum(one.seconds for one in rounds),
+        [latency for one in rounds for latency in one.latencies],
+        [status for one in rounds for status in one.statuses],
+        sum(one.n_mixed_up for one in rounds),
+    )
+
+
+# -- a soak ----------------------------------------------------------------------------------------
+
+
+def _print_soak(options: argparse.Namespace, server: "Served", peak: float) -> int:
+    """Print a soak; return how many responses were lost or belong to another request."""
+    rate = options.share * peak
+    print(
+        f"\n{server.name}: {options.soak:g} minutes at {rate:.1f} requests/s, {options.share:.0%} "
+        f"of {peak:.1f}\n\n| | memory | {_COLUMNS} |\n|---|---|---|---|---|---|---|---|",
+        flush=True,
+    )
+    names = ("first third", "middle third", "last third")
+    rounds, memory = [], []
+    with _server(server, options.model) as (process, port):
+        body = _BODIES[options.input]
+        asyncio.run(_load(port, 8, body, 64, 30.0))  # warms up
+        memory.append(_resident_megabytes(process.pid))
+        print(f"| beginning | {memory[0]:.0f} MB | | | | | | |", flush=True)
+        for name in names:
+            seconds = options.soak * 60 / len(names)
+            rounds.append(asyncio.run(_paced(port, rate, seconds, body, process.pid)))
+            memory.append(_resident_megabytes(process.pid))
+            print(f"| {name} | {memory[-1]:.0f} MB | {rounds[-1]} |", flush=True)
+    print(f"| whole | {memory[-1] - memory[0]:+.0f} MB | {_joined(rounds)} |", flush=True)
+    return sum(one.n_lost + one.n_mixed_up for one in rounds)
+
+
+async def _paced(port: int, rate: float, seconds: float, body: "Body", pid: int) -> Round:
+    """Send requests at a constant rate, over as many connections as that takes."""
+    result = Round()
+    idle: list[_Connection] = []
+    sending: set[asyncio.Task[None]] = set()
+    start = time.perf_counter()
+
+    async def send(number: int, due: float) -> None:
+        connection = idle.pop() if idle else _Connection(port)
+        await connection.send(number, body, result, due)
+        idle.append(connection)
+
+    async def report() -> None:
+        while True:
+            await asyncio.sleep(60)
+            found = f"{len(result.statuses)} requests, {_resident_megabytes(pid):.1f} MB"
+            sys.stderr.write(f"{time.perf_counter() - start:.0f} s: {found}\n")
+
+    reporting = asyncio.ensure_future(report())
+    for number in range(round(rate * seconds)):
+        due = start + number / rate
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        task = asyncio.ensure_future(send(number, due))
+        sending.add(task)
+        task.add_done_callback(sending.discard)
+    await asyncio.gather(*sending)
+    reporting.cancel()
+    for connection in idle:
+        connection.close()
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+# -- a server that is stopped ----------------------------------------------------------------------
+
+
+def _print_stops(options: argparse.Namespace, server: "Served", n_clients: int) -> int:
+    """Print what becomes of requests when a server is stopped; return how many were lost."""
+    print(
+        f"\n{server.name}: SIGTERM while {n_clients} clients send\n\n| | sent before: predicted | "
+        "refused | lost | sent after: predicted | refused | not taken | until its end | exit code |"
+        "\n|---|---|---|---|---|---|---|---|---|",
+        flush=True,
+    )
+    n_lost = 0
+    for number in range(1, options.stops + 1):
+        with _server(server, options.model) as (process, port):
+            stop = functools.partial(process.send_signal, signal.SIGTERM)
+            load = _stopped(port, n_clients, _BODIES[options.input], stop)
+            before, after = asyncio.run(load)
+            start = time.perf_counter()
+            code = process.wait(60)
+            seconds = time.perf_counter() - start
+        n_lost += before.n_lost + before.n_mixed_up + after.n_mixed_up
+        cells = [
+            f"{len(one.latencies)} | {len(one.statuses) - len(one.latencies) - one.n_lost} | "
+            f"{one.n_lost}"
+            for one in (before, after)
+        ]
+        print(f"| {number} | {' | '.join(cells)} | {seconds:.1f} s | {code} |", flush=True)
+    return n_lost
+
+
+async def _stopped(
+    port: int, n_clients: int, body: "Body", stop: Callable[[], None]
+) -> tuple[Round, Round]:
+    """Return what became of requests that were sent before the signal, and after it.
+
+    Each client sends one after another until one is not predicted.
+    """
+    before, after = Round(), Round()
+    signaled = asyncio.Event()
+    numbers = itertools.count()
+
+    async def client() -> None:
+        connection = _Connection(port)
+        while True:
+            result = after if signaled.is_set() else before
+            if not await connection.send(next(numbers), body, result):
+                return
+
+    clients = [asyncio.ensure_future(client()) for _ in range(n_clients)]
+    await asyncio.sleep(_STOPPED_AFTER)
+    stop()
+    signaled.set()
+    await asyncio.gather(*clients)
+    return before, after
+
+
+def _resident_megabytes(pid: int) -> float:
+    """Return the resident memory of a process and of those that it has started."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    own = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return own + sum(_resident_megabytes(int(child)) for child in children)
+
+
+# -- a timeline whose client leaves ----------------------------------------------------------------
 
 
 def _print_dropped(options: argparse.Namespace, servers: Sequence["Served"]) -> None:
     found: dict[Served, list[float]] = {}
     for _, server in itertools.product(range(options.rounds), servers):
         with _server(server, options.model) as (process, port):
-            found.setdefault(server, []).append(_dropped(process.pid, port, options.minutes))
+            used = _dropped(process.pid, port, options.dropped_minutes)
+            found.setdefault(server, []).append(used)
     for server, seconds in found.items():
         median = statistics.median(seconds)
         print(f"{server.name}: {median:.2f} CPU s after a dropped timeline ({seconds})")
+
+
+# -- the server and its clients --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -201,32 +387,62 @@ async def _load(port: int, n_clients: int, body: Body, n_requests: int, seconds:
 async def _client(
     port: int, numbers: Iterator[int], body: Body, until: float, result: Round
 ) -> None:
-    """Send one request after another; each has a number, to which its response has to belong."""
-    connection = None
-    sent = 0
+    """Send one request after another."""
+    connection = _Connection(port)
     for number in numbers:
         if time.perf_counter() > until:
-            return
-        if connection is None or sent == _PER_ADDRESS:
-            if connection is not None:
-                connection[1].close()
-            at = (next(_addresses), 0)
-            connection = await asyncio.open_connection("127.0.0.1", port, local_addr=at)
-            sent = 0
+            break
+        await connection.send(number, body, result)
+    connection.close()
+
+
+class _Connection:
+    """A connection that is opened again, from another address, after some requests."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._n_sent = 0
+        self._used_at = 0.0
+
+    async def send(self, number: int, body: Body, result: Round, due: float | None = None) -> bool:
+        """Send a request, and count its response; return whether it is a prediction.
+
+        Args:
+            number: of the request, to which its response has to belong.
+            body: returns the content of a request.
+            result: of the round.
+            due: time from which its latency counts; by default now.
+        """
         kind, content = body(number)
-        start = time.perf_counter()
-        try:
-            status, answer = await _post(*connection, kind, content)
-        except (OSError, asyncio.IncompleteReadError):
-            status, answer = 0, b""
-        sent += 1
+        start = time.perf_counter() if due is None else due
+        status, answer = _LOST, b""
+        with suppress(OSError, asyncio.IncompleteReadError):
+            status, answer = await _post(*await self._opened(), kind, content)
+        self._n_sent += 1
+        self._used_at = time.perf_counter()
         result.statuses.append(status)
-        if status == 200:
-            result.latencies.append(1000 * (time.perf_counter() - start))
-            if not _is_of(number, json.loads(answer)):
-                raise SystemExit(f"request {number} got the response to another one: {answer!r}")
-        else:
-            connection = None  # a refusal closes it
+        if status != 200:
+            self.close()  # a refusal closes it
+            return False
+        result.latencies.append(1000 * (time.perf_counter() - start))
+        result.n_mixed_up += not _is_of(number, json.loads(answer))
+        return True
+
+    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._n_sent == _PER_ADDRESS or time.perf_counter() - self._used_at > _KEPT_SECONDS:
+            self.close()
+        if self._streams is None:
+            at = (next(_addresses), 0)
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port, local_addr=at)
+            self._n_sent = 0
+        return self._streams
+
+    def close(self) -> None:
+        """Close the connection, if it is open."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
 
 
 async def _post(
