@@ -137,8 +137,9 @@ def _write_graphs(
         task = read_checkpoint(checkpoint)["cfg"].task
         data = Path(options.data or task.data)
         if (data / CORPUS_FILE).is_file():
-            raw = options.data_raw or task.get("data_raw")
-            source = RowSource(data, None if raw is None else Path(raw), task.get("fold"))
+            raws = options.data_raw or task.get("data_raw"), task.get("video_raw")
+            audio, video = (None if raw is None else Path(raw) for raw in raws)
+            source = RowSource(data, audio, task.get("fold"), video)
     return export_graphs(
         folder,
         GraphOptions(

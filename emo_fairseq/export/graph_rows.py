@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_prep.audio.segment import audio_of
-from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.messages import first_few
 from data_prep.schema import Utterance, read_corpus, read_manifest
+from data_prep.video.segment import video_of
 from emo_fairseq.data.turn_order import order_turns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import functional
@@ -20,7 +21,7 @@ from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.onnx_model import OnnxModel
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
-from emo_fairseq.types import SPEECH, TEXT, Target
+from emo_fairseq.types import SPEECH, TEXT, VIDEO, Target
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +37,13 @@ class RowSource:
         data: the data dir.
         data_raw: folder that its audio is relative to; None: that of its corpus.yaml.
         fold: that the model was trained on; None without.
+        video_raw: folder that its videos are relative to; None: that of its corpus.yaml.
     """
 
     data: Path
     data_raw: Path | None = None
     fold: str | None = None
+    video_raw: Path | None = None
 
     def read(self, split: str, purpose: str) -> list[Utterance]:
         """Return the rows of a split.
@@ -76,9 +79,14 @@ class RowSource:
     def columns(self, rows: list[Utterance], modalities: tuple[str, ...]) -> dict[str, list[Any]]:
         """Return the arguments of :meth:`EmotionPredictor.predict_each` for rows."""
         root = audio_root(self.data, self.data_raw)
+        videos: list[Any] = [None] * len(rows)
+        if VIDEO in modalities:
+            of_videos = video_root(self.data, self.video_raw, self.data_raw)
+            videos = [video_of(row, of_videos) for row in rows]
         return {
             "audio": [audio_of(row, root) if SPEECH in modalities else None for row in rows],
             "text": [(row.text or None) if TEXT in modalities else None for row in rows],
+            "video": videos,
             "speaker": [row.speaker for row in rows],
             # As in training, a row without a number is no turn.
             "dialogue": [None if row.turn is None else row.dialogue for row in rows],
@@ -114,9 +122,10 @@ def calibration_batches(
     chosen = rows[:: max(1, len(rows) // n_rows)][:n_rows]
     items: list[Item] = []
     columns = source.columns(chosen, predictor.modalities)
-    for audio, text in zip(columns["audio"], columns["text"], strict=True):
-        if audio is not None or text is not None:
-            items.append(predictor.read_item(audio, text))
+    inputs = (columns[name] for name in ("audio", "text", "video"))
+    for audio, text, video in zip(*inputs, strict=True):
+        if (audio, text, video) != (None, None, None):
+            items.append(predictor.read_item(audio, text, video=video))
     engine = predictor.engine
     assert isinstance(engine, ModelEngine)
     model = engine.model
@@ -159,6 +168,7 @@ def measure(predictor: EmotionPredictor, source: RowSource, split: str, target: 
     found = predictor.predict_each(
         columns["audio"],
         columns["text"],
+        video=columns["video"],
         speaker=columns["speaker"],
         dialogue=columns["dialogue"],
     )

@@ -28,10 +28,20 @@ from emo_fairseq.inference.onnx_model import (
 )
 from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import FRAMES, LOG_MEL, TEXT, TOKENS, WAVEFORM, LabeledTarget, TargetKind
+from emo_fairseq.types import (
+    FRAMES,
+    LOG_MEL,
+    PIXELS,
+    TEXT,
+    TOKENS,
+    WAVEFORM,
+    LabeledTarget,
+    TargetKind,
+)
 
 FORMAT = 1
 _TOKENIZER = "tokenizer.json"
+_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # Pillow's numbers
 
 _SCORES = {
     TargetKind.CATEGORICAL: "softmax of logits (B, K): the probability of each label",
@@ -95,6 +105,8 @@ def _describe_input(
             **_describe_tokens(state, modality),
             "outside": f"the tokenizer of speech in {modality}/{TOKENIZER_FILE}, by data_prep",
         }
+    if kind == PIXELS:
+        return _describe_pictures(state, modality)
     if kind == WAVEFORM or modality in front_ends:
         return _describe_samples(loaded, front_ends, modality)
     name = "log-mel frames" if kind == LOG_MEL else f"features {state.encoders[modality].source}"
@@ -126,6 +138,28 @@ def _describe_samples(
     if modality in front_ends:
         described["inside"] = front_ends[modality].about
     return described
+
+
+def _describe_pictures(state: TaskState, modality: str) -> dict[str, Any]:
+    options, size = state.limits.picture_options(modality), state.encoders[modality].picture_size
+    faces = {} if options.face_detector is None else {"faces": options.face_detector}
+    crop = {} if size.shortest_edge is None else {"shortest_edge": size.shortest_edge}
+    how = f"resized to {size.width} x {size.height}"
+    if size.shortest_edge is not None:
+        how = "resized to shortest_edge, and the middle cropped"
+    of_faces = "cropped to a face, or left out without one, then " if faces else ""
+    return {
+        "input": graph_name(modality, TENSOR_OF[PIXELS]),
+        "about": "pictures of red, green and blue from 0 to 255: scaled and normalized inside",
+        "frames_per_second": options.rate,
+        "max_pictures": options.max_pictures,
+        "height": size.height,
+        "width": size.width,
+        **crop,
+        "resample": _RESAMPLING[size.resample],
+        **faces,
+        "outside": f"decoding; the pictures are {of_faces}{how}, by Pillow's filter resample",
+    }
 
 
 def _describe_text(loaded: LoadedModel) -> dict[str, Any]:
@@ -163,6 +197,7 @@ _ABOUT_PARTS = {
     "tokens": "ids of the text",
     "waveform": "samples",
     "frames": "normalized features",
+    "pixels": "pictures of a row, (pictures, height, width, 3)",
     "padding_mask": "True where a row has ended",
     "present": "False for a row that lacks the modality, whatever its other inputs are",
     "focus": "True for the tokens of the turn itself",

@@ -1,8 +1,9 @@
 """Export the model of a model folder to one ONNX file.
 
-The graph is everything from token ids and samples, with their masks, to logits, embedding and
-auxiliary outputs; batch size and lengths are free. Log-mel frames, features of a pretrained encoder
-and their normalization are computed inside (:mod:`emo_fairseq.export.front_ends`); ``model.yaml``
+The graph is everything from token ids, samples and pictures, with their masks, to logits, embedding
+and auxiliary outputs; batch size and lengths are free. Log-mel frames, features of a pretrained
+encoder and their normalization are computed inside (:mod:`emo_fairseq.export.front_ends`), and so
+is the normalization of pictures, which have the size that their encoder reads; ``model.yaml``
 describes what goes in and comes out (:mod:`emo_fairseq.export.interface`). Every export is compared
 with the model before the file is kept. :mod:`emo_fairseq.inference.onnx_model` runs it.
 
@@ -15,8 +16,8 @@ torch's tracing exporter records the operations on one batch. Branches on the co
 hide nothing; what else depends on the batch is replaced before the model is traced.
 
 Tested are encoders from scratch of text, samples and log-mel frames, all fusions, and Hugging
-Face's BERT, wav2vec 2.0 and Whisper, and wav2vec 1.0. Others may be tried, and the comparison
-decides.
+Face's BERT, wav2vec 2.0 and Whisper, wav2vec 1.0, and the encoders of pictures of
+:mod:`emo_fairseq.pretrained.hf_video`. Others may be tried, and the comparison decides.
 """
 
 import tempfile
@@ -165,6 +166,7 @@ Batch = dict[str, dict[str, Tensor]]
 
 _MOST_TOKENS, _MOST_FRAMES, _MOST_SAMPLES = 48, 240, 40_000  # of a row
 _FEW_FRAMES = 8  # more than the convolutions over frames reach
+_CLIP = 8  # pictures, where an encoder reads single ones
 
 
 def make_batch(
@@ -228,7 +230,7 @@ def make_dialogue(n_rows: int, n_windows: int, generator: torch.Generator) -> di
 def _row(
     state: TaskState, modality: str, kind: str, share: float, generator: torch.Generator
 ) -> Tensor:
-    """Make one row: ids (T,), samples (T,) or frames (T, C).
+    """Make one row: ids (T,), samples (T,), frames (T, C) or pictures (T, H, W, 3).
 
     Args:
         state: of the model.
@@ -252,6 +254,12 @@ def _row(
     if kind == WAVEFORM:
         longest = min(state.limits.max_samples(), _MOST_SAMPLES)
         return torch.randn(between(MIN_SAMPLES, longest), generator=generator) * 0.1
+    if kind == PIXELS:
+        encoder = state.encoders[modality]
+        clip = int(encoder.architecture["config"].get("num_frames") or _CLIP)
+        longest = min(state.limits.picture_options(modality).max_pictures, clip + clip // 2 + 1)
+        size = (between(1, longest), encoder.picture_size.height, encoder.picture_size.width, 3)
+        return torch.randint(256, size, generator=generator, dtype=torch.uint8)
     width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
     return torch.randn(between(_FEW_FRAMES, _MOST_FRAMES), width, generator=generator)
 
@@ -300,12 +308,6 @@ def export_onnx(
     load_library("onnx")
     out = out or folder / GRAPH_FILE
     loaded = read_model_folder(folder)
-    if PIXELS in {encoder.input for encoder in loaded.state.encoders.values()}:
-        raise UsageError(
-            f"{folder}: encodes pictures of videos, which no graph does; use the model "
-            "folder without ONNX",
-            "onnx-unsupported",
-        )
     model = loaded.model.float()
     front_ends = build_front_ends(loaded)
     check_exportable(model, front_ends)

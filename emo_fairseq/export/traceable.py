@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from emo_fairseq.modules.lora import merge_lora
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
+from emo_fairseq.pretrained.hf_clips import HuggingFaceClips
+from emo_fairseq.pretrained.hf_images import HuggingFaceImages
 from emo_fairseq.pretrained.hf_whisper import (
     DYNAMIC_RANGE,
     LEAST_POWER,
@@ -23,7 +25,8 @@ def make_traceable(model: nn.Module, n_positions: int, max_samples: int) -> None
 
     LoRA's updates are merged into the weights, tables of sinusoidal positions are made long enough
     for every input, norms over real frames count all rows at once, as those of wav2vec 1.0 do
-    then, and Whisper computes its log-mel frames by a convolution.
+    then, Whisper computes its log-mel frames by a convolution, and clips of pictures are cut by
+    arithmetic on tensors.
 
     Args:
         model: in evaluation mode; it cannot be trained any more.
@@ -42,6 +45,10 @@ def make_traceable(model: nn.Module, n_positions: int, max_samples: int) -> None
         if isinstance(part, HuggingFaceWhisper):
             part.frames = _WhisperFrames(part, max_samples)
             part.__class__ = _TraceableWhisper
+        if isinstance(part, HuggingFaceImages):
+            part.__class__ = _TraceableImages
+        if isinstance(part, HuggingFaceClips):
+            part.__class__ = _TraceableClips
 
 
 class _TraceableGroupNorm(MaskedGroupNorm):
@@ -212,3 +219,52 @@ class _TraceableWhisper(HuggingFaceWhisper):
         x = self._convolve(self.frames(waveform.masked_fill(padding_mask, 0.0)), width)
         attention_mask = None if self.is_padded else attention_mask_of(frame_mask, x.dtype)
         return [state[:, :width] for state in self._run_layers(x, attention_mask)], frame_mask
+
+
+class _TraceableImages(HuggingFaceImages):
+    """The same encoder over all pictures, those of padding among them, whose frames become 0."""
+
+    def layers(self, pixels: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        tokens = self.class_tokens(pixels.flatten(0, 1))
+        states = [
+            state.view(pixels.size(0), pixels.size(1), self.embed_dim).masked_fill(
+                padding_mask[:, :, None], 0.0
+            )
+            for state in tokens
+        ]
+        return states, padding_mask
+
+
+class _TraceableClips(HuggingFaceClips):
+    """The same encoder with rows cut side by side: each into as many clips as the longest.
+
+    Clips beyond those of a row repeat its last one, and none of their steps is kept.
+    """
+
+    def layers(self, pixels: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        batch, width = pixels.size(0), pixels.size(1)
+        size, steps = self.clip_frames, self.clip_frames // self.step_frames
+        lengths = (~padding_mask).sum(dim=1, keepdim=True)  # B x 1
+        n_clips = (width + size - 1) // size
+        device = pixels.device
+        last = (lengths - size).clamp(min=0)
+        first = torch.minimum(torch.arange(n_clips, device=device) * size, last)  # B x N
+        frames = first[:, :, None] + torch.arange(size, device=device)
+        frames = torch.minimum(frames, lengths[:, :, None] - 1).flatten(1)  # B x N F
+        rows = torch.arange(batch, device=device)[:, None]
+        clips = pixels[rows, frames].view(-1, size, *pixels.shape[2:])
+        states = [state.view(batch, -1, self.embed_dim) for state in self.time_steps(clips)]
+        # Of the last clip of a row, only the steps that the one before it lacks are kept.
+        before = (lengths + size - 1) // size - 1  # clips
+        n_whole = before * steps
+        n_kept = (lengths - before * size + self.step_frames - 1) // self.step_frames
+        longest = (n_clips - 1) * size
+        n_longest = (n_clips - 1) * steps + (width - longest + self.step_frames - 1) // (
+            self.step_frames
+        )
+        step = torch.arange(n_longest, device=device)[None]  # 1 x S
+        skipped = (step >= n_whole) & (before > 0)
+        chosen = (step + skipped * (steps - n_kept)).clamp(max=n_clips * steps - 1)
+        is_padding = step >= n_whole + n_kept
+        states = [state[rows, chosen].masked_fill(is_padding[:, :, None], 0.0) for state in states]
+        return states, is_padding

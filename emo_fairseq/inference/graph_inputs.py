@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import FRAMES, LOG_MEL, TOKENS, WAVEFORM
+from emo_fairseq.types import FRAMES, LOG_MEL, PIXELS, TOKENS, WAVEFORM
 
 TENSOR_OF: Mapping[str, str] = {  # by what an encoder reads, the name of its tensor
     TOKENS: "tokens",
     WAVEFORM: "waveform",
     LOG_MEL: "frames",
     FRAMES: "frames",
+    PIXELS: "pixels",
 }
 _UNLIMITED_SECONDS = 86_400.0  # of features without a limit: a day
 

@@ -24,7 +24,14 @@ from emo_fairseq.inference.model_folder import dialogue_graph
 from emo_fairseq.inference.providers import CPU, check_chosen, choose_providers
 from emo_fairseq.inference.running import ModelOutput, NetInput
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import LOG_MEL, NO_DIALOGUE_ENCODER, TOKENS, WAVEFORM, missing_warning
+from emo_fairseq.types import (
+    LOG_MEL,
+    NO_DIALOGUE_ENCODER,
+    PIXELS,
+    TOKENS,
+    WAVEFORM,
+    missing_warning,
+)
 
 LOGITS, EMBEDDING, AUXILIARY = "logits", "embedding", "auxiliary."
 TURN_EMBEDDING = "turn_embedding"  # between the two graphs of a model of dialogues
@@ -298,6 +305,9 @@ def _placeholder(state: TaskState, modality: str) -> Collated:
         row, pad = np.array([specials.init, specials.separator]), specials.pad
     elif kind == WAVEFORM:
         row = np.zeros(MIN_SAMPLES, dtype=np.float32)
+    elif kind == PIXELS:
+        size = state.encoders[modality].picture_size
+        row = np.zeros((1, size.height, size.width, 3), dtype=np.uint8)
     else:
         width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
         row = np.zeros((_FEW_FRAMES, width), dtype=np.float32)

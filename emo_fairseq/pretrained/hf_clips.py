@@ -136,23 +136,26 @@ class HuggingFaceClips(Encoder):
         clips = torch.cat(
             [row[x.frames.to(row.device)] for row, x in zip(pixels, cuts, strict=True)]
         )
-        n_steps = self.clip_frames // self.step_frames
-        with recorded_states(self._layers) as recorded:
-            dtype = next(self.model.parameters()).dtype
-            output = self.model(self.pictures(clips, dtype)).last_hidden_state
-        recorded[-1] = output  # after the final norm
-        counts = [len(x.frames) * n_steps for x in cuts]
+        counts = [len(x.frames) * (self.clip_frames // self.step_frames) for x in cuts]
         states = []
-        for tokens in recorded:
-            steps = self._over_space(tokens[:, self._n_class_tokens :], n_steps).flatten(0, 1)
+        for steps in self.time_steps(clips):
             rows = [
                 row[x.steps.to(row.device)]
-                for row, x in zip(steps.split(counts), cuts, strict=True)
+                for row, x in zip(steps.flatten(0, 1).split(counts), cuts, strict=True)
             ]
             states.append(nn.utils.rnn.pad_sequence(rows, batch_first=True))
         kept = torch.tensor([len(x.steps) for x in cuts], device=pixels.device)
         width = torch.arange(states[0].size(1), device=pixels.device)
         return states, width >= kept[:, None]
+
+    def time_steps(self, clips: Tensor) -> list[Tensor]:
+        """Return the features (N, F / step_frames, C) of clips (N, F, H, W, 3) after each layer."""
+        n_steps = self.clip_frames // self.step_frames
+        with recorded_states(self._layers) as recorded:
+            dtype = next(self.model.parameters()).dtype
+            output = self.model(self.pictures(clips, dtype)).last_hidden_state
+        recorded[-1] = output  # after the final norm
+        return [self._over_space(tokens[:, self._n_class_tokens :], n_steps) for tokens in recorded]
 
     def blocks(self) -> Sequence[nn.Module]:
         norm = getattr(self.model, "layernorm", None)  # VideoMAE may have none

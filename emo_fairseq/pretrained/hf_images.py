@@ -51,16 +51,20 @@ class HuggingFaceImages(Encoder):
         Returns:
             See :meth:`Encoder.layers`; one frame a picture.
         """
-        parameter = next(self.model.parameters())
-        with recorded_states(self._layers) as recorded:
-            self.model(self.pictures(pixels[~padding_mask], parameter.dtype))
-        tokens = [state[:, 0] for state in recorded]  # of the pictures of all rows: M x C
-        tokens[-1] = getattr(self.model, self._final_norm)(tokens[-1])
         states = []
-        for of_layer in tokens:
+        for of_layer in self.class_tokens(pixels[~padding_mask]):
             state = of_layer.new_zeros(*padding_mask.shape, self.embed_dim)
             states.append(torch.masked_scatter(state, ~padding_mask[:, :, None], of_layer))
         return states, padding_mask
+
+    def class_tokens(self, pixels: Tensor) -> list[Tensor]:
+        """Return the class tokens (M, C) of pictures (M, H, W, 3) after each layer."""
+        parameter = next(self.model.parameters())
+        with recorded_states(self._layers) as recorded:
+            self.model(self.pictures(pixels, parameter.dtype))
+        tokens = [state[:, 0] for state in recorded]
+        tokens[-1] = getattr(self.model, self._final_norm)(tokens[-1])
+        return tokens
 
     def blocks(self) -> Sequence[nn.Module]:
         before = [getattr(self.model, name) for name in self._before]

@@ -124,4 +124,5 @@ class NormalizedPictures(nn.Module):
         """Return pixels (..., H, W, 3) of 0 to 255 as (..., 3, H, W), in a dtype."""
         x = pixels.float() * self.scale - self.offset
         x = (x - x.new_tensor(self.mean)) / x.new_tensor(self.std)
-        return x.movedim(-1, -3).to(dtype)
+        n_axes = x.ndim
+        return x.movedim(n_axes - 1, n_axes - 3).to(dtype)  # torch's export takes no negative axes

@@ -15,6 +15,7 @@ from data_prep.corpora.meld import COLUMNS
 from data_prep.schema import read_manifest
 from data_prep.segmentation.formats import read_segmentation
 from emo_fairseq.cli.__main__ import main
+from emo_fairseq.export.onnx import export_onnx
 from emo_fairseq.inference.predictor import load_predictor
 
 pytest.importorskip("av")
@@ -120,10 +121,15 @@ def test_turns_of_a_video_are_analyzed_with_their_pictures(folder, clips, tmp_pa
     assert [row["modalities"] for row in rows] == ["speech+video"] * 2
 
 
-def test_pictures_have_no_graph(trained_models, options, faces, tmp_path, capsys):
-    checkpoint = trained_models.checkpoint(options, faces)
-    assert main(["export", str(checkpoint), "--output", str(tmp_path / "out"), "--onnx"]) != 0
-    assert "[onnx-unsupported]" in capsys.readouterr().err
+def test_a_graph_predicts_from_videos(folder, clips, tmp_path, command):
+    copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    export_onnx(copy, check=1)
+    rows = table(command("predict", copy, clips[0]))
+    graph = table(command("predict", copy, clips[0], "--onnx"))
+    assert [row["modalities"] for row in graph] == ["speech+video"]
+    for name, value in graph[0].items():
+        if name.startswith("p_"):
+            assert float(value) == pytest.approx(float(rows[0][name]), abs=1e-4)
 
 
 # -- training on a corpus of clips -----------------------------------------------------------------
