@@ -112,7 +112,8 @@ class ClipLoader:
         decoded, total = _decode(segment, options, limits, progress)
         prepared: list[Picture] = []
         n_read = 0
-        for part in _in_parts(islice(decoded, options.max_pictures)):
+        most = 1 if self._detector is None else _DETECTED_AT_ONCE
+        for part in _in_parts(islice(decoded, options.max_pictures), most):
             n_read += len(part)
             prepared += [options.size.apply(picture) for picture in self._faces(part)]
         seconds = n_read / options.rate
@@ -152,12 +153,12 @@ def _decode(
     return pictures, None if end is None else end - video.start
 
 
-def _in_parts(pictures: Iterator[Picture]) -> Iterator[list[Picture]]:
-    """Divide pictures into parts that fit into memory, in each at least one."""
+def _in_parts(pictures: Iterator[Picture], most: int) -> Iterator[list[Picture]]:
+    """Divide pictures into parts of at most so many that fit into memory, in each at least one."""
     part: list[Picture] = []
     for picture in pictures:
         part.append(picture)
-        if len(part) == _DETECTED_AT_ONCE or sum(x.nbytes for x in part) > _BYTES_AT_ONCE:
+        if len(part) == most or sum(x.nbytes for x in part) > _BYTES_AT_ONCE:
             yield part
             part = []
     if part:
