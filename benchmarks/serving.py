@@ -1,9 +1,9 @@
 """Responses a second of ``emotion-recognize serve``: ``python -m benchmarks.serving MODEL_FOLDER``.
 
-Clients on the loopback interface each post one text or recording after another, as many of them at
-once as ``--clients`` says. Each takes another address of 127.0.0.0/8 after a few requests, so that
-the rate of a client is not what is measured. A round ends after ``--requests``, or after
-``--seconds``. Then, with
+Clients on the loopback interface each post one text or recording after another, as many at once as
+``--clients`` says; one that is refused waits for as long as ``Retry-After`` says. Each takes
+another address of 127.0.0.0/8 after a few requests, so that the rate of a client is not what is
+measured. A round ends after ``--requests``, or after ``--seconds``. Then, with
 
 - ``--soak MINUTES``, requests come at ``--share`` of the highest rate of the table, whether or not
   earlier ones have been answered; latencies count from when a request is due. Printed are the
@@ -56,6 +56,7 @@ _VARIANTS = (
 _LOST = 0  # the status of a request without a response
 _COLUMNS = "responses/s | p50 | p95 | refused | lost | mixed up"
 _KEPT_SECONDS = 2.0  # that a connection is idle: the server closes it after 5
+_RETRY_SECONDS = 0.1  # until a client whose connection was lost sends again
 _STOPPED_AFTER = 1.0  # seconds of requests before SIGTERM
 _addresses = (f"127.{a}.{b}.{c}" for a in range(1, 250) for b in range(250) for c in range(1, 250))
 
@@ -250,7 +251,7 @@ async def _stopped(
 ) -> tuple[Round, Round]:
     """Return what became of requests that were sent before the signal, and after it.
 
-    Each client sends one after another until one is not predicted.
+    Each client sends one after another until one of those after the signal is not predicted.
     """
     before, after = Round(), Round()
     signaled = asyncio.Event()
@@ -260,8 +261,10 @@ async def _stopped(
         connection = _Connection(port)
         while True:
             result = after if signaled.is_set() else before
-            if not await connection.send(next(numbers), body, result):
+            seconds = await connection.send(next(numbers), body, result)
+            if seconds is not None and signaled.is_set():
                 return
+            await asyncio.sleep(min(seconds or 0.0, _RETRY_SECONDS))
 
     clients = [asyncio.ensure_future(client()) for _ in range(n_clients)]
     await asyncio.sleep(_STOPPED_AFTER)
@@ -392,7 +395,9 @@ async def _client(
     for number in numbers:
         if time.perf_counter() > until:
             break
-        await connection.send(number, body, result)
+        seconds = await connection.send(number, body, result)
+        if seconds is not None:
+            await asyncio.sleep(max(0.0, min(seconds, until - time.perf_counter())))
     connection.close()
 
 
@@ -405,29 +410,34 @@ class _Connection:
         self._n_sent = 0
         self._used_at = 0.0
 
-    async def send(self, number: int, body: Body, result: Round, due: float | None = None) -> bool:
-        """Send a request, and count its response; return whether it is a prediction.
+    async def send(
+        self, number: int, body: Body, result: Round, due: float | None = None
+    ) -> float | None:
+        """Send a request, and count its response.
 
         Args:
             number: of the request, to which its response has to belong.
             body: returns the content of a request.
             result: of the round.
             due: time from which its latency counts; by default now.
+
+        Returns:
+            None if the response is a prediction; else the seconds after which to send again.
         """
         kind, content = body(number)
         start = time.perf_counter() if due is None else due
-        status, answer = _LOST, b""
+        status, answer, retry_seconds = _LOST, b"", _RETRY_SECONDS
         with suppress(OSError, asyncio.IncompleteReadError):
-            status, answer = await _post(*await self._opened(), kind, content)
+            status, answer, retry_seconds = await _post(*await self._opened(), kind, content)
         self._n_sent += 1
         self._used_at = time.perf_counter()
         result.statuses.append(status)
         if status != 200:
             self.close()  # a refusal closes it
-            return False
+            return retry_seconds
         result.latencies.append(1000 * (time.perf_counter() - start))
         result.n_mixed_up += not _is_of(number, json.loads(answer))
-        return True
+        return None
 
     async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._n_sent == _PER_ADDRESS or time.perf_counter() - self._used_at > _KEPT_SECONDS:
@@ -447,11 +457,16 @@ class _Connection:
 
 async def _post(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: str, body: bytes
-) -> tuple[int, bytes]:
+) -> tuple[int, bytes, float]:
+    """Return status and body of the response to a request, and the seconds of ``Retry-After``."""
     writer.write(_head("predict", kind, len(body)) + body)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
-    return int(head.split()[1]), await reader.readexactly(length)
+    content = await reader.readexactly(int(_header(head, b"content-length") or 0))
+    return int(head.split()[1]), content, float(_header(head, b"retry-after") or _RETRY_SECONDS)
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    return head.partition(b"\r\n" + name + b":")[2].split(b"\r\n")[0].strip()
 
 
 def _head(name: str, content_type: str, length: int) -> bytes:
