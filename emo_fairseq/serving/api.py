@@ -357,7 +357,8 @@ def _mistakes_as_http_errors() -> Iterator[None]:
             raise
         code = mistake.code if isinstance(mistake, CodedError) else ""
         status = STATUSES.get(code, 422)
-        raise HttpError(status, sentence(mistake), code or "input-unusable") from error
+        message = f"{_capitalized(sentence(mistake)).rstrip('.')}."
+        raise HttpError(status, message, code or "input-unusable") from error
 
 
 def _predict(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
@@ -585,8 +586,11 @@ def _samples(audio: AudioUpload | None) -> tuple[Samples | None, int | None]:
 
 def _truncated(truncations: Sequence[Truncation]) -> list[str]:
     """Return a sentence for each input that was truncated."""
-    descriptions = [truncation.describe() for truncation in truncations]
-    return [f"{text[0].upper()}{text[1:]}." for text in descriptions]
+    return [f"{_capitalized(truncation.describe())}." for truncation in truncations]
+
+
+def _capitalized(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 _SECOND = number_between(0, 1e6)

@@ -156,7 +156,9 @@ def test_the_model_is_described_with_its_limits(make_watching):
 def test_a_video_beyond_a_limit_is_refused(make_watching, clips, limits, code):
     answer = make_watching(**limits).post("/api/predict", files={"video": clips[0].read_bytes()})
     assert (answer.status_code, answer.json()["code"]) == (413, code)
-    assert "limit" in answer.json()["error"]
+    error = answer.json()["error"]
+    assert "limit" in error
+    assert (error[0].isupper(), error[-1]) == (True, "."), error
 
 
 def test_the_videos_of_all_rows_are_limited(make_watching, clips, watcher):

@@ -177,6 +177,7 @@ async function showAll({ video, ...given }) {
     showStatus("Predicting the timeline …");
     timeline = await post("timeline", given);
     at("timeline-part").hidden = false;
+    at("timeline-about").hidden = !video;
     const explainRun = (start, end) => explainSegment(given, start, end);
     draw("timeline", () => showTimeline(at("timeline"), timeline, explainRun, seek));
   }
