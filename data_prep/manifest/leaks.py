@@ -1,14 +1,15 @@
 """Find leaks between splits, and duplicates within them.
 
-An error invalidates scores on the test split: the same audio in two splits, or a speaker or
+An error invalidates scores on the test split: the same recording in two splits, or a speaker or
 dialogue in two splits that `disjoint` of corpus.yaml keeps apart. Without `disjoint`, a dialogue in
 two splits is an error and a speaker a note, since official splits (MELD's) share actors by design;
 if it only has speakers, a dialogue of two speakers may be in two splits. A note is for information:
-the same audio twice within a split, or the same words in two ("Yeah.").
+the same recording twice within a split, or the same words in two ("Yeah.").
 
 Audio is the same if the bytes of the files and the segments are: the same speech in another format
-is not detected. Overlapping segments of one recording share audio: an error in two splits, a note
-in one. `same_size` selects the files that may be identical, so that only those have to be read.
+is not detected; videos of rows without audio are the same if their paths are. Overlapping segments
+of one recording share what is in both: an error in two splits, a note in one. `same_size` selects
+the files that may be identical, so that only those have to be read.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from data_prep.manifest.records import (
     Utterance,
 )
 from data_prep.manifest.table import (
+    BoolArray,
     FloatArray,
     IntArray,
     ManifestTable,
@@ -86,17 +88,19 @@ def find_leaks(
 
 
 def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[Leak]:
-    """Find the same audio, or overlapping segments, under two ids, and the same text with it.
+    """Find the same recording, or overlapping segments, under two ids, and the same text with it.
 
     Args:
         splits: the rows of every split.
         sounds: see `find_leaks`.
     """
     rows = _Rows.of(splits, sounds or {})
-    sound = group_numbers(rows.recording, rows.start, rows.end)
-    sound[rows.recording < 0] = -1
+    segment = group_numbers(rows.recording, rows.start, rows.end)
+    segment[rows.recording < 0] = -1
+    sound, video = (np.where(rows.is_video == flag, segment, -1) for flag in (False, True))
     return [
         *_twins(rows, sound, "sounds"),
+        *_twins(rows, video, "videos"),
         *_twins(rows, _texts_with_sound(rows, sound), "texts with the same sound"),
         *_overlaps(rows),
     ]
@@ -109,7 +113,9 @@ class _Rows(NamedTuple):
         table: the rows, split after split.
         splits: names of the splits.
         split: (N,), the number of the split of each row.
-        recording: (N,), equal for audio of the same content; -1 = no audio.
+        recording: (N,), equal for audio of the same content, or of rows without audio for the same
+            path of a video; dense, and -1 = neither.
+        is_video: (N,) bool, whether it is that of a video.
         start: (N,) seconds in the recording.
         end: (N,) seconds in the recording, infinite for its end.
     """
@@ -118,6 +124,7 @@ class _Rows(NamedTuple):
     splits: Sequence[str]
     split: IntArray
     recording: IntArray
+    is_video: BoolArray
     start: FloatArray
     end: FloatArray
 
@@ -125,16 +132,18 @@ class _Rows(NamedTuple):
     def of(cls, splits: Splits, digests: Mapping[str, str]) -> _Rows:
         table = ManifestTable.joined(list(splits.values()))
         sizes = [len(rows) for rows in splits.values()]
-        audio, paths = codes(table, "audio")
-        number_of: dict[str, int] = {}
-        recordings = [
-            number_of.setdefault(_recording(path, digests), len(number_of)) for path in paths
-        ]
+        audio = _recordings(table, "audio", digests)
+        video = _recordings(table, "video", {})
+        is_video = (audio < 0) & (video >= 0)
+        recording = np.where(is_video, video + audio.max(initial=0) + 1, audio)
+        is_there = recording >= 0
+        recording[is_there] = np.unique(recording[is_there], return_inverse=True)[1]
         return cls(
             table,
             list(splits),
             np.repeat(np.arange(len(sizes)), sizes),
-            np.array([*recordings, -1], dtype=np.int64)[audio],
+            recording,
+            is_video,
             np.nan_to_num(numbers(table, "start"), nan=0.0),
             np.nan_to_num(numbers(table, "end"), nan=np.inf, posinf=np.inf),
         )
@@ -151,6 +160,14 @@ def _texts_with_sound(rows: _Rows, sound: IntArray) -> IntArray:
     texts = value_numbers(rows.table.take(chosen), "text")
     groups[chosen] = group_numbers(texts, sound[chosen])
     return groups
+
+
+def _recordings(table: ManifestTable, column: str, digests: Mapping[str, str]) -> IntArray:
+    """Return numbers (N,) that are equal for the same recording; -1 = none."""
+    code_of_row, paths = codes(table, column)
+    number_of: dict[str, int] = {}
+    of_code = [number_of.setdefault(_recording(path, digests), len(number_of)) for path in paths]
+    return np.array([*of_code, -1], dtype=np.int64)[code_of_row]
 
 
 def _recording(audio: str, digests: Mapping[str, str]) -> str:
@@ -213,7 +230,8 @@ def _overlaps(rows: _Rows) -> Iterator[Leak]:
     ):
         if overlaps:
             examples = (
-                " and ".join(f"{split}/{row.id}" for split, row in pair) + f" of {pair[0][1].audio}"
+                " and ".join(f"{split}/{row.id}" for split, row in pair)
+                + f" of {pair[0][1].audio or pair[0][1].video}"
                 for pair in overlaps
             )
             yield _leak(level, len(overlaps), f"pairs of segments that overlap {where}", examples)
@@ -221,13 +239,13 @@ def _overlaps(rows: _Rows) -> Iterator[Leak]:
 
 def _of_divided_recordings(rows: _Rows) -> IntArray:
     """Return the numbers of the rows whose recording has more than one segment."""
-    with_audio = np.flatnonzero(rows.recording >= 0)
-    recording = rows.recording[with_audio]
+    recorded = np.flatnonzero(rows.recording >= 0)
+    recording = rows.recording[recorded]
     first = np.unique(recording, return_index=True)[1][recording]  # recordings have dense numbers
-    differs = (rows.start[with_audio] != rows.start[with_audio][first]) | (
-        rows.end[with_audio] != rows.end[with_audio][first]
+    differs = (rows.start[recorded] != rows.start[recorded][first]) | (
+        rows.end[recorded] != rows.end[recorded][first]
     )
-    return with_audio[np.isin(recording, recording[differs])]
+    return recorded[np.isin(recording, recording[differs])]
 
 
 def _leak(level: str, count: int, kind: str, examples: Iterable[str]) -> Leak:

@@ -77,6 +77,18 @@ def test_one_file_under_two_ids_is_found_without_digests() -> None:
     assert said(Corpus("x"), train=rows) == ["note: 1 sounds twice in one split: train/a = train/b"]
 
 
+def test_videos_of_rows_without_audio_are_recordings() -> None:
+    def clip(name: str, start: float, end: float, video: str = "film.mp4") -> Utterance:
+        return Utterance(name, video=video, start=start, end=end)
+
+    train = [clip("a", 0.0, 2.0), clip("b", 5.0, 6.0), Utterance("x", audio="x.wav", video="v.mp4")]
+    test = [clip("c", 1.0, 3.0), clip("d", 5.0, 6.0), Utterance("y", audio="y.wav", video="v.mp4")]
+    assert said(Corpus("x"), train=train, test=[*test, clip("e", 1.0, 3.0, "other.mp4")]) == [
+        "error: 1 videos in more than one split: train/b = test/d",
+        "error: 1 pairs of segments that overlap across splits: train/a and test/c of film.mp4",
+    ]
+
+
 def test_equal_digests_are_one_sound() -> None:
     rows = [Utterance(name, audio=f"{name}.wav", text="Hi") for name in "abc"]
     sounds = {"a.wav": "1", "b.wav": "2", "c.wav": "1"}
