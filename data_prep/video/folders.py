@@ -39,7 +39,7 @@ def _by_number(file: Path) -> tuple[list[tuple[int, str]], str]:
 
 
 def read_pictures(folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Iterator[Picture]:
-    """Yield the pictures of a folder, each decoded when it is taken.
+    """Yield the pictures of a folder upright, each decoded when it is taken.
 
     Raises:
         VideoError: there are none, or one is too large or cannot be decoded; names that file.
@@ -50,11 +50,12 @@ def read_pictures(folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Iterato
             f"is a folder without pictures ({', '.join(PICTURE_SUFFIXES)})", "video-empty"
         )
     pillow = load_pillow()
+    turn_upright = importlib.import_module("PIL.ImageOps").exif_transpose
     for file in files:
         try:
             with pillow.open(file) as picture:  # reads the header alone
                 limits.check_size(picture.width, picture.height, file.name)
-                yield np.asarray(picture.convert("RGB"))
+                yield np.asarray(turn_upright(picture).convert("RGB"))
         except VideoError:
             raise
         # Pillow raises these for damaged files, and for sizes that it refuses itself.

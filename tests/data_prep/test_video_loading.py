@@ -110,6 +110,19 @@ def test_a_rotated_video_is_read_upright(tmp_path):
     assert upright[48, 16, 0] > 150 > upright[16, 16, 0]
 
 
+def test_a_picture_of_a_folder_is_read_upright(tmp_path):
+    """A camera states how it was held; the pixels are not turned."""
+    pillow = pytest.importorskip("PIL.Image")
+    picture = pillow.new("RGB", (8, 4))
+    picture.paste((200, 200, 200), (0, 0, 4, 4))  # the left half
+    exif = picture.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    picture.save(tmp_path / "1.png", exif=exif)
+    (upright,) = read_pictures(tmp_path)
+    assert upright.shape == (8, 4, 3)
+    assert upright[0, 0, 0] > 150 > upright[7, 0, 0]
+
+
 def test_streams_of_a_file(tmp_path, clip):
     assert find_streams(clip)[:2] == (False, True)
     assert find_streams(write_video(tmp_path / "a.mp4", sound=True))[:2] == (True, True)
