@@ -55,6 +55,14 @@ def video_root(
     return audio_root(data_dir, data_raw, must_exist=must_exist) if root is None else root
 
 
+def has_videos(data_dir: str | Path) -> bool:
+    """Return whether rows of a data dir have videos, by its corpus.yaml."""
+    data_dir = Path(data_dir)
+    if not (data_dir / CORPUS_FILE).is_file():
+        return False
+    return any(counts.get("with_video") for counts in read_corpus(data_dir).splits.values())
+
+
 _OF_FOLDER = {"data_raw": ("recordings", "--data-raw"), "video_raw": ("videos", "--video-raw")}
 
 

@@ -137,7 +137,9 @@ def _write_graphs(
         task = read_checkpoint(checkpoint)["cfg"].task
         data = Path(options.data or task.data)
         if (data / CORPUS_FILE).is_file():
-            raws = options.data_raw or task.get("data_raw"), task.get("video_raw")
+            # The folders of recordings hold for the data dir of the training alone.
+            own = task if data.resolve() == Path(task.data).resolve() else {}
+            raws = options.data_raw or own.get("data_raw"), own.get("video_raw")
             audio, video = (None if raw is None else Path(raw) for raw in raws)
             source = RowSource(data, audio, task.get("fold"), video)
     return export_graphs(

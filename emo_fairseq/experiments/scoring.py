@@ -15,7 +15,7 @@ from pydantic import Field
 
 from data_prep.errors import CodedError
 from data_prep.files.documents import load_yaml
-from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.audio_root import audio_root, has_videos, video_root
 from data_prep.manifest.corpus_card import write_card
 from data_prep.manifest.votes import format_votes, parse_votes, rename_votes
 from data_prep.schema import CORPUS_FILE, read_corpus
@@ -363,8 +363,11 @@ def _data_options(
         relabeled = test_set.relabeled.get(target, checkpoint.labels)
         folder, left_out = relabeled.path, dict(relabeled.left_out)
     raw = str(audio_root(test_set.data, test_set.data_raw, must_exist=False).resolve())
-    # The folds of the training corpus are not those of another.
+    # The folds and folders of the training corpus are not those of another.
     words = ["--data", str(folder), "--data-raw", raw, "--model-overrides", '{"fold": None}']
+    if has_videos(test_set.data):
+        videos = video_root(test_set.data, None, test_set.data_raw, must_exist=False)
+        words += ["--video-raw", str(videos.resolve())]
     return words, left_out
 
 

@@ -576,8 +576,9 @@ class EmotionPredictionTask(FairseqTask):
 
     def teacher_from_checkpoint(self, path: str, data: str | None) -> Provide:
         overrides = {"data": data or self.cfg.data}
-        if self.cfg.data_raw is not None and data is None:
-            overrides["data_raw"] = self.cfg.data_raw
+        for name in ("data_raw", "video_raw") if data is None else ():
+            if (folder := getattr(self.cfg, name)) is not None:
+                overrides[name] = folder
         student = LabeledTarget(self.target, self.labels)
         device = encoding_device(self.run_config.on_cpu)
         return teacher_from_checkpoint(path, overrides, student, self.accept, device)

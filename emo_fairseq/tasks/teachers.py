@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 Outputs = dict[str, np.ndarray]  # utterance -> (K,) log-probabilities or logits, or (A,) values
 Provide = Callable[[Split], np.ndarray]  # split -> (N, n_outputs), NaN where a row has none
+_OF_ITS_DATA = {"data_raw": None, "video_raw": None, "packed_audio_dir": None}
 _SMALLEST = 1e-12  # a probability that was written as 0
 _TOLERANCE = 1e-3  # of a sum of probabilities
 
@@ -78,7 +79,7 @@ def _check_distributions(probabilities: np.ndarray, path: str) -> None:
 
 def teacher_from_checkpoint(
     path: str,
-    overrides: Mapping[str, str],
+    overrides: Mapping[str, str | None],
     student: LabeledTarget,
     accept: Accept,
     device: torch.device,
@@ -89,7 +90,8 @@ def teacher_from_checkpoint(
 
     Args:
         path: of the checkpoint.
-        overrides: options of its task: ``data``, and ``data_raw`` if needed.
+        overrides: options of its task: ``data``, and the folders of its recordings if needed. Those
+            of its training hold for the data dir of its training alone.
         student: what the student predicts.
         accept: lets the checkpoint into the training, or refuses it.
         device: where it predicts.
@@ -100,7 +102,9 @@ def teacher_from_checkpoint(
     """
     option = f"--teacher-checkpoint {path}"
     # The task's name first: a checkpoint of another task must not be built.
-    checkpoint_utils.load_checkpoint_to_cpu(path, {"task": TASK_NAME})
+    saved = checkpoint_utils.load_checkpoint_to_cpu(path, {"task": TASK_NAME})
+    if Path(saved["cfg"].task.data).resolve() != Path(str(overrides["data"])).resolve():
+        overrides = {**_OF_ITS_DATA, **overrides}
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([path], dict(overrides))
     teacher: TaskState = task.task_state
     if teacher.target != student.target or teacher.labels != list(student.labels):

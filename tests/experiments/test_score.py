@@ -10,7 +10,7 @@ import yaml
 from codes import raises
 
 from data_prep.errors import ManifestError
-from data_prep.schema import read_corpus, read_manifest, write_corpus
+from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
 from emo_fairseq.experiments import score
 from emo_fairseq.experiments.jobs import run_all
 from emo_fairseq.experiments.options import read_checkpoint
@@ -227,3 +227,14 @@ def test_predictions_of_other_rows_are_made_again(write_checkpoint, write_data):
     assert [commands(), commands()] == [1, 0]
     shutil.rmtree(other)  # nothing to compare with
     assert commands() == 0
+
+
+def test_videos_of_another_corpus_are_its_own(write_checkpoint, tmp_path):
+    """Those of the training may have the same names."""
+    corpus = Corpus("filmed", labels={"emotion": LABELS}, video_raw="../clips")
+    row = Utterance("a", text="so", emotion="sad", video="a.mp4")
+    write_corpus(tmp_path / "other", corpus, {"test": [row]})
+    task = {"_name": "emotion_prediction", "data": "gone", "video_raw": "elsewhere"}
+    run = RunFolder(write_checkpoint(task=task))
+    words = next(score_steps(run, ScoringSet("test", "other", tmp_path / "other"))).words
+    assert words[words.index("--video-raw") + 1] == str((tmp_path / "clips").resolve())

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.audio_root import audio_root, has_videos, video_root
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.evaluate.training_record import Training, fold_arguments
 
@@ -14,19 +14,25 @@ def command(options: argparse.Namespace, checkpoint: Path, training: Training) -
     Args:
         options: of the command line.
         checkpoint: to be scored.
-        training: of the checkpoint. Its --data-raw holds for its own data dir alone.
+        training: of the checkpoint. Its --data-raw and its --video-raw hold for its own data dir
+            alone.
 
     Raises:
         UsageError: the model was trained on a fold that may not be one of the data dir.
     """
     raw = options.data_raw
-    if raw is None and not training.was_on(options.data):
-        raw = audio_root(options.data, must_exist=False)
+    videos = None
+    if not training.was_on(options.data):
+        raw = raw or audio_root(options.data, must_exist=False)
+        if has_videos(options.data):
+            videos = video_root(options.data, None, raw, must_exist=False)
     words = [processes.tool("fairseq-validate"), "--user-dir", str(processes.PLUGIN)]
     words += ["--task", "emotion_prediction", "--path", str(checkpoint)]
     words += ["--data", str(options.data)]
     if raw is not None:
         words += ["--data-raw", str(raw)]
+    if videos is not None:
+        words += ["--video-raw", str(videos)]
     words += fold_arguments(training, options.data, options.further)
     words += ["--valid-subset", options.split, "--batch-size", str(options.batch_size)]
     if options.save_predictions is not None:
