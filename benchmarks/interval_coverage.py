@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from scipy import stats
 from scipy.special import expit, logit
 
@@ -212,14 +211,14 @@ def in_use(name: str, metric: Array, left_out: Array, sizes: Array) -> Array:
     ends = np.full((len(metric), 2), np.nan)
     for row, speakers in enumerate(_speakers(sizes)):
         if not speakers.refusal:
-            without = torch.from_numpy(left_out[row])
+            without = left_out[row]
             ends[row] = speaker_interval(name, float(metric[row]), without, speakers.effective)
     return ends
 
 
 def _speakers(sizes: Array) -> Iterator[Speakers]:
     for of_draw in sizes.astype(int):
-        yield Speakers(torch.from_numpy(np.repeat(np.arange(len(of_draw)), of_draw)))
+        yield Speakers(np.repeat(np.arange(len(of_draw)), of_draw))
 
 
 def _others(metric: Array, left_out: Array, drawn: Array) -> Iterator[tuple[str, Array]]:
@@ -296,13 +295,11 @@ def _false_alarms(spread: float, n_draws: int) -> Cells:
                 drawn.append(resampled_metrics(population, rows, draw))
             resampled = np.subtract(*drawn)
             for k, name in enumerate(population.names):
-                boot = [p_value(torch.from_numpy(x)) for x in resampled[..., k]]
+                boot = [p_value(x) for x in resampled[..., k]]
                 cells.setdefault((name, "bootstrap over speakers"), {})[n] = _alarms(boot)
                 difference = one[:, k] - two[:, k]
                 tests = [
-                    math.nan
-                    if speakers.refusal
-                    else t_test(float(x), torch.from_numpy(without), speakers.effective)
+                    math.nan if speakers.refusal else t_test(float(x), without, speakers.effective)
                     for x, without, speakers in zip(
                         difference,
                         left_out[..., k],

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+import numpy as np
 
 from emo_fairseq.evaluation.bootstrap import (
     NOT_SEEDS,
@@ -110,7 +110,7 @@ def _trained(name: str, recipe: Recipe, seed: int, start: str) -> Paths:
     return paths
 
 
-def _resampled(runs: Sequence[Statistics]) -> Tensor:
+def _resampled(runs: Sequence[Statistics]) -> np.ndarray:
     """Return the UAR in resamples of the utterances, the mean over runs, (R,)."""
     return bootstrap([run.rows for run in runs], runs[0].derive)["uar"]
 

@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
 
 from data_prep.schema import read_corpus
 from emo_fairseq.evaluation.bootstrap import (
@@ -87,7 +87,7 @@ def _mean(runs: Sequence[Statistics], key: str) -> float:
     return statistics.fmean(run.metrics()[key] for run in runs)
 
 
-def _difference(runs: Sequence[Statistics], others: Sequence[Statistics]) -> dict[str, Tensor]:
+def _difference(runs: Sequence[Statistics], others: Sequence[Statistics]) -> dict[str, np.ndarray]:
     """Return the difference of each metric in the same resamples of the utterances, (R,)."""
     ours, theirs = (bootstrap([x.rows for x in of], of[0].derive) for of in (runs, others))
     return {key: ours[key] - theirs[key] for key in METRICS}

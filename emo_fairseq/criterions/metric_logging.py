@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from fairseq.logging import metrics as fairseq_metrics
 from torch import Tensor
 
@@ -27,9 +28,10 @@ from emo_fairseq.criterions.scoring import (
     of_case,
     split_case,
 )
+from emo_fairseq.metrics.arrays import on_host
 
 Metrics = Mapping[str, float]
-Sums = Mapping[str, Tensor]  # by the name of the statistic
+Sums = Mapping[str, np.ndarray]  # by the name of the statistic
 Derive = Callable[[Sums, Sequence[str]], Metrics]  # of labels or axes with these names
 
 
@@ -54,7 +56,7 @@ def log_metrics(
 
 
 def metric_names(
-    statistics: Sums,
+    statistics: Mapping[str, Tensor],
     labels: Sequence[str],
     auxiliary_labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[str]:
@@ -84,14 +86,14 @@ def _sum_statistics(logging_outputs: Iterable[Mapping[str, Any]]) -> dict[str, T
     return sums
 
 
-def _log_derived(sums: Sums, case: str, labels: Sequence[str]) -> None:
+def _log_derived(sums: Mapping[str, Tensor], case: str, labels: Sequence[str]) -> None:
     """Log the metrics that derive from the sums over the rows of a case, or over all rows."""
     for prefix, derive in _DERIVATIONS:
         names = [name for name in sums if name.startswith(prefix)]
         if not names:
             continue
         # The names of the metrics follow from any sums; their values from the sums so far.
-        for metric in derive(_without_case(names, sums), labels):
+        for metric in derive(_on_host(names, sums), labels):
             if not (case and metric.startswith(_TOO_MANY)):
                 reader = _reader(metric, names, derive, labels)
                 fairseq_metrics.log_derived(of_case(metric, case), reader)
@@ -104,13 +106,14 @@ def _reader(
 
     def read(meters: Mapping[str, Any]) -> float:
         sums = {name: meters[name].sum for name in names}
-        return derive(_without_case(names, sums), labels)[metric]
+        return derive(_on_host(names, sums), labels)[metric]
 
     return read
 
 
-def _without_case(names: Iterable[str], sums: Sums) -> dict[str, Tensor]:
-    return {split_case(name)[0]: sums[name] for name in names}
+def _on_host(names: Iterable[str], sums: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Return sums by the names of their statistics, without the case."""
+    return {split_case(name)[0]: on_host(sums[name]) for name in names}
 
 
 def _cmu_metrics(sums: Sums, labels: Sequence[str]) -> Metrics:
@@ -132,7 +135,7 @@ def _deviations(sums: Sums, labels: Sequence[str]) -> Metrics:
     return {name.removeprefix(SPREAD): _deviation(*values) for name, values in sums.items()}
 
 
-def _deviation(n: Tensor, total: Tensor, squares: Tensor) -> float:
+def _deviation(n: float, total: float, squares: float) -> float:
     if not n:
         return math.nan
     return math.sqrt(max(0.0, float(squares / n - (total / n) ** 2)))

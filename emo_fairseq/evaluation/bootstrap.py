@@ -30,9 +30,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-from scipy.special import stdtr, stdtrit
-from torch import Tensor
+import numpy as np
 
 from emo_fairseq.evaluation.names import N_RESAMPLES, bounds
 
@@ -47,9 +45,9 @@ OVER_SPEAKERS = "Student's t over speakers, by the delete-one-speaker jackknife"
 _CHUNK = 50  # resamples whose weights are in memory as float64 at once
 _ROUNDING = 1e-12  # a standard error below it is that of equal metrics
 
-Rows = Tensor | Sequence[Tensor]  # (N, D), or one such tensor a run
-Derive = Callable[[Tensor], Mapping[str, float]]  # (D,) summed statistics -> metrics by key
-Resampled = dict[str, Tensor]  # by key, (R,) float64: one value a resample
+Rows = np.ndarray | Sequence[np.ndarray]  # (N, D), or one such tensor a run
+Derive = Callable[[np.ndarray], Mapping[str, float]]  # (D,) summed statistics -> metrics by key
+Resampled = dict[str, np.ndarray]  # by key, (R,) float64: one value a resample
 
 
 class Interval(NamedTuple):
@@ -71,7 +69,7 @@ class Speakers:
         n_unknown: utterances that name no speaker.
     """
 
-    numbers: Tensor
+    numbers: np.ndarray
     n_unknown: int = 0
 
     @classmethod
@@ -82,21 +80,20 @@ class Speakers:
         [0, 1, 0]
         """
         if n_unknown := sum(name is None for name in names):
-            return cls(torch.empty(0, dtype=torch.int64), n_unknown)
+            return cls(np.empty(0, dtype=np.int64), n_unknown)
         number = {name: index for index, name in enumerate(dict.fromkeys(names))}
-        return cls(torch.tensor([number[name] for name in names], dtype=torch.int64))
+        return cls(np.array([number[name] for name in names], dtype=np.int64))
 
     def select(self, rows: Sequence[int]) -> "Speakers":
         """Return the speakers of some of the utterances."""
         if self.n_unknown:
             return self
-        _, numbers = self.numbers[list(rows)].unique(return_inverse=True)
-        return Speakers(numbers)
+        return Speakers(np.unique(self.numbers[list(rows)], return_inverse=True)[1])
 
     @functools.cached_property
-    def counts(self) -> Tensor:
+    def counts(self) -> np.ndarray:
         """(S,) float64, the utterances of each speaker."""
-        return torch.bincount(self.numbers).double()
+        return np.bincount(self.numbers).astype(np.float64)
 
     @property
     def effective(self) -> float:
@@ -107,7 +104,7 @@ class Speakers:
         """
         if not len(self.numbers):
             return 0.0
-        return float(self.counts.sum() ** 2 / self.counts.square().sum())
+        return float(self.counts.sum() ** 2 / (self.counts**2).sum())
 
     @property
     def refusal(self) -> str:
@@ -139,7 +136,7 @@ def estimates(
     """Return every metric with its interval; see :func:`intervals`.
 
     >>> from emo_fairseq.evaluation.statistics import LabelPredictions
-    >>> truth, prediction = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1])
+    >>> truth, prediction = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     >>> of = LabelPredictions(("u1", "u2", "u3", "u4"), ("sad", "happy"), truth, prediction)
     >>> rows, derive = of.statistics()
     >>> uar = estimates(rows, derive)["uar"]
@@ -161,7 +158,7 @@ def differences(
 
     Both are measured in the same resamples of utterances, or without the same speakers.
 
-    >>> rows = torch.tensor([[1.0], [0.0], [1.0], [1.0]])
+    >>> rows = np.array([[1.0], [0.0], [1.0], [1.0]])
     >>> differences(rows, rows, lambda sums: {"x": float(sums[0]) / 4})["x"]
     Estimate(value=0.0, low=0.0, high=0.0)
 
@@ -196,12 +193,12 @@ def differences(
 
 def mean_over_runs(rows: Rows, derive: Derive) -> dict[str, float]:
     """Return every metric of all utterances, the mean over runs."""
-    of_runs = [derive(run.sum(dim=0)) for run in _runs(rows)]
+    of_runs = [derive(run.sum(axis=0)) for run in _runs(rows)]
     return {key: math.fsum(run[key] for run in of_runs) / len(of_runs) for key in of_runs[0]}
 
 
-def _runs(rows: Rows) -> Sequence[Tensor]:
-    runs = [rows] if isinstance(rows, Tensor) else rows
+def _runs(rows: Rows) -> Sequence[np.ndarray]:
+    runs = [rows] if isinstance(rows, np.ndarray) else rows
     if not runs or len({len(run) for run in runs}) != 1:
         raise ValueError(f"runs of {[len(run) for run in runs]} utterances cannot be resampled")
     return runs
@@ -230,80 +227,99 @@ def bootstrap(
     runs = _runs(rows)
     weights = _draw_weights(len(runs[0]), n_resamples, seed)  # (R, N)
 
-    def sums(run: Tensor) -> Iterator[Tensor]:
-        for chunk in weights.split(_CHUNK):
-            yield from chunk.to(run.dtype) @ run  # (D,) each
+    def drawn(run: np.ndarray) -> Iterator[np.ndarray]:
+        for start in range(0, n_resamples, _CHUNK):
+            with np.errstate(invalid="ignore"):  # 0 times an infinite log loss
+                sums = weights[start : start + _CHUNK].astype(run.dtype) @ run
+            yield from sums  # (D,) each
 
-    return _mean_of_runs([_derive_all(sums(run), derive) for run in runs])
+    return _mean_of_runs([_derive_all(drawn(run), derive) for run in runs])
 
 
 @functools.lru_cache(maxsize=2)
-def _draw_weights(n_rows: int, n_resamples: int, seed: int) -> Tensor:
-    """Return how often each utterance is drawn in each resample, (R, N) uint8."""
-    generator = torch.Generator().manual_seed(seed)
-    weights = torch.empty(n_resamples, n_rows, dtype=torch.uint8)
+def _draw_weights(n_rows: int, n_resamples: int, seed: int) -> np.ndarray:
+    """Return how often each utterance is drawn in each resample, (R, N) uint8.
+
+    The rows are those of ``torch.randint`` with a generator of this seed: the remainders of 32 bits
+    each of MT19937.
+    """
+    generator = np.random.RandomState(seed)
+    weights = np.empty((n_resamples, n_rows), dtype=np.uint8)
     for row in weights:
-        drawn = torch.randint(n_rows, (n_rows,), generator=generator)
-        row.copy_(torch.bincount(drawn, minlength=n_rows))
+        drawn = generator.randint(2**32, size=n_rows, dtype=np.uint32) % n_rows
+        row[:] = np.bincount(drawn, minlength=n_rows)
     return weights
 
 
 def leave_one_out(rows: Rows, derive: Derive, speakers: Speakers) -> Resampled:
     """Return every metric without each of S speakers, (S,) by key, the mean over runs."""
 
-    def sums(run: Tensor) -> Tensor:
-        of_speaker = run.new_zeros(len(speakers.counts), run.shape[1])
-        of_speaker.index_add_(0, speakers.numbers, run)
-        return run.sum(dim=0) - of_speaker  # (S, D)
+    def sums(run: np.ndarray) -> np.ndarray:
+        of_speakers = sum_by(speakers.numbers, run, len(speakers.counts))
+        with np.errstate(invalid="ignore"):  # of infinite log losses
+            return run.sum(axis=0) - of_speakers  # (S, D)
 
     return _mean_of_runs([_derive_all(sums(run), derive) for run in _runs(rows)])
 
 
-def _derive_all(sums: Iterable[Tensor], derive: Derive) -> Resampled:
+def sum_by(numbers: np.ndarray, rows: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return the sums of rows of each group: (N,) in [0, G), (N, ...) -> (G, ...).
+
+    >>> sum_by(np.array([0, 1, 0]), np.array([[1.0], [2.0], [3.0]]), 2).tolist()
+    [[4.0], [2.0]]
+    """
+    sums = np.zeros((n_groups, *rows.shape[1:]), rows.dtype)
+    np.add.at(sums, numbers, rows)
+    return sums
+
+
+def _derive_all(sums: Iterable[np.ndarray], derive: Derive) -> Resampled:
     of_each = [derive(of_resample) for of_resample in sums]
     keys = of_each[0]
-    return {key: torch.tensor([x[key] for x in of_each], dtype=torch.float64) for key in keys}
+    return {key: np.array([x[key] for x in of_each], dtype=np.float64) for key in keys}
 
 
 def _mean_of_runs(of_runs: Sequence[Resampled]) -> Resampled:
-    return {key: torch.stack([run[key] for run in of_runs]).mean(dim=0) for key in of_runs[0]}
+    return {key: np.stack([run[key] for run in of_runs]).mean(axis=0) for key in of_runs[0]}
 
 
-def percentile_interval(values: Tensor, level: float = LEVEL) -> Interval:
+def percentile_interval(values: np.ndarray, level: float = LEVEL) -> Interval:
     """Return the ends of the middle `level` of resampled values (R,); NaN if none is finite."""
     tail = (1.0 - level) / 2.0
-    known = values[values.isfinite()]
+    known = values[np.isfinite(values)]
     if not len(known):
         return NO_INTERVAL
-    low, high = torch.quantile(known, torch.tensor([tail, 1.0 - tail], dtype=known.dtype))
+    low, high = np.quantile(known, [tail, 1.0 - tail])
     return Interval(float(low), float(high))
 
 
-def p_value(differences: Tensor) -> float:
+def p_value(differences: np.ndarray) -> float:
     """Return twice the share of resampled differences (R,) with the rarer sign, two-sided.
 
     The observed difference counts as a resample, so it is never 0; NaN if none is defined.
     """
-    known = differences[~differences.isnan()]
+    known = differences[~np.isnan(differences)]
     if not len(known):
         return math.nan
     below, above = int((known <= 0).sum()) + 1, int((known >= 0).sum()) + 1
     return min(1.0, 2.0 * min(below, above) / (len(known) + 1))
 
 
-def jackknife_error(left_out: Tensor) -> float:
+def jackknife_error(left_out: np.ndarray) -> float:
     """Return the standard error of a metric from its values without each of S speakers, (S,).
 
     NaN if one of them is undefined.
 
-    >>> round(jackknife_error(torch.tensor([2.5, 2.0, 1.5])), 4)  # the mean of 1, 2 and 3
+    >>> round(jackknife_error(np.array([2.5, 2.0, 1.5])), 4)  # the mean of 1, 2 and 3
     0.5774
     """
     n = len(left_out)
-    return math.sqrt((n - 1) / n * float((left_out - left_out.mean()).square().sum()))
+    return math.sqrt((n - 1) / n * float(((left_out - left_out.mean()) ** 2).sum()))
 
 
-def t_interval(value: float, left_out: Tensor, effective: float, level: float = LEVEL) -> Interval:
+def t_interval(
+    value: float, left_out: np.ndarray, effective: float, level: float = LEVEL
+) -> Interval:
     """Return ``value ± t(effective - 1) * jackknife_error(left_out)``.
 
     Args:
@@ -312,16 +328,20 @@ def t_interval(value: float, left_out: Tensor, effective: float, level: float = 
         effective: :attr:`Speakers.effective`.
         level: of confidence.
     """
+    from scipy.special import stdtrit
+
     half = stdtrit(effective - 1.0, (1.0 + level) / 2.0) * jackknife_error(left_out)
     return Interval(value - half, value + half)
 
 
-def t_test(difference: float, left_out: Tensor, effective: float) -> float:
+def t_test(difference: float, left_out: np.ndarray, effective: float) -> float:
     """Return the two-sided p-value of a difference, from its values without each speaker, (S,).
 
     It is below 1 - `level` where :func:`t_interval` does not hold 0. 1 for no difference at all;
     NaN where it is undefined, or the same for all speakers, which leaves no error to measure it by.
     """
+    from scipy.special import stdtr
+
     error = jackknife_error(left_out)
     if not error > _ROUNDING:
         return 1.0 if abs(difference) <= _ROUNDING else math.nan
@@ -357,7 +377,7 @@ def intervals(
     }
 
 
-def speaker_interval(key: str, value: float, left_out: Tensor, effective: float) -> Interval:
+def speaker_interval(key: str, value: float, left_out: np.ndarray, effective: float) -> Interval:
     """Return the interval of a metric over speakers, within the metric's bounds.
 
     On the scale of :data:`_SCALES`; on the metric's own, and cut to its bounds, where it is an
@@ -370,19 +390,28 @@ def speaker_interval(key: str, value: float, left_out: Tensor, effective: float)
         effective: :attr:`Speakers.effective`.
     """
     smallest, largest = bounds(key)
-    values = torch.cat([torch.tensor([value], dtype=torch.float64), left_out])
+    values = np.array([value, *left_out])
     inside = bool(((smallest < values) & (values < largest)).all())
     if inside and (smallest, largest) in _SCALES:
         scale, inverse = _SCALES[smallest, largest]
         scaled = scale(values)
         ends = t_interval(float(scaled[0]), scaled[1:], effective)
-        return Interval(*inverse(torch.tensor(ends, dtype=torch.float64)).tolist())
+        return Interval(*inverse(np.array(ends)).tolist())
     low, high = t_interval(value, left_out, effective)
     if math.isnan(low):
         return NO_INTERVAL
     return Interval(max(smallest, low), min(largest, high))
 
 
+def _logit(share: np.ndarray) -> np.ndarray:
+    return np.log(share / (1.0 - share))
+
+
+def _sigmoid(logit: np.ndarray) -> np.ndarray:
+    return 0.5 * (1.0 + np.tanh(0.5 * logit))  # exp(-logit) of a large one is infinite
+
+
+_Scale = Callable[[np.ndarray], np.ndarray]
 #: By bounds: a scale without them, and the way back.
-_SCALES: dict[tuple[float, float], tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
-_SCALES = {(0.0, 1.0): (torch.logit, torch.sigmoid), (-1.0, 1.0): (torch.atanh, torch.tanh)}
+_SCALES: dict[tuple[float, float], tuple[_Scale, _Scale]]
+_SCALES = {(0.0, 1.0): (_logit, _sigmoid), (-1.0, 1.0): (np.arctanh, np.tanh)}

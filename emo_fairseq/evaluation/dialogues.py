@@ -24,12 +24,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from data_prep.schema import Utterance
 from emo_fairseq import metrics
-from emo_fairseq.evaluation.bootstrap import NO_INTERVAL, Estimate, intervals
+from emo_fairseq.evaluation.bootstrap import NO_INTERVAL, Estimate, intervals, sum_by
 from emo_fairseq.evaluation.names import N_RESAMPLES
 from emo_fairseq.evaluation.statistics import LabelPredictions, Metrics, Statistics, side_by_side
 
@@ -57,9 +56,9 @@ class DialogueTurns:
             not known.
     """
 
-    dialogues: Tensor
-    previous: Mapping[str, Tensor]
-    earlier: Mapping[str, Tensor]
+    dialogues: np.ndarray
+    previous: Mapping[str, np.ndarray]
+    earlier: Mapping[str, np.ndarray]
 
     @property
     def n_dialogues(self) -> int:
@@ -87,10 +86,10 @@ def find_dialogues(rows: Sequence[Utterance | None]) -> DialogueTurns | None:
             members.setdefault((row.corpus, row.dialogue), []).append((row.turn, number))
     if all(len(turns) < 2 for turns in members.values()):
         return None
-    nothing = torch.full((len(rows),), -1, dtype=torch.int64)
-    dialogues = nothing.clone()
-    previous = {name: nothing.clone() for name in (SPEAKER, DIALOGUE)}
-    earlier = {name: nothing.clone() for name in (SPEAKER, DIALOGUE)}
+    nothing = np.full(len(rows), -1, dtype=np.int64)
+    dialogues = nothing.copy()
+    previous = {name: nothing.copy() for name in (SPEAKER, DIALOGUE)}
+    earlier = {name: nothing.copy() for name in (SPEAKER, DIALOGUE)}
     for dialogue, turns in enumerate(members.values()):
         last: dict[str | None, int] = {}
         counts: dict[str | None, int] = {}
@@ -159,9 +158,9 @@ def score_dialogues(
     )
 
 
-def _groups(of: LabelPredictions, turns: DialogueTurns) -> dict[str, Tensor]:
+def _groups(of: LabelPredictions, turns: DialogueTurns) -> dict[str, np.ndarray]:
     """Return which turns are in each group, (N,) bool by its name."""
-    truth, before = of.truth.long(), turns.previous[SPEAKER]
+    truth, before = of.truth, turns.previous[SPEAKER]
     has_previous = before >= 0
     is_shift = has_previous & (truth[before] != truth)  # -1 is the last row, not used
     groups = {SHIFT: is_shift, STAY: has_previous & ~is_shift}
@@ -181,9 +180,9 @@ def dialogue_statistics(of: LabelPredictions, turns: DialogueTurns) -> Statistic
         of: N predicted labels.
         turns: where they are.
     """
-    truth, n = of.truth.long().clamp(min=0), len(of.names)  # rows without truth are in no group
+    truth, n = of.truth.clip(min=0), len(of.names)  # rows without truth are in no group
     groups = _groups(of, turns)
-    predicted = metrics.confusion_rows(truth, of.prediction.long(), n)  # (N, K, K)
+    predicted = metrics.confusion_rows(truth, of.prediction, n)  # (N, K, K)
     parts = {name: predicted * mask[:, None, None] for name, mask in groups.items()}
     for name, before in turns.previous.items():
         of_truth = metrics.confusion_rows(truth, truth[before], n)
@@ -192,14 +191,13 @@ def dialogue_statistics(of: LabelPredictions, turns: DialogueTurns) -> Statistic
     return side_by_side(by_dialogue, _derive)
 
 
-def _sum_by_dialogue(rows: Tensor, turns: DialogueTurns) -> Tensor:
+def _sum_by_dialogue(rows: np.ndarray, turns: DialogueTurns) -> np.ndarray:
     """Return the sums of rows (N, ...) of each dialogue, (D, ...)."""
     known = turns.dialogues >= 0
-    sums = rows.new_zeros(turns.n_dialogues, *rows.shape[1:])
-    return sums.index_add_(0, turns.dialogues[known], rows[known])
+    return sum_by(turns.dialogues[known], rows[known], turns.n_dialogues)
 
 
-def _derive(sums: Mapping[str, Tensor]) -> Metrics:
+def _derive(sums: Mapping[str, np.ndarray]) -> Metrics:
     values: Metrics = {}
     for name, counts in sums.items():
         keys = KEYS[:1] if name.startswith((EARLIER, POSITION)) else KEYS

@@ -11,8 +11,6 @@ from functools import partial
 from typing import Self, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.statistics import (
@@ -21,9 +19,10 @@ from emo_fairseq.evaluation.statistics import (
     Predictions,
     align,
 )
+from emo_fairseq.metrics.arrays import one_hot
 
 P = TypeVar("P", bound=LabelPredictions | NumberPredictions)
-Combine = Callable[[Tensor], Tensor]  # scores of M models (M, N, K) -> scores (N, K)
+Combine = Callable[[np.ndarray], np.ndarray]  # scores of M models (M, N, K) -> scores (N, K)
 
 MEAN, VOTE, STACK = "mean", "vote", "stack"
 _LEAST = 1e-6  # of a probability, before its logarithm
@@ -31,26 +30,26 @@ _TIE = 1e-3  # weight of the mean probability, which decides between labels of a
 _STRENGTHS = np.logspace(-4, 2, 13)  # of the regularization, of which cross-validation chooses
 
 
-def mean(scores: Tensor) -> Tensor:
+def mean(scores: np.ndarray) -> np.ndarray:
     """Return the mean over models: (M, N, K) -> (N, K).
 
-    >>> mean(torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]]])).tolist()
+    >>> mean(np.array([[[0.75, 0.25]], [[0.25, 0.75]]])).tolist()
     [[0.5, 0.5]]
     """
-    return scores.mean(dim=0)
+    return scores.mean(axis=0)
 
 
-def vote(scores: Tensor) -> Tensor:
+def vote(scores: np.ndarray) -> np.ndarray:
     """Return the share of models that predict each label: (M, N, K) -> (N, K).
 
     Among labels of as many votes the one of the larger mean probability counts a little more.
 
-    >>> votes = vote(torch.tensor([[[0.9, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]]))
+    >>> votes = vote(np.array([[[0.9, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]]))
     >>> int(votes.argmax()), round(float(votes.sum()), 6)
     (1, 1.0)
     """
-    votes = torch.nn.functional.one_hot(scores.argmax(dim=2), scores.size(2)).to(scores.dtype)
-    return (1.0 - _TIE) * votes.mean(dim=0) + _TIE * mean(scores)
+    votes = one_hot(scores.argmax(axis=2), scores.shape[2])
+    return (1.0 - _TIE) * mean(votes) + _TIE * mean(scores)
 
 
 COMBINATIONS: Mapping[str, Combine] = {MEAN: mean, VOTE: vote}  # without parameters
@@ -70,8 +69,8 @@ class Stacking:
         has_labels: whether scores are probabilities of labels.
     """
 
-    weight: Tensor
-    bias: Tensor
+    weight: np.ndarray
+    bias: np.ndarray
     has_labels: bool
 
     @classmethod
@@ -104,20 +103,22 @@ class Stacking:
             )
         return cls(*_fit_numbers(scores, members[0]), has_labels=False)
 
-    def __call__(self, scores: Tensor) -> Tensor:
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
         """Combine: (M, N, K) -> (N, K)."""
         if not self.has_labels:
-            return torch.einsum("mnk,km->nk", scores, self.weight) + self.bias
-        return (_log_features(scores) @ self.weight.T + self.bias).softmax(dim=1)
+            return np.einsum("mnk,km->nk", scores, self.weight) + self.bias
+        logits = _log_features(scores) @ self.weight.T + self.bias
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
 
 
 def combine(members: Sequence[P], how: Combine) -> P:
     """Return the predictions of an ensemble.
 
-    >>> ids, names, truth = ("u1",), ("sad", "happy"), torch.tensor([0])
+    >>> ids, names, truth = ("u1",), ("sad", "happy"), np.array([0])
     >>> members = [
-    ...     LabelPredictions(ids, names, truth, truth, torch.tensor([[0.9, 0.1]])),
-    ...     LabelPredictions(ids, names, truth, 1 - truth, torch.tensor([[0.4, 0.6]])),
+    ...     LabelPredictions(ids, names, truth, truth, np.array([[0.9, 0.1]])),
+    ...     LabelPredictions(ids, names, truth, 1 - truth, np.array([[0.4, 0.6]])),
     ... ]
     >>> combine(members, mean).prediction.tolist()
     [0]
@@ -145,7 +146,7 @@ def combine(members: Sequence[P], how: Combine) -> P:
             "combine-unsupported",
         )
     probability = how(_scores(members))
-    return replace(first, probability=probability, prediction=probability.argmax(dim=1))
+    return replace(first, probability=probability, prediction=probability.argmax(axis=1))
 
 
 def align_members(
@@ -189,9 +190,7 @@ def align_members(
             "combine-rows-differ",
         )
     for name, member in zip(members, aligned, strict=True):
-        if not torch.equal(
-            aligned[0].truth.nan_to_num(torch.inf), member.truth.nan_to_num(torch.inf)
-        ):
+        if not np.array_equal(aligned[0].truth, member.truth, equal_nan=True):
             raise UsageError(
                 f"{name}: its truth differs from that of {first_name}; score both on the same "
                 "data dir",
@@ -214,43 +213,43 @@ def _in_order(of: P, names: tuple[str, ...]) -> P:
         return replace(
             of, names=names, truth=of.truth[:, order], prediction=of.prediction[:, order]
         )
-    number = torch.tensor([names.index(name) for name in of.names])
+    number = np.array([names.index(name) for name in of.names])
     assert of.probability is not None
     return replace(
         of,
         names=names,
-        truth=torch.where(of.has_truth, number[of.truth.long().clamp(min=0)], -1),
-        prediction=number[of.prediction.long()],
+        truth=np.where(of.has_truth, number[of.truth.clip(min=0)], -1),
+        prediction=number[of.prediction],
         probability=of.probability[:, order],
         votes=None if of.votes is None else of.votes[:, order],
     )
 
 
-def _scores(members: Sequence[Predictions]) -> Tensor:
+def _scores(members: Sequence[Predictions]) -> np.ndarray:
     """Return probabilities or numbers (M, N, K), float64."""
     parts = [x.probability if isinstance(x, LabelPredictions) else x.prediction for x in members]
-    return torch.stack([part.double() for part in parts if part is not None])
+    return np.stack([part.astype(np.float64) for part in parts if part is not None])
 
 
 # -- fitting ---------------------------------------------------------------------------------------
 
 
-def _log_features(scores: Tensor) -> Tensor:
+def _log_features(scores: np.ndarray) -> np.ndarray:
     """Return the centered log-probabilities of all models side by side: (M, N, K) -> (N, M K)."""
-    logs = scores.clamp_min(_LEAST).log()
-    centered = logs - logs.mean(dim=2, keepdim=True)
-    return centered.transpose(0, 1).flatten(1)
+    logs = np.log(np.maximum(scores, _LEAST))
+    centered = logs - logs.mean(axis=2, keepdims=True)
+    return centered.swapaxes(0, 1).reshape(scores.shape[1], -1)
 
 
 def _fit_labels(
-    scores: Tensor, of: LabelPredictions, groups: Sequence[str | None] | None, balanced: bool
-) -> tuple[Tensor, Tensor]:
+    scores: np.ndarray, of: LabelPredictions, groups: Sequence[str | None] | None, balanced: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Return weight (K, M K) and bias (K,); a label that the rows lack is never predicted."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
 
-    known_truth = of.has_truth.numpy()  # of votes some rows have no majority label
-    scores, truth = scores[:, of.has_truth], of.truth.numpy()[known_truth]
+    known_truth = of.has_truth  # of votes some rows have no majority label
+    scores, truth = scores[:, known_truth], of.truth[known_truth]
     if groups is not None:
         groups = [group for group, known in zip(groups, known_truth, strict=True) if known]
     counts = np.bincount(truth, minlength=len(of.names))
@@ -276,7 +275,7 @@ def _fit_labels(
         scoring=partial(_log_likelihood, balanced=balanced),
         cv=complete or 2,
     )
-    features = _log_features(scores).numpy()
+    features = _log_features(scores)
     fitted = search.fit(features, truth).best_estimator_
     n_labels = len(of.names)
     weight = np.zeros((n_labels, features.shape[1]))
@@ -286,7 +285,7 @@ def _fit_labels(
         bias[fitted.classes_[1]] = fitted.intercept_[0]
     else:
         weight[fitted.classes_], bias[fitted.classes_] = fitted.coef_, fitted.intercept_
-    return torch.from_numpy(weight), torch.from_numpy(bias)
+    return weight, bias
 
 
 def _log_likelihood(
@@ -305,21 +304,21 @@ def _log_likelihood(
     return float(logs.mean())
 
 
-def _fit_numbers(scores: Tensor, of: NumberPredictions) -> tuple[Tensor, Tensor]:
+def _fit_numbers(scores: np.ndarray, of: NumberPredictions) -> tuple[np.ndarray, np.ndarray]:
     """Return weight (A, M) and bias (A,), fitted on the rows whose truth is known."""
     from sklearn.linear_model import RidgeCV
 
     weights, biases = [], []
     for axis, name in enumerate(of.names):
         truth = of.truth[:, axis]
-        rows = ~truth.isnan()
+        rows = ~np.isnan(truth)
         if int(rows.sum()) < 2 * len(scores):
             raise UsageError(
                 f"--combine stack: the split that it is fitted on has {int(rows.sum())} rows with "
                 f"{name}; use mean",
                 "stack-too-few",
             )
-        fitted = RidgeCV(_STRENGTHS).fit(scores[:, rows, axis].T.numpy(), truth[rows].numpy())
-        weights.append(torch.from_numpy(fitted.coef_))
+        fitted = RidgeCV(_STRENGTHS).fit(scores[:, rows, axis].T, truth[rows])
+        weights.append(fitted.coef_)
         biases.append(float(fitted.intercept_))
-    return torch.stack(weights), torch.tensor(biases, dtype=torch.float64)
+    return np.stack(weights), np.array(biases)

@@ -14,15 +14,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from emo_fairseq import metrics
 from emo_fairseq.metrics import calibration
+from emo_fairseq.metrics.arrays import Sums
 
 Label = str | int
 Probabilities = Sequence[Mapping[Label, float]]  # for each utterance, by label
 Votes = Sequence[Mapping[Label, float]]  # for each utterance, by label
+_Pair = tuple[np.ndarray, np.ndarray]
 
 
 # -- labels ----------------------------------------------------------------------------------------
@@ -164,12 +165,12 @@ def _pairs(truth: Iterable[Any], prediction: Iterable[Any]) -> tuple[list[Any], 
     return [pair[0] for pair in rows], [pair[1] for pair in rows]
 
 
-def _ids(given: Iterable[Label], labels: Sequence[Label]) -> Tensor:
+def _ids(given: Iterable[Label], labels: Sequence[Label]) -> np.ndarray:
     number = {label: index for index, label in enumerate(labels)}
-    return torch.tensor([number[label] for label in given], dtype=torch.int64)
+    return np.array([number[label] for label in given], dtype=np.int64)
 
 
-def _confusion(truth: Sequence[Label], prediction: Sequence[Label]) -> Tensor:
+def _confusion(truth: Sequence[Label], prediction: Sequence[Label]) -> np.ndarray:
     true, predicted = _pairs(truth, prediction)
     labels = _labels(true, predicted)
     return metrics.confusion(_ids(true, labels), _ids(predicted, labels), len(labels))
@@ -178,7 +179,7 @@ def _confusion(truth: Sequence[Label], prediction: Sequence[Label]) -> Tensor:
 def _per_label(
     truth: Sequence[Label],
     prediction: Sequence[Label],
-    metric: Callable[[Tensor], list[float]],
+    metric: Callable[[Sums], list[float]],
 ) -> dict[Label, float]:
     true, predicted = _pairs(truth, prediction)
     values = metric(_confusion(true, predicted))
@@ -204,8 +205,8 @@ def ece(truth: Sequence[Label], probabilities: Probabilities) -> float:
     true, probability = _probabilities(truth, probabilities)
     if not len(true):
         return math.nan
-    of = calibration.confidences(true, probability.argmax(dim=1), probability)
-    return calibration.calibration_error(calibration.bin_rows(of).sum(dim=0))
+    of = calibration.confidences(true, probability.argmax(axis=1), probability)
+    return calibration.calibration_error(calibration.bin_rows(of).sum(axis=0))
 
 
 def brier(truth: Sequence[Label], probabilities: Probabilities) -> float:
@@ -224,7 +225,7 @@ def brier(truth: Sequence[Label], probabilities: Probabilities) -> float:
     if not len(true):
         return math.nan
     rows = calibration.brier_rows(true, probability)
-    return calibration.mean_over(rows.sum(), torch.tensor(len(rows)))
+    return calibration.mean_over(rows.sum(), len(rows))
 
 
 def nll(truth: Sequence[Label], probabilities: Probabilities) -> float:
@@ -243,7 +244,7 @@ def nll(truth: Sequence[Label], probabilities: Probabilities) -> float:
     if not len(true):
         return math.nan
     rows = calibration.log_loss_rows(true, probability)
-    return calibration.mean_over(rows.sum(), torch.tensor(len(rows)))
+    return calibration.mean_over(rows.sum(), len(rows))
 
 
 def votes_ce(votes: Votes, probabilities: Probabilities) -> float:
@@ -330,9 +331,9 @@ def _of_votes(votes: Votes, probabilities: Probabilities) -> dict[str, float]:
     if not counts:
         return dict.fromkeys(("votes_ce", "votes_kl", "votes_jsd", "votes_ece"), math.nan)
     rows = [[float(row.get(label, 0.0)) for label in labels] for row in counts]
-    shares = torch.tensor(rows, dtype=torch.float64)
-    of_rows = metrics.vote_rows(shares / shares.sum(dim=1, keepdim=True), probability)
-    return metrics.vote_metrics({name: values.sum(dim=0) for name, values in of_rows.items()})
+    shares = np.array(rows, dtype=np.float64)
+    of_rows = metrics.vote_rows(shares / shares.sum(axis=1, keepdims=True), probability)
+    return metrics.vote_metrics({name: values.sum(axis=0) for name, values in of_rows.items()})
 
 
 def binary_accuracy(truth: Sequence[Label], probabilities: Probabilities) -> dict[Label, float]:
@@ -360,18 +361,18 @@ def binary_f1(truth: Sequence[Label], probabilities: Probabilities) -> dict[Labe
 
 
 def _of_answers(
-    truth: Sequence[Label], probabilities: Probabilities, metric: Callable[[Tensor], float]
+    truth: Sequence[Label], probabilities: Probabilities, metric: Callable[[Sums], float]
 ) -> dict[Label, float]:
     true, probability = _probabilities(truth, probabilities)
     if not len(true):
         return {}
-    counts = metrics.binary_rows(true, probability > 0.5).sum(dim=0)  # (K, 2, 2)
+    counts = metrics.binary_rows(true, probability > 0.5).sum(axis=0)  # (K, 2, 2)
     return {
         label: metric(pair) for label, pair in zip(_labels(*probabilities), counts, strict=True)
     }
 
 
-def _probabilities(truth: Sequence[Label], probabilities: Probabilities) -> tuple[Tensor, Tensor]:
+def _probabilities(truth: Sequence[Label], probabilities: Probabilities) -> _Pair:
     """Return true label ids (N,) and probabilities (N, K).
 
     Raises:
@@ -387,7 +388,7 @@ def _probabilities(truth: Sequence[Label], probabilities: Probabilities) -> tupl
                 raise ValueError(f"row {index}: the probability of {label!r} is {row.get(label)}")
     rows = [[float(row[label]) for label in labels] for row in by_label]
     shape = (len(rows), len(labels))
-    return _ids(true, labels), torch.tensor(rows, dtype=torch.float64).reshape(shape)
+    return _ids(true, labels), np.array(rows, dtype=np.float64).reshape(shape)
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -452,13 +453,13 @@ def sd_ratio(truth: Sequence[float | None], prediction: Sequence[float]) -> floa
     return metrics.sd_ratio(_moments(truth, prediction))
 
 
-def _moments(truth: Sequence[float | None], prediction: Sequence[float]) -> Tensor:
+def _moments(truth: Sequence[float | None], prediction: Sequence[float]) -> np.ndarray:
     return metrics.moments(*_numbers(truth, prediction))
 
 
-def _numbers(truth: Sequence[float | None], prediction: Sequence[float]) -> tuple[Tensor, Tensor]:
+def _numbers(truth: Sequence[float | None], prediction: Sequence[float]) -> _Pair:
     true, predicted = _pairs(truth, prediction)
-    return torch.tensor(true, dtype=torch.float64), torch.tensor(predicted, dtype=torch.float64)
+    return np.array(true, dtype=np.float64), np.array(predicted, dtype=np.float64)
 
 
 # -- CMU-MOSI and CMU-MOSEI: sentiment scores from -3 to 3 -----------------------------------------

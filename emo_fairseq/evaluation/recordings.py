@@ -44,10 +44,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import torch
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
-from torch import Tensor
 
 from data_prep.segmentation.turn import Turn
 from emo_fairseq import metrics
@@ -238,8 +236,7 @@ def time_moment_rows(recording: RecordingTurns, axes: Sequence[str]) -> np.ndarr
         truth = _mean_active(stretches, recording.reference, axis)  # (I,), NaN where none is
         prediction = _mean_active(stretches, recording.hypothesis, axis)
         truth[np.isnan(prediction)] = np.nan
-        pair = (torch.from_numpy(values) for values in (truth, prediction))
-        cells[:, number] = metrics.moment_rows(*pair).numpy()
+        cells[:, number] = metrics.moment_rows(truth, prediction)
     return stretches.rows(cells, len(recording.reference))
 
 
@@ -361,7 +358,7 @@ def recording_statistics(
     parts |= {"speakers": speaker_errors} if speaker_errors else {}
     parts |= {"words": word_errors} if word_errors else {}
 
-    def derive(sums: Mapping[str, Tensor]) -> Metrics:
+    def derive(sums: Mapping[str, np.ndarray]) -> Metrics:
         values: Metrics = {}
         if labels:
             values |= _label_metrics(sums["time"], sums["segments"], labels)
@@ -374,17 +371,17 @@ def recording_statistics(
             values["wer"] = _share(sums["words"][0], sums["words"][1])
         return values
 
-    rows = {name: torch.from_numpy(np.concatenate(of)) for name, of in parts.items()}
+    rows = {name: np.concatenate(of) for name, of in parts.items()}
     return side_by_side(rows, derive)
 
 
-def _label_metrics(time: Tensor, segments: Tensor, labels: Sequence[str]) -> Metrics:
+def _label_metrics(time: np.ndarray, segments: np.ndarray, labels: Sequence[str]) -> Metrics:
     """Return the metrics of labels, from (K + 2, K + 1) seconds and (K, 3) counts of turns."""
     n = len(labels)
     scored = time[:n]  # (K, K + 1), seconds of reference speech
     # No prediction is a column, and so a class, that is never true.
-    square = torch.cat([scored, scored.new_zeros(1, n + 1)])
-    total, true = scored.sum(), scored.sum(dim=1)
+    square = np.concatenate([scored, np.zeros((1, n + 1))])
+    total, true = scored.sum(), scored.sum(axis=1)
     values = {
         "time_uar": metrics.unweighted_average_recall(square),
         "time_uar_predicted": metrics.unweighted_average_recall(scored[:, :n]),
@@ -407,17 +404,17 @@ def _label_metrics(time: Tensor, segments: Tensor, labels: Sequence[str]) -> Met
     return values | {f"{key}_majority": constant[key] for key in MAJORITY_KEYS}
 
 
-def _missed(scored: Tensor) -> Tensor:
+def _missed(scored: np.ndarray) -> np.ndarray:
     """Return the missed seconds of each label on the diagonal of (K, K)."""
-    return torch.diag(scored[:, -1])
+    return np.diag(scored[:, -1])
 
 
-def _matched_and_all(segments: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    for matched, reference, predicted in segments:
+def _matched_and_all(segments: np.ndarray) -> Iterator[tuple[float, float]]:
+    for matched, reference, predicted in segments.tolist():
         yield matched, reference + predicted
 
 
-def _speaker_metrics(sums: Tensor) -> Metrics:
+def _speaker_metrics(sums: np.ndarray) -> Metrics:
     """Return DER and its parts, from (4,) seconds: missed, false alarm, confusion, all."""
     *errors, total = sums
     names = ("der_missed", "der_false_alarm", "der_confusion")
@@ -425,5 +422,5 @@ def _speaker_metrics(sums: Tensor) -> Metrics:
     return {"der": math.fsum(parts.values()), **parts}
 
 
-def _share(part: Tensor, whole: Tensor) -> float:
+def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole > 0 else math.nan

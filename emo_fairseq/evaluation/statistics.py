@@ -1,4 +1,4 @@
-"""Predictions of one split as tensors, their statistics, and the metrics that follow.
+"""Predictions of one split as arrays, their statistics, and the metrics that follow.
 
 Each utterance yields one row of statistics (a confusion, moments, bins of confidence); rows add up,
 and every metric derives from their sum. This pair, ``(rows, derive)``, is all that intervals need.
@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from emo_fairseq import metrics
 from emo_fairseq.errors import UsageError
@@ -26,9 +25,10 @@ from emo_fairseq.evaluation.names import (
 )
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF, VOTES_OF
 from emo_fairseq.metrics import calibration
+from emo_fairseq.metrics.arrays import Sums
 
 Metrics = dict[str, float]  # by key; see emo_fairseq.evaluation.names
-Derive = Callable[[Tensor], Metrics]  # from summed statistics (D,)
+Derive = Callable[[np.ndarray], Metrics]  # from summed statistics (D,)
 Rows = Sequence[Mapping[str, str]]
 MAJORITY = "_majority"
 CONSTANT = "_constant"
@@ -43,12 +43,12 @@ class Statistics(NamedTuple):
         derive: from a sum of rows (D,) to metrics by key; an undefined one is NaN.
     """
 
-    rows: Tensor
+    rows: np.ndarray
     derive: Derive
 
     def metrics(self) -> Metrics:
         """Return the metrics of all utterances."""
-        return self.derive(self.rows.sum(dim=0))
+        return self.derive(self.rows.sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +68,14 @@ class LabelPredictions:
 
     ids: tuple[str, ...]
     names: tuple[str, ...]
-    truth: Tensor
-    prediction: Tensor
-    probability: Tensor | None = None
+    truth: np.ndarray
+    prediction: np.ndarray
+    probability: np.ndarray | None = None
     folds: tuple[str, ...] = ()
-    votes: Tensor | None = None
+    votes: np.ndarray | None = None
 
     @property
-    def has_truth(self) -> Tensor:
+    def has_truth(self) -> np.ndarray:
         """Return which utterances have a true label, (N,) bool; with votes a majority label."""
         return self.truth >= 0
 
@@ -91,7 +91,7 @@ class LabelPredictions:
         """Whether each probability is of a yes/no question of its own (``binary_emotion``)."""
         if self.probability is None:
             return False
-        return bool(((self.probability.sum(dim=1) - 1.0).abs() > _NO_SUM).any())
+        return bool((abs(self.probability.sum(axis=1) - 1.0) > _NO_SUM).any())
 
     @property
     def headline(self) -> tuple[str, ...]:
@@ -109,16 +109,18 @@ class LabelPredictions:
         A constant label has no probabilities, so no calibration; beside votes it is predicted with
         the mean of their shares.
         """
-        counts = torch.bincount(self.truth[self.has_truth], minlength=len(self.names))
-        prediction = torch.full_like(self.truth, int(counts.argmax()))
-        mean = None if self.votes is None else self.votes.mean(dim=0).expand_as(self.votes)
+        counts = np.bincount(self.truth[self.has_truth], minlength=len(self.names))
+        prediction = np.full_like(self.truth, counts.argmax())
+        mean = None
+        if self.votes is not None:
+            mean = np.broadcast_to(self.votes.mean(axis=0), self.votes.shape)
         return replace(self, prediction=prediction, probability=mean)
 
     def compact(self) -> "LabelPredictions":
         """Return the same without probabilities, label ids in one byte each; with votes, itself."""
         if self.votes is not None:
             return self
-        truth, prediction = (ids.to(torch.uint8) for ids in (self.truth, self.prediction))
+        truth, prediction = (ids.astype(np.uint8) for ids in (self.truth, self.prediction))
         return replace(self, truth=truth, prediction=prediction, probability=None)
 
     def statistics(self) -> Statistics:
@@ -130,8 +132,8 @@ class LabelPredictions:
         :func:`emo_fairseq.metrics.vote_metrics` of all utterances, and all other metrics of those
         with a majority label.
         """
-        prediction, n_labels = self.prediction.long(), len(self.names)
-        truth = self.truth.long().clamp(min=0)  # rows without one become 0 below
+        prediction, n_labels = self.prediction, len(self.names)
+        truth = self.truth.clip(min=0)  # rows without one become 0 below
         parts = {"confusion": metrics.confusion_rows(truth, prediction, n_labels)}
         if self.probability is not None:
             per_label = self.per_label
@@ -149,7 +151,7 @@ class LabelPredictions:
                 parts |= metrics.vote_rows(self.votes, self.probability)
         return side_by_side(parts, self._derive)
 
-    def _derive(self, sums: Mapping[str, Tensor]) -> Metrics:
+    def _derive(self, sums: Mapping[str, np.ndarray]) -> Metrics:
         counts = sums["confusion"]
         values = metrics.label_metrics(counts, self.names)
         values |= {key: metric(counts) for key, metric in _MEAN_PRECISIONS.items()}
@@ -160,8 +162,8 @@ class LabelPredictions:
             values |= metrics.binary_metrics(sums["binary"], self.names)
         if "bins" in sums:
             values["ece"] = calibration.calibration_error(sums["bins"])
-            n = counts.sum()
-            values |= {key: calibration.mean_over(sums[key], n) for key in ("brier", "nll")}
+            for key in ("brier", "nll"):
+                values[key] = calibration.mean_over(sums[key].item(), counts.sum())
         if self.votes is not None:
             values["n_agreed"] = float(counts.sum())
         if "votes" in sums:
@@ -169,9 +171,9 @@ class LabelPredictions:
         return values
 
 
-def _masked(rows: Tensor, counted: Tensor) -> Tensor:
+def _masked(rows: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """Return statistics (N, ...) that are 0 where a row does not count, infinite ones included."""
-    return torch.where(counted.reshape(-1, *[1] * (rows.ndim - 1)), rows, 0.0)
+    return np.where(counted.reshape(-1, *[1] * (rows.ndim - 1)), rows, 0.0)
 
 
 _MEAN_PRECISIONS = {
@@ -195,8 +197,8 @@ class NumberPredictions:
 
     ids: tuple[str, ...]
     names: tuple[str, ...]
-    truth: Tensor
-    prediction: Tensor
+    truth: np.ndarray
+    prediction: np.ndarray
     folds: tuple[str, ...] = ()
 
     @property
@@ -216,14 +218,17 @@ class NumberPredictions:
 
     def constant(self) -> "NumberPredictions":
         """Return the baseline: always the mean of the truth, axis by axis."""
-        return replace(self, prediction=self.truth.nanmean(dim=0).expand_as(self.truth))
+        known = ~np.isnan(self.truth)
+        with np.errstate(invalid="ignore"):
+            mean = np.where(known, self.truth, 0.0).sum(axis=0) / known.sum(axis=0)
+        return replace(self, prediction=np.broadcast_to(mean, self.truth.shape))
 
     def compact(self) -> "NumberPredictions":
         """Return the same: there is nothing to leave out."""
         return self
 
     def statistics(
-        self, of_axis: Mapping[str, Callable[[Tensor], float]] = metrics.MOMENT_METRICS
+        self, of_axis: Mapping[str, Callable[[Sums], float]] = metrics.MOMENT_METRICS
     ) -> Statistics:
         """Return moments, and of sentiment scores the statistics of CMU's metrics.
 
@@ -238,7 +243,7 @@ class NumberPredictions:
             of_scores = metrics.cmu_rows(self.truth[:, 0], self.prediction[:, 0])
             parts |= {f"cmu_{name}": rows for name, rows in of_scores.items()}
 
-        def derive(sums: Mapping[str, Tensor]) -> Metrics:
+        def derive(sums: Mapping[str, np.ndarray]) -> Metrics:
             values = metrics.number_metrics(sums["moments"], self.names, of_axis)
             cmu = {k.removeprefix("cmu_"): v for k, v in sums.items() if k.startswith("cmu_")}
             return values | (metrics.cmu_metrics(cmu) if cmu else {})
@@ -251,7 +256,7 @@ P = TypeVar("P", bound=LabelPredictions | NumberPredictions)
 
 
 def side_by_side(
-    parts: Mapping[str, Tensor], derive: Callable[[Mapping[str, Tensor]], Metrics]
+    parts: Mapping[str, np.ndarray], derive: Callable[[Mapping[str, np.ndarray]], Metrics]
 ) -> Statistics:
     """Lay named statistics (N, ...) side by side, so that one resample serves them all.
 
@@ -259,12 +264,12 @@ def side_by_side(
         parts: statistics by name.
         derive: from the sum of each part, by its name, to metrics by key.
     """
-    rows = torch.cat([part.reshape(len(part), -1) for part in parts.values()], dim=1)
+    rows = np.concatenate([part.reshape(len(part), -1) for part in parts.values()], axis=1)
     shapes = {name: part.shape[1:] for name, part in parts.items()}
-    sizes = [math.prod(shape) for shape in shapes.values()]
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])[:-1]
 
-    def derive_from_sum(sums: Tensor) -> Metrics:
-        pieces = zip(shapes.items(), sums.split(sizes), strict=True)
+    def derive_from_sum(sums: np.ndarray) -> Metrics:
+        pieces = zip(shapes.items(), np.split(sums, ends), strict=True)
         return derive({name: piece.reshape(shape) for (name, shape), piece in pieces})
 
     return Statistics(rows, derive_from_sum)
@@ -316,14 +321,14 @@ def pool(by_fold: Mapping[str, Predictions]) -> Predictions:
     for name in ("probability", "votes"):
         values = [v for part in parts if (v := getattr(part, name, None)) is not None]
         if len(values) == len(parts):
-            joined[name] = torch.cat(values)
+            joined[name] = np.concatenate(values)
     return replace(
         parts[0],
         **joined,
         ids=tuple(name for part in parts for name in part.ids),
         folds=tuple(fold for fold, part in by_fold.items() for _ in part.ids),
-        truth=torch.cat([part.truth for part in parts]),
-        prediction=torch.cat([part.prediction for part in parts]),
+        truth=np.concatenate([part.truth for part in parts]),
+        prediction=np.concatenate([part.prediction for part in parts]),
     )
 
 
@@ -345,7 +350,7 @@ def align(runs: Sequence[P]) -> list[P]:
 
 
 def read_predictions(file: Path) -> dict[str, Predictions]:
-    """Load a predictions file as tensors, by split.
+    """Load a predictions file as arrays, by split.
 
     Raises:
         UsageError: no such file, no rows, or cells that are not what ``--save-predictions`` writes.
@@ -366,7 +371,7 @@ def read_predictions(file: Path) -> dict[str, Predictions]:
 
 
 def from_rows(rows: Rows) -> Predictions:
-    """Return rows of :func:`emo_fairseq.evaluation.predictions.read`, at least one, as tensors.
+    """Return rows of :func:`emo_fairseq.evaluation.predictions.read`, at least one, as arrays.
 
     Raises:
         ValueError: the columns of neither kind, a label without a column, or a cell that is no
@@ -395,7 +400,7 @@ def _labels(ids: tuple[str, ...], rows: Rows) -> LabelPredictions:
                 known = ", ".join(names) or "none"
                 raise ValueError(f"{row['id']}: {column} {row[column]!r} is none of {known}")
     truth, prediction = (
-        torch.tensor([number[row[column]] for row in rows]) for column in ("truth", "prediction")
+        np.array([number[row[column]] for row in rows]) for column in ("truth", "prediction")
     )
     if len(votes) not in (0, len(names)):
         raise ValueError("it has votes for some of its labels only")
@@ -409,6 +414,6 @@ def _labels(ids: tuple[str, ...], rows: Rows) -> LabelPredictions:
     )
 
 
-def _numbers(rows: Rows, columns: Sequence[str]) -> Tensor:
+def _numbers(rows: Rows, columns: Sequence[str]) -> np.ndarray:
     cells = [[float(row[column] or "nan") for column in columns] for row in rows]
-    return torch.tensor(cells, dtype=torch.float64)
+    return np.array(cells, dtype=np.float64)

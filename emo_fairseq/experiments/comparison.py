@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from torch import Tensor
+import numpy as np
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import (
@@ -252,18 +252,18 @@ class PooledRuns:
         return len(self.runs[0].ids)
 
     @cached_property
-    def by_utterance(self) -> dict[str, Tensor]:
+    def by_utterance(self) -> dict[str, np.ndarray]:
         """Each metric's mean over the runs in resamples of the utterances, (R,)."""
         return bootstrap(*self._statistics(), self._n_resamples)
 
     @cached_property
-    def without_speaker(self) -> dict[str, Tensor]:
+    def without_speaker(self) -> dict[str, np.ndarray]:
         """The same without each of the speakers, (S,); empty if they are unknown or too few."""
         if self.speakers.refusal:
             return {}
         return leave_one_out(*self._statistics(), self.speakers)
 
-    def _statistics(self) -> tuple[list[Tensor], Derive]:
+    def _statistics(self) -> tuple[list[np.ndarray], Derive]:
         of_runs = [run.statistics() for run in self.runs]
         return [of_run.rows for of_run in of_runs], of_runs[0].derive
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import torch
 from pydantic import Field, model_validator
 
 from data_prep.errors import ManifestError
@@ -159,11 +158,9 @@ def _combination(config: EnsembleConfig) -> Combination:
     if config.stacking is None:
         return Combination(config.combine)
     bias = [-np.inf if number is None else number for number in config.stacking.bias]
-    weight = torch.tensor(config.stacking.weight, dtype=torch.float64)
+    weight = np.array(config.stacking.weight, dtype=np.float64)
     # Whether of labels or of numbers is set by the engine, which knows its members.
-    return Combination(
-        config.combine, Stacking(weight, torch.tensor(bias, dtype=torch.float64), has_labels=True)
-    )
+    return Combination(config.combine, Stacking(weight, np.array(bias), has_labels=True))
 
 
 def write_ensemble(
@@ -286,9 +283,7 @@ class EnsembleEngine(Engine):
             )
         names = self.labels or self.axes
         rows = [one.probabilities or one.values for one in predictions]
-        scores = torch.tensor(
-            [[[row[name] for name in names]] for row in rows]
-        ).double()  # M x 1 x K
+        scores = np.array([[[row[name] for name in names]] for row in rows])  # (M, 1, K)
         combined = self._combination.how(scores)[0].tolist()
         by_name = dict(zip(names, combined, strict=True))
         return Prediction(

@@ -1,11 +1,12 @@
 """Metrics as pure functions of summable sufficient statistics.
 
-Each metric is independent of batch size and number of ranks: a batch is reduced to a float64 tensor
+Each metric is independent of batch size and number of ranks: a batch is reduced to a float64 array
 (a confusion matrix, moments), which is summed over batches and ranks, and metrics are computed from
-the sum. Truth comes before prediction everywhere. Metrics are Python floats; an undefined one is
-NaN, not 0 or 1.
+the sum. Statistics are tensors on the device of their batch, or NumPy arrays: see :mod:`.arrays`.
+Truth comes before prediction everywhere. Metrics are Python floats; an undefined one is NaN, not 0
+or 1.
 
-    truth, prediction --confusion, moments--> tensor --(+ over batches and ranks)--> metrics
+    truth, prediction --confusion, moments--> array --(+ over batches and ranks)--> metrics
 
 :mod:`emo_fairseq.evaluation` has the same metrics of two plain lists.
 """

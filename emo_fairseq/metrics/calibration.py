@@ -6,11 +6,20 @@ those of one softmax over K labels.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn.functional import one_hot
+import numpy as np
+
+from emo_fairseq.metrics.arrays import (
+    Array,
+    Sums,
+    arange,
+    float64,
+    namespace,
+    on_host,
+    one_hot,
+    ratio,
+)
 
 N_BINS = 15
 
@@ -24,12 +33,12 @@ class Confidence(NamedTuple):
         outcome: 1 where the prediction is correct, or where the label is the true one; else 0.
     """
 
-    confidence: Tensor
-    outcome: Tensor
+    confidence: Any
+    outcome: Any
 
 
 def confidences(
-    truth: Tensor, prediction: Tensor, probability: Tensor, per_label: bool = False
+    truth: Array, prediction: Array, probability: Array, per_label: bool = False
 ) -> Confidence:
     """Return the confidences that are binned, and their outcomes.
 
@@ -40,12 +49,21 @@ def confidences(
         per_label: whether the probabilities are K binary predictions.
     """
     if per_label:
-        return Confidence(probability, one_hot(truth, probability.shape[1]).double())
-    confidence = probability.gather(1, prediction[:, None])
-    return Confidence(confidence, (prediction == truth).double()[:, None])
+        return Confidence(probability, one_hot(truth, probability.shape[1]))
+    confidence = chosen(probability, prediction)[:, None]
+    return Confidence(confidence, float64(prediction == truth)[:, None])
 
 
-def bin_rows(predictions: Confidence) -> Tensor:
+def chosen(values: Array, ids: Array) -> Array:
+    """Return the value of one class in each row: (N, K), (N,) -> (N,).
+
+    >>> chosen(np.array([[0.25, 0.75]]), np.array([1])).tolist()
+    [0.75]
+    """
+    return values[arange(len(ids), ids), ids]
+
+
+def bin_rows(predictions: Confidence) -> Any:
     """Return for each utterance and bin the count, and the sums of confidences and outcomes.
 
     The 15 bins have equal width; bin b contains ``(b - 1) / 15 < confidence <= b / 15``.
@@ -53,30 +71,30 @@ def bin_rows(predictions: Confidence) -> Tensor:
     Returns:
         (N, 15, 3) float64; summable over N.
     """
-    confidence = predictions.confidence
-    edges = torch.linspace(0.0, 1.0, N_BINS + 1, dtype=torch.float64, device=confidence.device)
-    bins = one_hot(torch.bucketize(confidence.contiguous(), edges[1:-1]), N_BINS)
-    bins = bins.double()  # (N, M, 15)
-    values = torch.stack([torch.ones_like(predictions.outcome), *predictions], dim=2)  # (N, M, 3)
-    return torch.einsum("nmb,nmv->nbv", bins, values)
+    confidence, outcome = predictions
+    xp, edges = namespace(confidence), float64(arange(N_BINS, confidence))[1:] / N_BINS
+    passed = confidence[..., None] > edges  # (N, M, 14), the edges below each confidence
+    bins = one_hot(passed.sum(-1), N_BINS)  # (N, M, 15)
+    values = xp.stack([xp.ones_like(outcome), confidence, outcome], 2)  # (N, M, 3)
+    return xp.einsum("nmb,nmv->nbv", bins, values)
 
 
-def calibration_error(bins: Tensor) -> float:
+def calibration_error(bins: Sums) -> float:
     """Return the expected calibration error (Guo et al. 2017) from (15, 3) summed :func:`bin_rows`.
 
     ``ECE = sum over bins b of n_b / n * |accuracy_b - mean confidence_b|``, after Naeini et al.
     2015. NaN without rows.
 
-    >>> confidence, right = torch.tensor([[0.9], [0.9], [0.6]]), torch.tensor([[1.0], [0.0], [1.0]])
-    >>> rows = bin_rows(Confidence(confidence.double(), right.double()))
-    >>> round(calibration_error(rows.sum(dim=0)), 4)
+    >>> confidence, right = np.array([[0.9], [0.9], [0.6]]), np.array([[1.0], [0.0], [1.0]])
+    >>> rows = bin_rows(Confidence(confidence, right))
+    >>> round(calibration_error(rows.sum(axis=0)), 4)
     0.4
     """
-    number, confidence, outcome = bins.unbind(dim=1)
-    return float((outcome - confidence).abs().sum() / number.sum())
+    number, confidence, outcome = on_host(bins).T
+    return ratio(abs(outcome - confidence).sum(), number.sum())
 
 
-def brier_rows(truth: Tensor, probability: Tensor, per_label: bool = False) -> Tensor:
+def brier_rows(truth: Array, probability: Array, per_label: bool = False) -> Array:
     """Return ``sum over k of (p_k - y_k)²`` of each utterance, in [0, 2] (Brier 1950).
 
     Args:
@@ -87,14 +105,14 @@ def brier_rows(truth: Tensor, probability: Tensor, per_label: bool = False) -> T
     Returns:
         (N,) float64.
 
-    >>> brier_rows(torch.tensor([0]), torch.tensor([[0.75, 0.25]]).double())
-    tensor([0.1250], dtype=torch.float64)
+    >>> brier_rows(np.array([0]), np.array([[0.75, 0.25]])).tolist()
+    [0.125]
     """
-    squares = (probability - one_hot(truth, probability.shape[1])).square()
-    return squares.mean(dim=1) if per_label else squares.sum(dim=1)
+    squares = (probability - one_hot(truth, probability.shape[1])) ** 2
+    return squares.mean(1) if per_label else squares.sum(1)
 
 
-def log_loss_rows(truth: Tensor, probability: Tensor, per_label: bool = False) -> Tensor:
+def log_loss_rows(truth: Array, probability: Array, per_label: bool = False) -> Array:
     """Return ``-log p_truth`` of each utterance in nats; infinite where that p is 0.
 
     Args:
@@ -105,17 +123,20 @@ def log_loss_rows(truth: Tensor, probability: Tensor, per_label: bool = False) -
     Returns:
         (N,) float64.
 
-    >>> log_loss_rows(torch.tensor([0]), torch.tensor([[0.5, 0.5]]).double())
-    tensor([0.6931], dtype=torch.float64)
+    >>> log_loss_rows(np.array([0]), np.array([[0.5, 0.5]])).round(4).tolist()
+    [0.6931]
     """
-    is_true = one_hot(truth, probability.shape[1]).bool()
+    xp = namespace(probability)
     if per_label:
-        p_true = torch.where(is_true, probability, 1.0 - probability)  # (N, K)
-        return -p_true.log().mean(dim=1)
-    return -probability[is_true].log()
+        is_true = one_hot(truth, probability.shape[1]) == 1
+        p_true = xp.where(is_true, probability, 1.0 - probability)  # (N, K)
+    else:
+        p_true = chosen(probability, truth)[:, None]  # (N, 1)
+    with np.errstate(divide="ignore"):
+        return -xp.log(p_true).mean(1)
 
 
-def mean_over(total: Tensor, number: Tensor) -> float:
+def mean_over(total: float, number: float) -> float:
     """Return the mean; NaN if there are no rows, or if it is infinite."""
-    mean = float(total / number)
+    mean = ratio(total, number)
     return mean if math.isfinite(mean) else math.nan

@@ -3,40 +3,55 @@
 import math
 from collections.abc import Callable, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from emo_fairseq.metrics.arrays import (
+    Array,
+    Sums,
+    count,
+    float64,
+    int64,
+    is_on_cpu,
+    namespace,
+    on_host,
+    one_hot,
+    ratio,
+)
 
 
-def check_same_shape(truth: Tensor, prediction: Tensor) -> None:
+def check_same_shape(truth: Array, prediction: Array) -> None:
     """Raise ValueError unless the shapes are equal: broadcasting would pair the wrong rows."""
     if truth.shape != prediction.shape:
         shapes = f"{tuple(truth.shape)} and {tuple(prediction.shape)}"
         raise ValueError(f"truth and prediction differ in shape: {shapes}")
 
 
-def check_ids(name: str, ids: Tensor, n_classes: int, counted: Tensor) -> None:
+def check_ids(name: str, ids: Array, n_classes: int, counted: Array | None = None) -> None:
     """Check that class ids are those of C classes, without waiting for a GPU.
 
     Args:
         name: of the ids, for messages.
         ids: (N,).
         n_classes: C.
-        counted: (N,) bool, the rows that are checked.
+        counted: (N,) bool, the rows that are checked; None = all.
 
     Raises:
         ValueError: one is not; on other devices than the CPU, which is not waited for, the process
             ends when the device reaches it.
     """
-    wrong = ((ids < 0) | (ids >= n_classes)) & counted
-    if ids.device.type != "cpu":
-        torch._assert_async(~wrong.any(), f"a {name} class is outside [0, {n_classes})")
+    wrong = (ids < 0) | (ids >= n_classes)
+    if counted is not None:
+        wrong = wrong & counted
+    if not is_on_cpu(ids):
+        message = f"a {name} class is outside [0, {n_classes})"
+        namespace(ids)._assert_async(~wrong.any(), message)
     elif wrong.any():
         raise ValueError(f"{name} class {ids[wrong][0].item()} is outside [0, {n_classes})")
 
 
 def confusion(
-    truth: Tensor, prediction: Tensor, n_classes: int, counted: Tensor | None = None
-) -> Tensor:
+    truth: Array, prediction: Array, n_classes: int, counted: Array | None = None
+) -> Array:
     """Count each pair of true and predicted class.
 
     The host does not wait for the result, so that a training step on a GPU may count.
@@ -53,137 +68,138 @@ def confusion(
     Raises:
         ValueError: the shapes differ, or an id is outside [0, C); see :func:`check_ids`.
 
-    >>> confusion(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), 2).tolist()
+    >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [[1.0, 1.0], [0.0, 1.0]]
     """
     if truth.ndim != 1:
         raise ValueError(f"expected truth (N,), got {tuple(truth.shape)}")
     check_same_shape(truth, prediction)
-    if counted is None:
-        counted = torch.ones_like(truth, dtype=torch.bool)
     check_ids("true", truth, n_classes, counted)
     check_ids("predicted", prediction, n_classes, counted)
-    cell = truth.long() * n_classes + prediction.long()  # (N,)
-    counts = torch.zeros(n_classes**2, dtype=torch.float64, device=truth.device)
-    counts.index_add_(0, cell.masked_fill(~counted, 0), counted.double())
-    return counts.reshape(n_classes, n_classes)
+    cell = int64(truth) * n_classes + int64(prediction)  # (N,)
+    weights = namespace(truth).ones_like(truth) if counted is None else counted
+    return count(cell * weights, float64(weights), n_classes**2).reshape(n_classes, n_classes)
 
 
-def confusion_rows(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
+def confusion_rows(truth: Array, prediction: Array, n_classes: int) -> Array:
     """Return the confusion of each utterance, (N, C, C) float64; their sum is that of all.
 
     Args:
         truth: (N,) int64 class ids.
         prediction: (N,) int64 class ids.
         n_classes: C.
+
+    Raises:
+        ValueError: an id is outside [0, C); see :func:`check_ids`.
     """
-    size = len(truth), n_classes * n_classes
-    cells = torch.zeros(size, dtype=torch.float64, device=truth.device)
-    cells.scatter_(1, (truth * n_classes + prediction)[:, None], 1.0)
-    return cells.view(-1, n_classes, n_classes)
+    check_ids("true", truth, n_classes)
+    check_ids("predicted", prediction, n_classes)
+    cells = one_hot(int64(truth) * n_classes + int64(prediction), n_classes**2)
+    return cells.reshape(-1, n_classes, n_classes)
 
 
-def accuracy(counts: Tensor) -> float:
+def accuracy(counts: Sums) -> float:
     """Return the accuracy, ``correct / all``, also called weighted accuracy (WA). NaN without rows.
 
-    >>> accuracy(torch.tensor([[1, 1], [0, 2]]))
+    >>> accuracy(np.array([[1, 1], [0, 2]]))
     0.75
     """
-    return float(counts.diagonal().sum().double() / counts.sum())
+    counts = on_host(counts)
+    return ratio(counts.trace(), counts.sum())
 
 
-def recall_per_class(counts: Tensor) -> list[float]:
+def recall_per_class(counts: Sums) -> list[float]:
     """Return ``correct_k / true_k`` for each of C classes; NaN for a class absent from the truth.
 
-    >>> recall_per_class(torch.tensor([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))
+    >>> recall_per_class(np.array([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))
     [0.5, 1.0, nan]
     """
     correct, true, _ = _margins(counts)
-    return _floats(correct / true)
+    return _per_class(correct, true)
 
 
-def precision_per_class(counts: Tensor) -> list[float]:
+def precision_per_class(counts: Sums) -> list[float]:
     """Return ``correct_k / predicted_k`` for each of C classes.
 
     0 for a true class that is never predicted (scikit-learn's `zero_division=0`), NaN for a class
     in neither truth nor prediction.
 
-    >>> precision_per_class(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
+    >>> precision_per_class(np.array([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
     [0.5, 0.0, nan]
     """
     correct, true, predicted = _margins(counts)
-    return _floats((correct / predicted).masked_fill((predicted == 0) & (true > 0), 0.0))
+    return _per_class(correct, np.where(predicted == 0, true, predicted))
 
 
-def f1_per_class(counts: Tensor) -> list[float]:
+def f1_per_class(counts: Sums) -> list[float]:
     """Return ``2 correct_k / (true_k + predicted_k)`` for each of C classes.
 
     0 for a class without a correct prediction, NaN for a class in neither truth nor prediction.
 
-    >>> f1_per_class(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
+    >>> f1_per_class(np.array([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
     [0.6666666666666666, 0.0, nan]
     """
     correct, true, predicted = _margins(counts)
-    return _floats(2.0 * correct / (true + predicted))
+    return _per_class(2.0 * correct, true + predicted)
 
 
-def unweighted_average_recall(counts: Tensor) -> float:
+def unweighted_average_recall(counts: Sums) -> float:
     """Return the mean recall over the classes in the truth: UAR, or UA (Schuller et al. 2009).
 
     As scikit-learn's `balanced_accuracy_score`. A class that is predicted but never true does not
     count; `audmetric.unweighted_average_recall` without `labels` counts it as a recall of 0.
 
-    >>> unweighted_average_recall(torch.tensor([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))
+    >>> unweighted_average_recall(np.array([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))
     0.75
     """
     return _mean_of_defined(recall_per_class(counts))
 
 
-def macro_f1(counts: Tensor) -> float:
+def macro_f1(counts: Sums) -> float:
     """Return the mean F1 over the classes in truth or prediction.
 
     As scikit-learn's `average="macro"`.
 
-    >>> round(macro_f1(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]])), 3)
+    >>> round(macro_f1(np.array([[2, 0, 0], [2, 0, 0], [0, 0, 0]])), 3)
     0.333
     """
     return _mean_of_defined(f1_per_class(counts))
 
 
-def weighted_f1(counts: Tensor) -> float:
+def weighted_f1(counts: Sums) -> float:
     """Return the mean F1 weighted by true counts; NaN without rows.
 
     As scikit-learn's `average="weighted"`.
 
-    >>> weighted_f1(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
+    >>> weighted_f1(np.array([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
     0.3333333333333333
     """
     return _mean_by_truth(counts, f1_per_class(counts))
 
 
-def macro_precision(counts: Tensor) -> float:
+def macro_precision(counts: Sums) -> float:
     """Return the mean precision over the classes in truth or prediction.
 
     As scikit-learn's `precision_score(average="macro", zero_division=0)`.
 
-    >>> macro_precision(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
+    >>> macro_precision(np.array([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
     0.25
     """
     return _mean_of_defined(precision_per_class(counts))
 
 
-def weighted_precision(counts: Tensor) -> float:
+def weighted_precision(counts: Sums) -> float:
     """Return the mean precision weighted by true counts; NaN without rows.
 
     As scikit-learn's `precision_score(average="weighted", zero_division=0)`.
 
-    >>> weighted_precision(torch.tensor([[3, 0, 0], [1, 0, 0], [0, 0, 0]]))
+    >>> weighted_precision(np.array([[3, 0, 0], [1, 0, 0], [0, 0, 0]]))
     0.5625
     """
     return _mean_by_truth(counts, precision_per_class(counts))
 
 
-CONFUSION_METRICS: dict[str, Callable[[Tensor], float]] = {
+CONFUSION_METRICS: dict[str, Callable[[Sums], float]] = {
     "wa": accuracy,
     "uar": unweighted_average_recall,
     "weighted_f1": weighted_f1,
@@ -191,14 +207,14 @@ CONFUSION_METRICS: dict[str, Callable[[Tensor], float]] = {
 }
 
 
-def label_metrics(counts: Tensor, labels: Sequence[str]) -> dict[str, float]:
+def label_metrics(counts: Sums, labels: Sequence[str]) -> dict[str, float]:
     """Return WA, UAR, weighted and macro F1, and ``recall_<label>`` of each class.
 
     Args:
         counts: (C, C), summed :func:`confusion`.
         labels: the C names.
 
-    >>> label_metrics(torch.tensor([[1, 1], [0, 2]]), ["sad", "happy"])["recall_sad"]
+    >>> label_metrics(np.array([[1, 1], [0, 2]]), ["sad", "happy"])["recall_sad"]
     0.5
     """
     recalls = zip(labels, recall_per_class(counts), strict=True)
@@ -208,32 +224,33 @@ def label_metrics(counts: Tensor, labels: Sequence[str]) -> dict[str, float]:
     }
 
 
-def constant_confusion(counts: Tensor, prediction: int) -> Tensor:
+def constant_confusion(counts: Sums, prediction: int) -> np.ndarray:
     """Return the confusion (C, C) of always predicting the class `prediction`.
 
-    >>> constant_confusion(torch.tensor([[1, 1], [0, 2]]), 0).tolist()
-    [[2, 0], [2, 0]]
+    >>> constant_confusion(np.array([[1, 1], [0, 2]]), 0).tolist()
+    [[2.0, 0.0], [2.0, 0.0]]
     """
-    baseline = torch.zeros_like(counts)
-    baseline[:, prediction] = counts.sum(dim=1)
+    _, true, _ = _margins(counts)
+    baseline = np.zeros((len(true), len(true)))
+    baseline[:, prediction] = true
     return baseline
 
 
-def _margins(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _margins(counts: Sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return correct, true and predicted utterances of each class, (C,) float64 each."""
-    counts = counts.double()
-    return counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
+    counts = on_host(counts)
+    return counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
 
 
-def _floats(per_class: Tensor) -> list[float]:
-    return [float(value) for value in per_class]
+def _per_class(part: np.ndarray, whole: np.ndarray) -> list[float]:
+    return list(map(ratio, part, whole))
 
 
-def _mean_by_truth(counts: Tensor, per_class: list[float]) -> float:
+def _mean_by_truth(counts: Sums, per_class: list[float]) -> float:
     """Return the mean over classes weighted by true counts; NaN without rows."""
     _, true, _ = _margins(counts)
-    values = true.new_tensor(per_class).nan_to_num(0.0)  # absent classes weigh 0
-    return float((true * values).sum() / true.sum())
+    values = np.nan_to_num(per_class)  # absent classes weigh 0
+    return ratio((true * values).sum(), true.sum())
 
 
 def _mean_of_defined(values: list[float]) -> float:

@@ -3,15 +3,15 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from emo_fairseq.metrics.arrays import Array, Sums, float64, namespace, on_host, ratio
 from emo_fairseq.metrics.classification import check_same_shape
 
-EPSILON = torch.finfo(torch.float64).eps
+EPSILON = float(np.finfo(np.float64).eps)
 
 
-def moments(truth: Tensor, prediction: Tensor) -> Tensor:
+def moments(truth: Array, prediction: Array) -> Array:
     """Return the sums from which CCC, Pearson, MAE and RMSE are computed.
 
     With x the truth and y the prediction, over the rows whose truth is not NaN:
@@ -29,34 +29,34 @@ def moments(truth: Tensor, prediction: Tensor) -> Tensor:
     Raises:
         ValueError: the shapes differ.
 
-    >>> moments(torch.tensor([0.0, 1.0, torch.nan]), torch.tensor([1.0, 2.0, 3.0])).tolist()
+    >>> moments(np.array([0.0, 1.0, np.nan]), np.array([1.0, 2.0, 3.0])).tolist()
     [2.0, 1.0, 3.0, 1.0, 5.0, 2.0, 2.0, 2.0]
     """
     check_same_shape(truth, prediction)
-    return torch.stack([term.sum(dim=0) for term in _terms(truth, prediction)], dim=-1)
+    return namespace(truth).stack([term.sum(0) for term in _terms(truth, prediction)], -1)
 
 
-def moment_rows(truth: Tensor, prediction: Tensor) -> Tensor:
+def moment_rows(truth: Array, prediction: Array) -> Array:
     """Return the :func:`moments` of each utterance: (N,) -> (N, 8), (N, A) -> (N, A, 8)."""
     check_same_shape(truth, prediction)
-    return torch.stack(_terms(truth, prediction), dim=-1)
+    return namespace(truth).stack(_terms(truth, prediction), -1)
 
 
-def _terms(truth: Tensor, prediction: Tensor) -> list[Tensor]:
-    missing = truth.isnan()
-    x = truth.detach().double().masked_fill(missing, 0.0)
-    y = prediction.detach().double().masked_fill(missing, 0.0)
-    return [(~missing).double(), x, y, x * x, y * y, x * y, (x - y).abs(), (x - y).square()]
+def _terms(truth: Array, prediction: Array) -> list[Array]:
+    xp = namespace(truth)
+    missing = xp.isnan(truth)
+    x, y = (xp.where(missing, 0.0, float64(values)) for values in (truth, prediction))
+    return [float64(~missing), x, y, x * x, y * y, x * y, abs(x - y), (x - y) ** 2]
 
 
-def concordance_cc(sums: Tensor) -> float:
+def concordance_cc(sums: Sums) -> float:
     """Return the concordance correlation coefficient (Lin 1989) from (8,) :func:`moments`.
 
     `2 cov / (var_x + var_y + (mean_x - mean_y)²)`, with divisor n. NaN if truth
     or prediction is constant, so for fewer than two rows too; `audmetric.concordance_cc` gives 0
     where only one of them is constant.
 
-    >>> truth, prediction = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 1.0, 1.0])
+    >>> truth, prediction = np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.0])
     >>> round(concordance_cc(moments(truth, prediction)), 12)
     0.666666666667
     """
@@ -66,12 +66,12 @@ def concordance_cc(sums: Tensor) -> float:
     return 2.0 * covariance / (truth_variance + prediction_variance + bias**2)
 
 
-def pearson_cc(sums: Tensor) -> float:
+def pearson_cc(sums: Sums) -> float:
     """Return Pearson's correlation coefficient from (8,) :func:`moments`, in [-1, 1].
 
     `cov / sqrt(var_x var_y)`. NaN if truth or prediction is constant.
 
-    >>> truth, prediction = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 2.0, 4.0])
+    >>> truth, prediction = np.array([0.0, 1.0, 2.0]), np.array([0.0, 2.0, 4.0])
     >>> pearson_cc(moments(truth, prediction))
     1.0
     """
@@ -82,40 +82,42 @@ def pearson_cc(sums: Tensor) -> float:
     return max(-1.0, min(1.0, correlation))  # rounding may exceed the interval
 
 
-def mean_absolute_error(sums: Tensor) -> float:
+def mean_absolute_error(sums: Sums) -> float:
     """Return MAE from (8,) :func:`moments`, in the values' unit; NaN without rows.
 
-    >>> mean_absolute_error(moments(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 4.0])))
+    >>> mean_absolute_error(moments(np.array([0.0, 1.0]), np.array([1.0, 4.0])))
     2.0
     """
-    return float(sums[6] / sums[0])
+    sums = on_host(sums)
+    return ratio(sums[6], sums[0])
 
 
-def root_mean_squared_error(sums: Tensor) -> float:
+def root_mean_squared_error(sums: Sums) -> float:
     """Return RMSE from (8,) :func:`moments`, in the values' unit; NaN without rows.
 
-    >>> root_mean_squared_error(moments(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 8.0])))
+    >>> root_mean_squared_error(moments(np.array([0.0, 1.0]), np.array([1.0, 8.0])))
     5.0
     """
-    return float((sums[7] / sums[0]).sqrt())
+    sums = on_host(sums)
+    return math.sqrt(ratio(sums[7], sums[0]))
 
 
-def mean_squared_error(sums: Tensor) -> float:
+def mean_squared_error(sums: Sums) -> float:
     """Return MSE from (8,) :func:`moments`, in the values' unit squared; NaN without rows.
 
-    >>> mean_squared_error(moments(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 8.0])))
+    >>> mean_squared_error(moments(np.array([0.0, 1.0]), np.array([1.0, 8.0])))
     25.0
     """
     return root_mean_squared_error(sums) ** 2
 
 
-def sd_ratio(sums: Tensor) -> float:
+def sd_ratio(sums: Sums) -> float:
     """Return the standard deviation of the predictions over that of the truth, from (8,) moments.
 
     `sqrt(var_y / var_x)`: 1 is best for agreement; less means predictions that keep too close to
     their mean, more that they scatter too far. NaN if the truth is constant.
 
-    >>> truth, prediction = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 2.0, 4.0])
+    >>> truth, prediction = np.array([0.0, 1.0, 2.0]), np.array([0.0, 2.0, 4.0])
     >>> sd_ratio(moments(truth, prediction))
     2.0
     """
@@ -123,7 +125,7 @@ def sd_ratio(sums: Tensor) -> float:
     return math.sqrt(prediction_variance / truth_variance) if truth_variance > 0.0 else math.nan
 
 
-MOMENT_METRICS: dict[str, Callable[[Tensor], float]] = {
+MOMENT_METRICS: dict[str, Callable[[Sums], float]] = {
     "ccc": concordance_cc,
     "pearson": pearson_cc,
     "mae": mean_absolute_error,
@@ -133,9 +135,9 @@ MOMENT_METRICS: dict[str, Callable[[Tensor], float]] = {
 
 
 def number_metrics(
-    sums: Iterable[Tensor],
+    sums: Iterable[Sums],
     axes: Sequence[str],
-    metrics: Mapping[str, Callable[[Tensor], float]] = MOMENT_METRICS,
+    metrics: Mapping[str, Callable[[Sums], float]] = MOMENT_METRICS,
 ) -> dict[str, float]:
     """Return CCC, Pearson, MAE, RMSE, SD ratio; with several axes also ``<metric>_<axis>`` of each.
 
@@ -158,13 +160,13 @@ def number_metrics(
     return values
 
 
-def _central(sums: Tensor) -> tuple[float, float, float, float]:
+def _central(sums: Sums) -> tuple[float, float, float, float]:
     """Return mean_y - mean_x, var_x, var_y, cov, with divisor n, from (8,); NaN without rows.
 
     A variance that may be the rounding error of sums over n rows, at most about 2 n eps times the
     mean square, is set to 0, so that a constant such as 0.1 has no correlation.
     """
-    n, x, y, xx, yy, xy = (float(value) for value in sums[:6])
+    n, x, y, xx, yy, xy = on_host(sums)[:6].tolist()
     if n == 0:
         return math.nan, math.nan, math.nan, math.nan
     rounding = 2.0 * (n + 4.0) * EPSILON

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from emo_fairseq.evaluation.names import OF_EACH_LABEL, display_name
 from emo_fairseq.evaluation.statistics import (
@@ -86,8 +86,8 @@ def table(runs: Sequence[Run], keys: Sequence[str]) -> Table:
     relation, pooled = _pooled(runs)
     rows = []
     for key in keys:
-        values = torch.tensor([run.metrics[key] for run in runs], dtype=torch.float64)
-        cells = [format_mean(float(values.mean()), float(values.std()))]  # divisor n - 1
+        values = np.array([run.metrics[key] for run in runs])
+        cells = [format_mean(float(values.mean()), float(values.std(ddof=1)))]
         if pooled is not None:
             cells.append(format_number(pooled[key]))
         cells += [format_number(value) for value in values.tolist()]
@@ -123,10 +123,9 @@ def _other_truth(runs: Sequence[Run]) -> str:
     """Return an id that has another truth in another run; empty if there is none."""
     truth_of: dict[str, list[float]] = {}
     for run in runs:
-        truths = run.predictions.truth.double().reshape(len(run.predictions.ids), -1)
-        for name, truth in zip(
-            run.predictions.ids, truths.nan_to_num(_UNKNOWN).tolist(), strict=True
-        ):
+        truths = run.predictions.truth.astype(np.float64).reshape(len(run.predictions.ids), -1)
+        known = np.nan_to_num(truths, nan=_UNKNOWN).tolist()
+        for name, truth in zip(run.predictions.ids, known, strict=True):
             if truth_of.setdefault(name, truth) != truth:
                 return name
     return ""

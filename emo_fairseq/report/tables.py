@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from emo_fairseq.evaluation.bootstrap import (
     NOT_SEEDS,
@@ -88,7 +87,7 @@ def notes_of(scored: ScoredSplit) -> Iterator[str]:
         )
         return
     yield "Constant: always predicting the mean truth of this split, which has no correlation."
-    if missing := int(predictions.truth.isnan().any(dim=1).sum()):
+    if missing := int(np.isnan(predictions.truth).any(axis=1).sum()):
         counted = format_count(missing, "utterance")
         yield f"{counted} without a truth on some axis, left out there."
 
@@ -165,8 +164,8 @@ def case_table(scored: ScoredSplit) -> Table | None:
     (rows, derive), keys = scored.predictions.statistics(), scored.predictions.headline
     cells = []
     for case in sorted(set(cases)):
-        chosen = torch.tensor([name == case for name in cases])
-        metrics = derive(rows[chosen].sum(dim=0))
+        chosen = np.array([name == case for name in cases])
+        metrics = derive(rows[chosen].sum(axis=0))
         values = [format_number(metrics[key]) for key in keys]
         cells.append([case or "neither", f"{int(chosen.sum())}", *values])
     return Table(["in the manifest", "n", *map(display_name, keys)], cells)
@@ -228,10 +227,10 @@ Cells = dict[int, list[str]]  # by row of the predictions
 def _wrong_labels(of: LabelPredictions) -> tuple[list[str], Cells]:
     """Return the wrong ones whose true label has the smallest probability."""
     assert of.probability is not None  # a predictions file has them
-    rows = torch.arange(len(of.ids))
-    of_truth = of.probability[rows, of.truth.clamp(min=0)]
+    rows = np.arange(len(of.ids))
+    of_truth = of.probability[rows, of.truth.clip(min=0)]
     of_prediction = of.probability[rows, of.prediction]
-    is_wrong = of.has_truth & (of.prediction != of.truth) & ~of_truth.isnan()
+    is_wrong = of.has_truth & (of.prediction != of.truth) & ~np.isnan(of_truth)
     cells = {
         row: [
             of.names[of.truth[row]],
@@ -247,8 +246,8 @@ def _wrong_labels(of: LabelPredictions) -> tuple[list[str], Cells]:
 def _distant_numbers(of: NumberPredictions) -> tuple[list[str], Cells]:
     """Return those with the largest Euclidean distance over the axes that were measured."""
     difference = of.prediction - of.truth
-    distance = difference.square().nansum(dim=1).sqrt()
-    is_known = ~difference.isnan().all(dim=1)
+    distance = np.sqrt(np.nansum(difference**2, axis=1))
+    is_known = ~np.isnan(difference).all(axis=1)
     cells = {}
     for row in _smallest(-distance, is_known):
         pairs = zip(of.truth[row].tolist(), of.prediction[row].tolist(), strict=True)
@@ -256,10 +255,10 @@ def _distant_numbers(of: NumberPredictions) -> tuple[list[str], Cells]:
     return ["error", *(axis.replace("_", " ") for axis in of.names)], cells
 
 
-def _smallest(values: Tensor, counted: Tensor) -> list[int]:
-    order = torch.where(counted, values, torch.inf).argsort(stable=True)
+def _smallest(values: np.ndarray, counted: np.ndarray) -> list[int]:
+    order = np.where(counted, values, np.inf).argsort(kind="stable")
     return order[: min(N_WORST, int(counted.sum()))].tolist()
 
 
-def _probability(value: Tensor) -> str:
+def _probability(value: float) -> str:
     return "< 0.001" if value < 0.0005 else f"{value:.3f}"

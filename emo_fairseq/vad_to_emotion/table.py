@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from data_prep.schema import AXES, write_atomically
 from emo_fairseq import metrics
@@ -52,8 +51,7 @@ def vad_estimates(vad: VadRows, speakers: Speakers | None = None) -> dict[Column
         vad: N rows.
         speakers: that the intervals are over; None = over rows.
     """
-    truth, prediction = (torch.from_numpy(x.copy()) for x in (vad.truth, vad.prediction))
-    numbers = NumberPredictions(vad.ids, AXES, truth, prediction)
+    numbers = NumberPredictions(vad.ids, AXES, vad.truth, vad.prediction)
     by_key = estimates(*numbers.statistics(VAD_METRICS), speakers)
     return {(metric, axis): by_key[f"{metric}_{axis}"] for axis in AXES for metric in VAD_METRICS}
 
@@ -68,8 +66,7 @@ def emotion_estimates(
         prediction: (N,) label ids.
         speakers: that the intervals are over; None = over rows.
     """
-    truth = torch.from_numpy(emotions.truth)
-    labels = LabelPredictions(emotions.ids, emotions.labels, truth, torch.from_numpy(prediction))
+    labels = LabelPredictions(emotions.ids, emotions.labels, emotions.truth, prediction)
     by_key = estimates(*labels.statistics(), speakers)
     return {(metric, ""): by_key[key] for metric, key in EMOTION_METRICS.items()}
 

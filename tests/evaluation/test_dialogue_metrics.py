@@ -43,7 +43,7 @@ def predict(rows: Sequence[Utterance | None], seed: int = 0) -> LabelPredictions
     right = torch.rand(len(rows), generator=draw) < 0.5
     prediction = torch.where(right, truth, torch.randint(3, (len(rows),), generator=draw))
     ids = tuple(str(n) for n in range(len(rows)))
-    return LabelPredictions(ids, LABELS, truth, prediction)
+    return LabelPredictions(ids, LABELS, truth.numpy(), prediction.numpy())
 
 
 def earlier_turns(rows: Sequence[Utterance], row: Utterance, of_speaker: bool) -> list[int]:

@@ -23,9 +23,9 @@ NAMES = ("sad", "happy", "angry")
 
 
 def _labels(truth: torch.Tensor, logits: torch.Tensor, names=NAMES) -> LabelPredictions:
-    probability = logits.double().softmax(dim=1)
+    probability = logits.double().softmax(dim=1).numpy()
     ids = tuple(f"u{row}" for row in range(len(truth)))
-    return LabelPredictions(ids, names, truth, probability.argmax(dim=1), probability)
+    return LabelPredictions(ids, names, truth.numpy(), probability.argmax(axis=1), probability)
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def members() -> list[LabelPredictions]:
 
 
 def test_vote_equals_a_count_in_a_loop():
-    scores = torch.rand(5, 40, 3, generator=torch.Generator().manual_seed(0))
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), (5, 40))
     votes = vote(scores)
-    assert votes.sum(dim=1) == pytest.approx(torch.ones(40) * float(votes[0].sum()), abs=0.01)
+    assert votes.sum(axis=1) == pytest.approx(np.ones(40))
     for row in range(40):
-        counts = [int((scores[:, row].argmax(dim=1) == k).sum()) for k in range(3)]
+        counts = [int((scores[:, row].argmax(axis=1) == k).sum()) for k in range(3)]
         tied = [k for k in range(3) if counts[k] == max(counts)]
         expected = max(tied, key=lambda k: float(scores[:, row, k].mean()))
         assert int(votes[row].argmax()) == expected
@@ -59,8 +59,8 @@ def test_an_ensemble_of_complementary_models_is_better_than_either(members):
 def test_an_ensemble_of_one_model_is_that_model(members):
     for name in ("mean", "vote"):
         combined = combine(members[:1], COMBINATIONS[name])
-        assert torch.equal(combined.prediction, members[0].prediction)
-    assert torch.allclose(combine(members[:1], mean).probability, members[0].probability)
+        assert combined.prediction.tolist() == members[0].prediction.tolist()
+    assert combine(members[:1], mean).probability == pytest.approx(members[0].probability)
 
 
 def test_questions_and_a_choice_do_not_combine(members):
@@ -73,7 +73,7 @@ def test_questions_and_a_choice_do_not_combine(members):
 
 def test_stacking_learns_which_model_to_trust(members):
     """A third model that is noise costs the mean, and not the stacking."""
-    truth = members[0].truth
+    truth = torch.from_numpy(members[0].truth)
     generator = torch.Generator().manual_seed(4)
     noise = _labels(truth, 4 * torch.randn(300, 3, generator=generator))
     everyone = [*members, noise]
@@ -87,11 +87,11 @@ def test_stacking_learns_which_model_to_trust(members):
 
 
 def test_stacking_does_not_predict_a_label_that_it_never_saw(members):
-    rows = torch.flatten(torch.nonzero(members[0].truth != 2)).tolist()
+    rows = np.flatnonzero(members[0].truth != 2).tolist()
     stacking = Stacking.fit([select(member, rows) for member in members])
     combined = combine(members, stacking)
-    assert combined.probability[:, 2].abs().max() == 0.0
-    assert torch.allclose(combined.probability.sum(dim=1), torch.ones(300, dtype=torch.float64))
+    assert combined.probability[:, 2].max() == 0.0
+    assert combined.probability.sum(axis=1) == pytest.approx(np.ones(300))
 
 
 def test_stacking_keeps_speakers_apart_in_cross_validation(members):
@@ -108,10 +108,10 @@ def test_balanced_stacking_gains_recall_of_the_rare_label_for_accuracy():
     members = []
     for _ in range(2):
         logit = 1.5 * truth - 0.75 + torch.randn(2000, generator=generator)
-        probability = torch.stack([-logit, logit], dim=1).softmax(dim=1)
+        probability = torch.stack([-logit, logit], dim=1).double().softmax(dim=1).numpy()
         ids = tuple(map(str, range(2000)))
-        predicted = probability.argmax(dim=1)
-        members.append(LabelPredictions(ids, ("a", "b"), truth, predicted, probability))
+        predicted = probability.argmax(axis=1)
+        members.append(LabelPredictions(ids, ("a", "b"), truth.numpy(), predicted, probability))
     plain, balanced = (
         combine(members, Stacking.fit(members, balanced=flag)).statistics().metrics()
         for flag in (False, True)
@@ -121,24 +121,24 @@ def test_balanced_stacking_gains_recall_of_the_rare_label_for_accuracy():
 
 
 def test_numbers_cannot_be_balanced():
-    numbers = NumberPredictions(("u",) * 9, ("valence",), torch.rand(9, 1), torch.rand(9, 1))
+    numbers = NumberPredictions(("u",) * 9, ("valence",), np.zeros((9, 1)), np.ones((9, 1)))
     with raises("option-idle"):
         Stacking.fit([numbers, numbers], balanced=True)
 
 
 def test_stacking_of_numbers_equals_least_squares_where_there_are_many_rows():
     generator = torch.Generator().manual_seed(0)
-    truth = torch.randn(2000, 1, generator=generator, dtype=torch.float64)
-    noise = torch.randn(2, 2000, 1, generator=generator, dtype=torch.float64)
+    truth = torch.randn(2000, 1, generator=generator, dtype=torch.float64).numpy()
+    noise = torch.randn(2, 2000, 1, generator=generator, dtype=torch.float64).numpy()
     ids = tuple(map(str, range(2000)))
     members = [
         NumberPredictions(ids, ("valence",), truth, truth + noise[0]),
         NumberPredictions(ids, ("valence",), truth, truth + 2 * noise[1]),
     ]
     stacking = Stacking.fit(members)
-    design = np.column_stack([*(m.prediction[:, 0].numpy() for m in members), np.ones(2000)])
-    solution = np.linalg.lstsq(design, truth[:, 0].numpy(), rcond=None)[0]
-    assert stacking.weight[0].numpy() == pytest.approx(solution[:2], abs=0.01)
+    design = np.column_stack([*(m.prediction[:, 0] for m in members), np.ones(2000)])
+    solution = np.linalg.lstsq(design, truth[:, 0], rcond=None)[0]
+    assert stacking.weight[0] == pytest.approx(solution[:2], abs=0.01)
     combined = combine(members, stacking).statistics().metrics()
     assert combined["rmse"] < min(m.statistics().metrics()["rmse"] for m in members)
     with pytest.raises(UsageError, match="which have no votes"):
@@ -148,24 +148,24 @@ def test_stacking_of_numbers_equals_least_squares_where_there_are_many_rows():
 def test_members_are_brought_to_one_order_of_labels_and_rows(members):
     first, second = members
     order = (2, 0, 1)
-    number = torch.tensor([order.index(k) for k in range(3)])
+    number = np.array([order.index(k) for k in range(3)])
     turned = LabelPredictions(
         tuple(reversed(second.ids)),
         tuple(NAMES[k] for k in order),
-        number[second.truth].flip(0),
-        number[second.prediction].flip(0),
-        second.probability[:, list(order)].flip(0),
+        number[second.truth][::-1],
+        number[second.prediction][::-1],
+        second.probability[::-1, list(order)],
     )
     aligned, n_left_out = align_members({"a": first, "b": select(turned, range(290))})
     assert n_left_out == 10
     assert aligned[0].ids == aligned[1].ids == first.ids[10:]
-    assert torch.equal(aligned[1].probability, second.probability[10:])
+    assert aligned[1].probability.tolist() == second.probability[10:].tolist()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"truth": torch.zeros(300, dtype=torch.int64)}, "its truth differs"),
+        ({"truth": np.zeros(300, dtype=np.int64)}, "its truth differs"),
         ({"names": ("sad", "happy", "calm")}, "one target and one set of labels"),
         ({"ids": tuple(f"v{row}" for row in range(300))}, "no row in common"),
         ({"probability": None}, "no probabilities"),
@@ -186,8 +186,11 @@ def test_too_few_rows_of_a_label_are_refused(members):
 
 def test_paired_differences_are_narrower_than_two_intervals(members):
     generator = torch.Generator().manual_seed(1)
-    logits = members[0].probability.log() + 0.2 * torch.randn(300, 3, generator=generator)
-    similar = _labels(members[0].truth, logits)
+    truth = torch.from_numpy(members[0].truth)
+    logits = torch.from_numpy(members[0].probability).log() + 0.2 * torch.randn(
+        300, 3, generator=generator
+    )
+    similar = _labels(truth, logits)
     (rows, derive), others = members[0].statistics(), similar.statistics().rows
     speakers = Speakers.from_names([f"s{row % 12}" for row in range(300)])
     for over in (None, speakers):

@@ -1,9 +1,11 @@
 """Metrics of two plain lists: one function for every key, the same numbers as a split has."""
 
 import inspect
+import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ import pytest
 import torch
 
 from emo_fairseq import evaluation, metrics
-from emo_fairseq.evaluation import functional
+from emo_fairseq.evaluation import functional, predictions
 from emo_fairseq.evaluation.names import METRICS, OF_RECORDINGS
+from emo_fairseq.evaluation.predictions import label_row
 from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
 
 LABELS = ("happy", "neutral", "sad")
@@ -25,8 +28,7 @@ def draw_labels(per_label: bool = False) -> LabelPredictions:
     shares = 1 / (1 + np.exp(-scores)) if per_label else np.exp(scores)
     shares = shares if per_label else shares / shares.sum(axis=1, keepdims=True)
     ids = tuple(str(n) for n in range(60))
-    true, probability = torch.from_numpy(truth), torch.from_numpy(shares)
-    return LabelPredictions(ids, LABELS, true, probability.argmax(dim=1), probability)
+    return LabelPredictions(ids, LABELS, truth, shares.argmax(axis=1), shares)
 
 
 def draw_scores() -> NumberPredictions:
@@ -35,8 +37,7 @@ def draw_scores() -> NumberPredictions:
     prediction = truth + draw.normal(0.0, 0.7, (60, 1))
     truth[3] = np.nan
     ids = tuple(str(n) for n in range(60))
-    axes = ("sentiment_score",)
-    return NumberPredictions(ids, axes, torch.from_numpy(truth), torch.from_numpy(prediction))
+    return NumberPredictions(ids, ("sentiment_score",), truth, prediction)
 
 
 @pytest.mark.parametrize("per_label", [False, True])
@@ -98,6 +99,46 @@ def test_lists_of_different_lengths_are_refused() -> None:
         evaluation.ece(["sad"], [])
     with pytest.raises(ValueError, match="no probabilities of the true labels sad"):
         evaluation.nll(["sad"], [{"happy": 1.0}])
+
+
+def test_a_predictions_file_is_measured_without_torch(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"u{n}", "split": "test", **label_row(("sad", "happy"), n % 2, 0, [0.75, 0.25])}
+        for n in range(4)
+    ]
+    predictions.write(tmp_path / "predictions.tsv", rows)
+    code = (
+        "import sys; from emo_fairseq.report.__main__ import main; main();"
+        "print('torch' in sys.modules, 'scipy' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "predictions.tsv")]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines()[-1] == "False False"
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["test"]["uar"] == 0.5
+    assert written["test"]["wa_majority"] == 0.5
+
+
+def test_tensors_and_arrays_have_the_same_statistics() -> None:
+    of, scores = draw_labels(), draw_scores()
+    parts = (
+        (metrics.confusion, (of.truth, of.prediction, 3)),
+        (metrics.binary_rows, (of.truth, of.probability > 0.5)),
+        (metrics.binary_confusions, (of.truth, np.concatenate([of.probability] * 2, axis=1))),
+        (metrics.vote_rows, (of.probability[::-1].copy(), of.probability)),
+        (metrics.moments, (scores.truth, scores.prediction)),
+        (metrics.cmu_statistics, (scores.truth[:, 0], scores.prediction[:, 0])),
+    )
+    for function, given in parts:
+        tensors = [torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in given]
+        of_arrays, of_tensors = function(*given), function(*tensors)
+        torch.testing.assert_close(of_tensors, _as_tensors(of_arrays))
+
+
+def _as_tensors(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {name: torch.from_numpy(of) for name, of in found.items()}
+    return torch.from_numpy(found)
 
 
 def test_tables_are_made_without_torch() -> None:

@@ -1,7 +1,7 @@
-"""Predictions as tensors: some of the rows, several folds, several runs, and the baselines."""
+"""Predictions as arrays: some of the rows, several folds, several runs, and the baselines."""
 
+import numpy as np
 import pytest
-import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from emo_fairseq.evaluation.statistics import (
@@ -18,14 +18,14 @@ NAN = float("nan")
 
 
 def labels(ids: str, truth: list[int], prediction: list[int]) -> LabelPredictions:
-    probability = torch.nn.functional.one_hot(torch.tensor(prediction), 3).double()
+    probability = np.eye(3)[prediction]
     return LabelPredictions(
-        tuple(ids), ("a", "b", "c"), torch.tensor(truth), torch.tensor(prediction), probability
+        tuple(ids), ("a", "b", "c"), np.array(truth), np.array(prediction), probability
     )
 
 
 def numbers(ids: str, *pairs: tuple[float, float]) -> NumberPredictions:
-    truth, prediction = torch.tensor(pairs, dtype=torch.float64).T
+    truth, prediction = np.array(pairs).T
     return NumberPredictions(tuple(ids), ("valence",), truth[:, None], prediction[:, None])
 
 
@@ -37,7 +37,7 @@ def test_runs_are_aligned_on_the_rows_that_all_have() -> None:
     assert ours.truth.tolist() == theirs.truth.tolist() == [0, 1, 0]
     assert theirs.prediction.tolist() == [2, 1, 1]
     assert theirs.probability is not None
-    assert theirs.probability.argmax(dim=1).tolist() == [2, 1, 1]
+    assert theirs.probability.argmax(axis=1).tolist() == [2, 1, 1]
     assert align([first, first])[1] is first
 
 
@@ -79,18 +79,17 @@ def test_the_baseline_of_numbers_is_their_mean() -> None:
 def test_some_rows_have_the_metrics_of_these_rows() -> None:
     of = numbers("abc", (0.2, 0.3), (0.4, 0.1), (0.9, 0.8))
     rows, derive = of.statistics()
-    chosen = derive(rows[[0, 2]].sum(dim=0))
+    chosen = derive(rows[[0, 2]].sum(axis=0))
     assert chosen == pytest.approx(select(of, [0, 2]).statistics().metrics())
 
 
 def test_a_metric_of_several_axes_is_the_mean_of_theirs() -> None:
-    generator = torch.Generator().manual_seed(3)
-    truth, prediction = torch.rand(2, 60, 3, generator=generator, dtype=torch.float64)
-    truth[0, 1] = torch.nan
+    truth, prediction = np.random.default_rng(3).random((2, 60, 3))
+    truth[0, 1] = np.nan
     axes = ("valence", "arousal", "dominance")
     ids = tuple(str(row) for row in range(60))
     values = NumberPredictions(ids, axes, truth, prediction).statistics().metrics()
-    error = (truth[1:, 1] - prediction[1:, 1]).abs().mean()
+    error = abs(truth[1:, 1] - prediction[1:, 1]).mean()
     assert values["mae_arousal"] == pytest.approx(float(error))
     assert values["mae"] == pytest.approx(sum(values[f"mae_{axis}"] for axis in axes) / 3)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from codes import raises
 from dialogue_models import BOTH_SIDES, CAUSAL
 
@@ -100,9 +99,9 @@ def test_votes_and_stackings(members, predictors, own_folder, tmp_path):
     n_labels = len(voting.labels)
     # The second member alone, its labels in another order, and one label never.
     order = sorted(voting.labels, reverse=True)
-    weight = torch.cat([torch.zeros(n_labels, n_labels), torch.eye(n_labels)], dim=1).double()
-    bias = torch.zeros(n_labels).double()
-    bias[0] = -torch.inf
+    weight = np.concatenate([np.zeros((n_labels, n_labels)), np.eye(n_labels)], axis=1)
+    bias = np.zeros(n_labels)
+    bias[0] = -np.inf
     stacking = Combination("stack", Stacking(weight, bias, has_labels=True))
     write_ensemble(own_folder, list(names), stacking, order)
     stacked = load_predictor(own_folder, "cpu")
@@ -194,7 +193,7 @@ def test_a_stacking_is_fitted_on_predictions(members, trained_models, tmp_path, 
     combination, names = fit_stacking(files, speakers, balanced=True)
     alone = [load_predictor(member, "cpu").predict(text="so happy") for member in members]
     given = [[[one.probabilities[name] for name in names]] for one in alone]
-    expected = combination.how(torch.tensor(given).double())[0].tolist()
+    expected = combination.how(np.array(given))[0].tolist()
     assert row["probabilities"] == pytest.approx(dict(zip(names, expected, strict=True)), abs=1e-5)
     predictions.write(files[0], [row | {"split": "train"} for row in predictions.read(files[0])])
     assert main(["export", *map(str, [*words, "--predictions", *files])]) > 0

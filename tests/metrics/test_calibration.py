@@ -1,5 +1,6 @@
 """Calibration by hand, and against scikit-learn."""
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import brier_score_loss, log_loss
@@ -10,10 +11,10 @@ from emo_fairseq.metrics.calibration import Confidence
 
 
 def labels(probability: list[list[float]], truth: list[int]) -> LabelPredictions:
-    scores = torch.tensor(probability, dtype=torch.float64)
+    scores = np.array(probability)
     names = ("a", "b", "c")[: scores.shape[1]]
     ids = tuple(str(number) for number in range(len(truth)))
-    return LabelPredictions(ids, names, torch.tensor(truth), scores.argmax(dim=1), scores)
+    return LabelPredictions(ids, names, np.array(truth), scores.argmax(axis=1), scores)
 
 
 def confidences_of(system: LabelPredictions) -> Confidence:
@@ -26,8 +27,8 @@ def confidences_of(system: LabelPredictions) -> Confidence:
 def test_the_error_by_hand() -> None:
     # Confidences .91 .93 | .55 | .60 in the bins (.867, .933], (.533, .6], of which .6 is the end.
     system = labels([[0.91, 0.09], [0.07, 0.93], [0.55, 0.45], [0.6, 0.4]], [0, 0, 0, 1])
-    bins = calibration.bin_rows(confidences_of(system)).sum(dim=0)
-    assert bins[:, 0].nonzero().flatten().tolist() == [8, 13]
+    bins = calibration.bin_rows(confidences_of(system)).sum(axis=0)
+    assert np.flatnonzero(bins[:, 0]).tolist() == [8, 13]
     assert bins[8].tolist() == pytest.approx([2.0, 1.15, 1.0])
     assert bins[13].tolist() == pytest.approx([2.0, 1.84, 1.0])
     expected = (abs(1.0 - 1.15) + abs(1.0 - 1.84)) / 4

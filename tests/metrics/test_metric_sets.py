@@ -147,7 +147,7 @@ def test_rows_of_utterances_add_up_to_the_cmu_statistics(rows: list[tuple[float,
 def test_cmu_rows_without_truth_are_left_out() -> None:
     rows = [(1.0, 0.5), (-2.0, 0.1), (0.0, -0.2)]
     with_gaps = [rows[0], (NAN, 2.0), rows[1], (NAN, NAN), rows[2]]
-    assert cmu(with_gaps) == cmu(rows)
+    assert cmu(with_gaps) == pytest.approx(cmu(rows), abs=1e-12)  # sums of another order
 
 
 def test_cmu_metrics_are_nan_without_rows_or_with_a_nan_prediction() -> None:

@@ -5,8 +5,8 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from codes import raises
 from report_cases import label_rows, number_rows, write_predictions
 from sklearn.metrics import balanced_accuracy_score, f1_score
@@ -70,7 +70,7 @@ def test_cmu_scores_have_their_published_figures(tmp_path: Path) -> None:
     rows = number_rows(["sentiment_score"], scale=3.0)
     figures = metrics_of(as_read(rows, tmp_path))
     truth, prediction = (
-        torch.tensor([row[f"{kind}_sentiment_score"] for row in rows], dtype=torch.float64)
+        np.array([row[f"{kind}_sentiment_score"] for row in rows])
         for kind in ("truth", "prediction")
     )
     expected = metrics.cmu_metrics(metrics.cmu_statistics(truth, prediction))

@@ -29,7 +29,7 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
         return
     known = system.has_truth
     truth, prediction = system.truth[known], system.prediction[known]
-    counts = metrics.confusion(truth, prediction, len(system.names)).numpy()
+    counts = metrics.confusion(truth, prediction, len(system.names))
     with np.errstate(invalid="ignore"):
         shares = counts / counts.sum(axis=1, keepdims=True)  # NaN for a label that is never true
     size = (max(4.4, 1.9 + 0.46 * len(system.names)), max(3.6, 1.3 + 0.42 * len(system.names)))

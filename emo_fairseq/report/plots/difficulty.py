@@ -127,9 +127,12 @@ def _values(scored: ScoredSplit) -> tuple[np.ndarray, bool, str]:
     """(N,) of each utterance, whether it is 0 or 1, and measure it is called."""
     system = scored.predictions
     if isinstance(system, LabelPredictions):
-        right = (system.truth == system.prediction).double()
-        return right.masked_fill(~system.has_truth, np.nan).numpy(), True, "accuracy"
-    error = (system.truth - system.prediction).abs().nanmean(dim=1).numpy()
+        right = (system.truth == system.prediction).astype(np.float64)
+        return np.where(system.has_truth, right, np.nan), True, "accuracy"
+    difference = abs(system.truth - system.prediction)
+    known = ~np.isnan(difference)
+    with np.errstate(invalid="ignore"):
+        error = np.where(known, difference, 0.0).sum(axis=1) / known.sum(axis=1)
     return error, False, "absolute error"
 
 

@@ -58,7 +58,7 @@ def _vad(scored: ScoredSplit) -> tuple[np.ndarray | None, str]:
     """(N, A) predicted values; of predicted labels the annotated ones. Or why there are none."""
     if isinstance(scored.predictions, NumberPredictions):
         several = len(scored.predictions.names) > 1
-        return (scored.predictions.prediction.numpy() if several else None), "one axis needs no map"
+        return (scored.predictions.prediction if several else None), "one axis needs no map"
     if not scored.annotations.is_given:
         return None, "labels were predicted, and there is no --data with VAD"
     vad = scored.annotations.vad()

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from emo_fairseq.evaluation.statistics import LabelPredictions
 from emo_fairseq.evaluation.tables import Table, format_number
@@ -29,13 +28,13 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     if not isinstance(system, LabelPredictions):
         yield NotDrawn("reliability diagram", "numbers were predicted, without probabilities")
         return
-    if system.probability is None or system.probability.isnan().any():
+    if system.probability is None or np.isnan(system.probability).any():
         yield NotDrawn("reliability diagram", "some probabilities are not defined")
         return
     per_label, known = system.per_label, system.has_truth
     probability = system.probability[known]
     of = confidences(system.truth[known], system.prediction[known], probability, per_label)
-    bins = bin_rows(of).sum(dim=0).numpy()  # (15, 3)
+    bins = bin_rows(of).sum(axis=0)  # (15, 3)
     ece, brier, nll = (format_number(scored.metrics[name]) for name in ("ece", "brier", "nll"))
     outcome = "answers that are yes" if per_label else "predictions that are right"
     yield Plot(
@@ -55,9 +54,9 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
         yield _of_votes(scored, vote_rows(system.votes, system.probability)[VOTE_BINS])
 
 
-def _of_votes(scored: ScoredSplit, rows: Tensor) -> Plot:
+def _of_votes(scored: ScoredSplit, rows: np.ndarray) -> Plot:
     """Return the diagram with shares of votes in place of right and wrong, from (N, 15, 3) rows."""
-    bins = rows.sum(dim=0).numpy()
+    bins = rows.sum(axis=0)
     ece, divergence = (format_number(scored.metrics[key]) for key in ("votes_ece", "votes_jsd"))
     return Plot(
         "reliability_votes",

@@ -30,7 +30,7 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     if not isinstance(system, NumberPredictions):
         yield NotDrawn("predicted and true VAD", "labels were predicted, not numbers")
         return
-    both = np.stack([system.truth.numpy(), system.prediction.numpy()])  # (2, N, A)
+    both = np.stack([system.truth, system.prediction])  # (2, N, A)
     both = both[:, ~np.isnan(both).any(axis=(0, 2))]
     if not both.shape[1]:
         yield NotDrawn("predicted and true values", "no utterance has all truths and predictions")
