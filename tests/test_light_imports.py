@@ -142,9 +142,19 @@ def test_fairseq_is_imported_without_scikit_learn_which_its_criterions_call_all_
 
 MODELS_OF_TRANSFORMERS = """
 import sys
-from emo_fairseq.compat.deferred_imports import import_transformers_models
+from emo_fairseq.compat.deferred_imports import import_transformers, import_transformers_models
+import transformers
+from transformers.utils import import_utils
+parse, parsed = import_utils.create_import_structure_from_path, []
+def parse_and_note(path):
+    parsed.append(path)
+    return parse(path)
+import_utils.create_import_structure_from_path = parse_and_note
+import_transformers().AutoConfig
+assert len(parsed) < 100, "the files of all models are parsed again"
+import_utils.create_import_structure_from_path = parse
 import_transformers_models()
-import torch, transformers
+import torch
 from transformers import BertConfig
 config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
 model = transformers.AutoModel.from_config(config).eval()
@@ -155,7 +165,6 @@ assert not loaded, f"models of transformers import {loaded}"
 from pathlib import Path
 from emo_fairseq.compat.deferred_imports import without_prefix
 from transformers import modeling_utils
-from transformers.utils import import_utils
 file = transformers.models.__file__
 whole = import_utils.define_import_structure(file)  # which reads all files of all models
 parsed = import_utils.define_import_structure(Path(file).parent, prefix="models")

@@ -25,6 +25,7 @@ from data_prep.messages import (
 from emo_fairseq.cli import subcommands
 from emo_fairseq.cli.checkpoints import local_model
 from emo_fairseq.compat.excepthook import TRACEBACK_SWITCH, find_mistake
+from emo_fairseq.compat.garbage_collection import no_garbage_collection
 
 _PROGRAM = "emotion-recognize"
 _FURTHER = "--"  # options after it are passed to fairseq
@@ -170,7 +171,8 @@ def _parser(called: str) -> argparse.ArgumentParser:
     subcommands.add(parsers)
     for name, (module, about) in _SUBCOMMANDS.items():
         if name == called:
-            importlib.import_module(f"emo_fairseq.cli.{module}").add(parsers, about)
+            with no_garbage_collection():
+                importlib.import_module(f"emo_fairseq.cli.{module}").add(parsers, about)
         else:
             parsers.add_parser(name, help=about)
     return parser

@@ -1,6 +1,7 @@
 """The model of commands that predict: its options, and how it is loaded."""
 
 import argparse
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from emo_fairseq.cli.checkpoints import (
     find_model,
     is_ensemble,
 )
+from emo_fairseq.compat.garbage_collection import no_garbage_collection
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor
@@ -51,7 +53,9 @@ def load_model(options: argparse.Namespace) -> "EmotionPredictor":
     Raises:
         UsageError: there is none, or nothing that it reads can be preprocessed.
     """
-    predictor = _load(options)
+    with no_garbage_collection():
+        predictor = _load(options)
+        gc.freeze()  # what was imported and loaded stays until the end
     check_supported_inputs(options.model, predictor.modalities, predictor.missing, options.data)
     return predictor
 

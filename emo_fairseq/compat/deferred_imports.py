@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from emo_fairseq.compat.garbage_collection import no_garbage_collection
+
 # Modules that these take names from, each after the package that holds it.
 _OF_FAIRSEQ = ("sklearn", "sklearn.metrics", "scipy.stats", "tensorboardX")
 _OF_TRANSFORMERS = (
@@ -45,8 +47,21 @@ def import_fairseq() -> None:
     """Import fairseq without the libraries that few of its parts use. Later calls do nothing."""
     if "fairseq" in sys.modules:
         return
-    with _deferred(_OF_FAIRSEQ):
+    with no_garbage_collection(), _deferred(_OF_FAIRSEQ):
         importlib.import_module("fairseq")
+
+
+def import_transformers() -> ModuleType:
+    """Import transformers and the names of its models, and return it.
+
+    Raises:
+        ImportError: transformers is not installed.
+    """
+    with no_garbage_collection():
+        library = importlib.import_module("transformers")
+        with _parsed_once():
+            importlib.import_module("transformers.models")
+    return library
 
 
 def import_transformers_models() -> None:
@@ -55,11 +70,11 @@ def import_transformers_models() -> None:
     Raises:
         ImportError: transformers is not installed.
     """
-    importlib.import_module("transformers")
+    import_transformers()
     to_come = [name for name in _SHARED_BY_MODELS if name not in sys.modules]
     if not to_come:
         return
-    with _deferred(_OF_TRANSFORMERS), _parsed_once():
+    with no_garbage_collection(), _deferred(_OF_TRANSFORMERS):
         for name in to_come:
             importlib.import_module(name)
 

@@ -122,7 +122,8 @@ def refuse_non_finite(weights: Mapping[str, Any], source: object) -> None:
 
 def _is_finite(value: Any) -> bool:
     is_floating = isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
-    return not is_floating or bool(torch.isfinite(value).all())
+    # A sum is finite only if all values are; that of large values may be infinite, too.
+    return not is_floating or bool(value.sum().isfinite() or value.isfinite().all())
 
 
 def _refuse_cut(file: Path) -> None:

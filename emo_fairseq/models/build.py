@@ -8,6 +8,7 @@ from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from emo_fairseq import pretrained
+from emo_fairseq.compat.initialization import SkipRandomParameters
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.models.architectures import complete_config
 from emo_fairseq.models.config import RobertaEMOConfig
@@ -31,7 +32,7 @@ def build_for_inference(options: Mapping[str, Any], state: TaskState) -> Roberta
         state: what the model reads and predicts.
 
     Returns:
-        A model in evaluation mode, on the CPU. Its weights are random, but those that
+        A model in evaluation mode, on the CPU. Its weights are arbitrary, but those that
         ``--checkpoint-weights trained`` leaves to the encoders' own files.
 
     Raises:
@@ -39,7 +40,8 @@ def build_for_inference(options: Mapping[str, Any], state: TaskState) -> Roberta
     """
     cfg = merge_with_parent(RobertaEMOConfig(), OmegaConf.create(plain(options)), True)
     fill_config(cfg, state)
-    model = RobertaEMOModel.build(cfg, state)
+    with SkipRandomParameters():
+        model = RobertaEMOModel.build(cfg, state)
     load_left_out(model, cfg, state)
     tune(model, cfg)
     leave_out_pretrained(model, cfg, state)

@@ -23,7 +23,7 @@ from data_prep.files.documents import (
     load_json,
 )
 from data_prep.files.model_folders import model_folder
-from emo_fairseq.compat.deferred_imports import import_transformers_models
+from emo_fairseq.compat.deferred_imports import import_transformers, import_transformers_models
 from emo_fairseq.compat.size_limits import (
     check_sizes,
     check_stored,
@@ -301,7 +301,7 @@ def transformers() -> Any:
         UsageError: it is not installed.
     """
     try:
-        return importlib.import_module("transformers")
+        return import_transformers()
     except ImportError as error:
         raise UsageError(
             "encoders hf:... need the library transformers: `pip install -e .[hf]`",

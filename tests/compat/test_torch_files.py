@@ -120,10 +120,13 @@ def test_a_file_without_checksums_is_loaded(tmp_path: Path) -> None:
 
 def test_weights_that_are_no_numbers_are_refused() -> None:
     whole = {"a": torch.ones(3), "steps": torch.tensor(3), "mask": torch.tensor([True])}
-    refuse_non_finite(whole, "m.pt")
+    large = torch.full((2,), torch.finfo(torch.float16).max).half()  # whose sum is infinite
+    refuse_non_finite({**whole, "large": large}, "m.pt")
     odd = {**whole, "b": torch.tensor([1.0, float("nan")]), "c": torch.tensor(-torch.inf).half()}
     with raises("weights-not-finite"):
         refuse_non_finite(odd, "m.pt")
+    with raises("weights-not-finite"):
+        refuse_non_finite({"both": torch.tensor([torch.inf, -torch.inf])}, "m.pt")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
