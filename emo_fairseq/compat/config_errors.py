@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from emo_fairseq.compat.patching import wrap
+from emo_fairseq.compat.precision import apply_precision
 from emo_fairseq.compat.run_options import check_training
 from emo_fairseq.errors import UsageError
 
@@ -97,6 +98,7 @@ def _name_task(setup: Callable[..., Any]) -> Callable[..., Any]:
         parent = cfg._get_parent() if isinstance(cfg, DictConfig) else None
         if parent is not None and HydraConfig.initialized() and not kwargs.get("from_checkpoint"):
             check_training(parent)
+            apply_precision(parent)
         return setup(cfg, **kwargs)
 
     return setup_task

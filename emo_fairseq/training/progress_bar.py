@@ -154,6 +154,8 @@ class _TrainingBar(progress_bar.BaseProgressBar):
         self._bar.log(stats, tag=tag, step=step)
 
     def print(self, stats: Any, tag: str | None = None, step: int | None = None) -> None:
+        """Print the metrics of an epoch, whose last update nothing follows that counts it."""
+        _RUN.progress.count_updates(stats)
         self._bar.print(stats, tag=tag, step=step)
 
     def update_config(self, config: Mapping[str, Any]) -> None:

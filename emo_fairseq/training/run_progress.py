@@ -57,6 +57,10 @@ class RunProgress:
         if n_updates > 0 and self._reference == (0.0, 0.0):
             self._reference = (self.seconds, self.share)
 
+    def count_updates(self, stats: Mapping[str, Any]) -> None:
+        """Take the number of updates from fairseq's statistics, where they have it."""
+        self.n_updates = int(stats.get("num_updates", self.n_updates))
+
     @property
     def share(self) -> float:
         """The part of the training that is done, from 0 to 1; 0 if it has no end."""
@@ -99,7 +103,7 @@ class RunProgress:
             stats: of fairseq, by the name of the metric.
             train_loss: the mean of the epoch so far; None if not known.
         """
-        self.n_updates = int(stats.get("num_updates", self.n_updates))
+        self.count_updates(stats)
         shown = f"{split} {metrics_text(stats, self.metric)}"
         if split != self._selecting_split:
             return f"{self.title} | {self._updates} | {shown}"

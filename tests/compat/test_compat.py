@@ -295,6 +295,16 @@ def test_half_precision_is_no_tpu() -> None:
     assert not config.distributed_training.tpu
 
 
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_memory_efficient_half_precision_is_half_precision(name: str) -> None:
+    """In a configuration of Hydra, too, where nothing else implies it."""
+    config = OmegaConf.create(OmegaConf.to_container(OmegaConf.structured(FairseqConfig())))
+    config.common[f"memory_efficient_{name}"] = True
+    apply_precision(config)
+    assert [config.common.bf16, config.common.fp16] == [name == "bf16", name == "fp16"]
+    assert config.distributed_training.fp16 == (name == "fp16")
+
+
 def test_a_rank_prints_a_mistake_of_its_options(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,16 @@ def test_a_task_that_nobody_has_is_named() -> None:
         setup_task(OmegaConf.create({"_name": "nothing_such"}))
 
 
+def test_a_precision_that_is_refused_is_refused_in_yaml_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = OmegaConf.create({**CONFIG, "common": {"amp": True}})
+    monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.initialized", lambda: True)
+    monkeypatch.setattr("emo_fairseq.compat.config_errors.check_training", lambda cfg: None)
+    with raises("half-precision-unsupported", UsageError):
+        setup_task(config.task)
+
+
 def test_a_sweep_names_the_line_of_broken_yaml(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("# @package _group_\ntask: [\n")
     with raises("yaml-invalid"):

@@ -33,7 +33,7 @@ def _new_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     metrics.reset()
 
 
-def train_an_epoch(epoch: int = 1, **options: object) -> None:
+def train_an_epoch(epoch: int = 1, validates: bool = True, **options: object) -> None:
     """What fairseq-train does with progress bars in an epoch of two updates."""
     bar = progress_bar.progress_bar([[0], [1]], epoch=epoch, **options)
     bar.update_config(CONFIG)
@@ -41,10 +41,11 @@ def train_an_epoch(epoch: int = 1, **options: object) -> None:
         for number, _ in enumerate(bar, start=1):
             metrics.log_scalar("num_updates", number, weight=0)
             metrics.log_scalar("loss", 2.0)
-        log_format = options.get("log_format")
-        valid = progress_bar.progress_bar([[0]], log_format, epoch=epoch, prefix="valid")
-        assert list(valid) == [[0]]
-        valid.print({"loss": 1.5, "uar": 0.5, "num_updates": 2}, tag="valid", step=2)
+        if validates:
+            log_format = options.get("log_format")
+            valid = progress_bar.progress_bar([[0]], log_format, epoch=epoch, prefix="valid")
+            assert list(valid) == [[0]]
+            valid.print({"loss": 1.5, "uar": 0.5, "num_updates": 2}, tag="valid", step=2)
         bar.print({"loss": 2.0, "num_updates": 2}, tag="train", step=2)
 
 
@@ -56,6 +57,16 @@ def test_without_a_terminal_a_validation_is_a_line(caplog: pytest.LogCaptureFixt
     assert [line.partition(" | best")[0] for line in own] == [wanted]
     # And fairseq's own lines, which go into files.
     assert [record.name for record in caplog.records] == ["valid", LOGGER, "train"]
+
+
+def test_the_last_update_is_counted_without_a_validation(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        train_an_epoch(validates=False)
+        logging.getLogger("fairseq_cli.train").info("done training in 1.0 seconds")
+    own = [record.getMessage() for record in caplog.records if record.name == LOGGER]
+    assert [line.partition(" | ")[0] for line in own] == [
+        "trained to epoch 1, 2 updates, in 0:00:00"
+    ]
 
 
 def test_on_a_terminal_there_is_one_line(
