@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from emo_fairseq.compat.run_options import _check_devices, set_default_architecture
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
 
 NEEDED = {
     "--criterion": "emotion_prediction_cri",
@@ -103,6 +104,32 @@ def test_a_warmup_before_the_first_period_of_cosine_is_no_mistake(train):
     options = {"--lr-scheduler": "cosine", "--lr-period-updates": "1", "--warmup-updates": "1"}
     heard = train(options)
     assert "so that the learning rate never falls" not in heard.log
+
+
+def test_two_batches_of_an_update_are_one_of_twice_the_size(train, monkeypatch):
+    """The same losses and gradients, one step of the optimizer, one forward pass of each row."""
+    forward, rows = RobertaEMOModel.forward, []
+
+    def counted(model, *args, **kwargs):
+        output = forward(model, *args, **kwargs)
+        rows.append(len(output.logits))
+        return output
+
+    monkeypatch.setattr(RobertaEMOModel, "forward", counted)
+    still = {f"--{name}dropout": "0" for name in ("", "attention-", "pooler-")}
+    still |= {"--max-update": "3", "--clip-norm": "0.1", "--criterion": "emotion_classification"}
+    still |= {"--class-weighting": "inverse_frequency"}
+    updates, sizes = [], []
+    for batch_size, update_freq in (("32", "1"), ("16", "2")):
+        options = {"--batch-size": batch_size, "--update-freq": update_freq, **still}
+        updates.append(train(options).all_figures("train_inner"))
+        sizes.append(list(rows))
+        rows.clear()
+    whole, added_up = updates
+    for name in ("num_updates", "loss", "gnorm", "wa"):
+        expected = [update[name] for update in whole]
+        assert [update[name] for update in added_up] == pytest.approx(expected, rel=1e-3), name
+    assert sizes == [[32] * 3, [16] * 6]
 
 
 @pytest.mark.parametrize(
