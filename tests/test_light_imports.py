@@ -190,6 +190,49 @@ def test_models_of_transformers_are_imported_without_what_shards_and_compiles_th
     run(MODELS_OF_TRANSFORMERS)
 
 
+OPTIMIZERS = """
+import sys, torch
+from emo_fairseq.compat import without_compiler
+def train(optimizer_class, options):
+    weight = torch.nn.Parameter(torch.arange(1.0, 5.0))
+    optimizer = optimizer_class([weight], lr=0.1, **options)
+    for update in range(3):
+        optimizer.zero_grad()
+        (weight ** 2).sum().backward()
+        optimizer.step()
+        if update == 1:
+            state = optimizer.state_dict()
+            optimizer = optimizer_class([weight], lr=0.1, **options)
+            optimizer.load_state_dict(state)
+            optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))]})
+    assert weight.requires_grad and weight.grad_fn is None
+    return weight.detach().clone()
+without_compiler.apply()
+without_compiler.apply()
+cases = [(torch.optim.AdamW, {"foreach": False}), (torch.optim.SGD, {"momentum": 0.9})]
+trained = [train(*case) for case in cases]
+attention = torch.nn.MultiheadAttention(4, 2)
+x, padding_mask = torch.ones(3, 1, 4), torch.zeros(1, 3, dtype=torch.bool)
+attention(x, x, x, key_padding_mask=padding_mask)
+loaded = {"torch._dynamo", "sympy"} & sys.modules.keys()
+assert not loaded, f"optimizers and attention import {loaded}"
+try:
+    attention(x, x, x, key_padding_mask=padding_mask[:, :2])
+except AssertionError as error:
+    assert "key_padding_mask" in str(error) or "Expected" in str(error), error
+else:
+    raise SystemExit("a padding mask of another length is accepted")
+import torch._dynamo
+assert all(map(torch.equal, trained, [train(*case) for case in cases]))
+disabled = torch.optim.Optimizer.state_dict.__wrapped__.__wrapped__
+assert hasattr(disabled, "__dynamo_disable"), "where there is a compiler, it is torch's own"
+"""
+
+
+def test_optimizers_and_attention_import_no_compiler_and_compute_the_same() -> None:
+    run(OPTIMIZERS)
+
+
 CALLED = """
 import contextlib, io, sys
 from emo_fairseq.cli.__main__ import main

@@ -40,8 +40,15 @@ def apply_to_training() -> None:
 
     Functions of fairseq-train are replaced here, which may have been imported after this package.
     """
-    from emo_fairseq.compat import freed_memory, fully_sharded, kept_checkpoints, preemption
+    from emo_fairseq.compat import (
+        freed_memory,
+        fully_sharded,
+        kept_checkpoints,
+        preemption,
+        without_compiler,
+    )
 
+    without_compiler.apply()
     freed_memory.keep_freed_memory()
     fully_sharded.apply()
     preemption.apply()

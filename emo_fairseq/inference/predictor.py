@@ -599,6 +599,9 @@ def load_predictor(
         return _load_graph(path, device, precision, provider or CPU, face_detector)
     require_training_stack(str(path))
     import_fairseq()
+    from emo_fairseq.compat import without_compiler  # which imports torch
+
+    without_compiler.apply()
     if device is None:
         import torch
 
