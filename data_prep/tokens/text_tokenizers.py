@@ -8,15 +8,16 @@ the model's separator; the task prepends `<s>`.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from data_prep.errors import CodedError
 from data_prep.tokens.folder import (
@@ -52,6 +53,7 @@ _SPECIAL_PIECES: dict[str, Any] = {
 }
 MODEL_FILE = "sentencepiece.model"
 ENCODER_FILE, MERGES_FILE = "encoder.json", "vocab.bpe"
+_COUNTED_AT_ONCE = 4096  # texts, whose ids are lists of numbers
 
 
 class TextTokenizer(Protocol):
@@ -242,6 +244,16 @@ def train_sentencepiece(
             settings["vocab_size"],
             len(pieces),
         )
-    counts = Counter(piece for ids in pieces.encode(list(texts)) for piece in ids)
+    counts = _count_pieces(pieces, texts)
     lines = [f"{pieces.id_to_piece(i)} {counts[i]}\n" for i in range(UNK + 1, len(pieces))]
     return {MODEL_FILE: model.getvalue(), DICT_FILE: "".join(lines).encode()}, len(pieces)
+
+
+def _count_pieces(pieces: Any, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return how often each of the V pieces of a sentencepiece model is in the texts, (V,)."""
+    counts = np.zeros(len(pieces), dtype=np.int64)
+    for start in range(0, len(texts), _COUNTED_AT_ONCE):
+        rows = pieces.encode(list(texts[start : start + _COUNTED_AT_ONCE]))
+        ids = np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int64)
+        counts += np.bincount(ids, minlength=len(counts))
+    return counts
