@@ -15,7 +15,6 @@ SERVER.set_forkserver_preload(
         "fairseq_cli.train",
         "fairseq_cli.validate",
         "fairseq_cli.hydra_train",
-        "torch._dynamo",  # which every optimizer imports: more than the rest of a small training
         "transformers.models.bert.modeling_bert",  # as pretrained encoders import
         "emo_fairseq.experiments.sweep",
         "emo_fairseq.tasks",  # which registers the plugin
