@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from data_prep.messages import INTERRUPTED_CODE
+from emo_fairseq.cli import fairseq_tool
 from emo_fairseq.compat.verbosity import EVERYTHING, VERBOSE_SWITCH, WARNINGS, is_verbose
 
 PLUGIN = Path(__file__).resolve().parents[1]  # emo_fairseq, what --user-dir names
@@ -75,7 +76,8 @@ def run_quietly(words: Sequence[str]) -> int:
 def _wait_for(
     words: Sequence[str], out: TextIO | int | None, environment: Mapping[str, str] | None = None
 ) -> int:
-    with subprocess.Popen(words, stdout=out, stderr=_log, env=environment) as process:
+    command = fairseq_tool.started(words)
+    with subprocess.Popen(command, stdout=out, stderr=_log, env=environment) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:  # which the terminal sends to the command, too

@@ -43,12 +43,16 @@ _SHARED_BY_MODELS = (
 _MODELS = "models"
 
 
-def import_fairseq() -> None:
-    """Import fairseq without the libraries that few of its parts use. Later calls do nothing."""
+def import_fairseq(name: str = "fairseq") -> ModuleType:
+    """Import fairseq without the libraries that few of its parts use; later calls import no more.
+
+    Args:
+        name: of the module that is returned, which imports fairseq.
+    """
     if "fairseq" in sys.modules:
-        return
+        return importlib.import_module(name)
     with no_garbage_collection(), _deferred(_OF_FAIRSEQ):
-        importlib.import_module("fairseq")
+        return importlib.import_module(name)
 
 
 def import_transformers() -> ModuleType:

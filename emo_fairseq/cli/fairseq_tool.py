@@ -1,0 +1,41 @@
+"""Run a command of fairseq in a process that imports half of what its own program does.
+
+Its program imports scikit-learn, SciPy, pandas and tensorboardX before anything can defer them; see
+:mod:`emo_fairseq.compat.deferred_imports`.
+"""
+
+import gc
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import emo_fairseq
+from emo_fairseq.compat.deferred_imports import import_fairseq
+from emo_fairseq.compat.garbage_collection import no_garbage_collection
+
+_MODULES = {"fairseq-train": "fairseq_cli.train", "fairseq-validate": "fairseq_cli.validate"}
+_FOLDER = Path(__file__).resolve().parents[2]  # which may not be installed
+_START = f"import sys; sys.path.append({str(_FOLDER)!r}); import {__name__}; {__name__}.main()"
+
+
+def started(words: Sequence[str]) -> list[str]:
+    """Return the words that start a command here, those of a program of fairseq as this module."""
+    program = Path(words[0])
+    if program.name in _MODULES and program.parent == Path(sys.executable).parent:
+        # -P: modules in the current folder would be found before those that are meant.
+        return [sys.executable, "-P", "-c", _START, *words]
+    return list(words)
+
+
+def main() -> None:
+    """Run the command that the arguments name, with its options after it."""
+    del sys.argv[0]
+    with no_garbage_collection():
+        module = import_fairseq(_MODULES[Path(sys.argv[0]).name])
+        emo_fairseq.register()
+        gc.freeze()  # what was imported stays until the end
+    # Or fairseq would log that --user-dir names a package that is imported already.
+    import_user_module = importlib.import_module("fairseq.utils").import_user_module
+    import_user_module.memo = {str(_FOLDER / emo_fairseq.__name__)}
+    module.cli_main()
