@@ -38,6 +38,7 @@ from emo_fairseq.types import TARGETS
 LabelMap = Mapping[str, str | None]  # None: left out
 NO_LABEL = "no label"
 _LabelTable = Annotated[dict[str, str | None], Field(min_length=1)]
+_OF_TRAINING = '{"fold": None, "packed_audio_dir": None}'
 _PLUGIN = Path(__file__).parents[1]  # emo_fairseq
 
 
@@ -364,7 +365,7 @@ def _data_options(
         folder, left_out = relabeled.path, dict(relabeled.left_out)
     raw = str(audio_root(test_set.data, test_set.data_raw, must_exist=False).resolve())
     # The folds and folders of the training corpus are not those of another.
-    words = ["--data", str(folder), "--data-raw", raw, "--model-overrides", '{"fold": None}']
+    words = ["--data", str(folder), "--data-raw", raw, "--model-overrides", _OF_TRAINING]
     if has_videos(test_set.data):
         videos = video_root(test_set.data, None, test_set.data_raw, must_exist=False)
         words += ["--video-raw", str(videos.resolve())]

@@ -16,6 +16,8 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.tasks.teachers import teacher_from_checkpoint
 from emo_fairseq.types import TARGETS, LabeledTarget
 
+FOLDERS = ("--data-raw", "--video-raw", "--packed-audio-dir")
+
 
 @pytest.fixture
 def filmed(tmp_path: Path) -> Path:
@@ -39,17 +41,19 @@ def folders_of(data: Path, trained_on: Path, data_raw: Path | None = None) -> di
     )
     words = command(options, Path("checkpoint.pt"), Training(None, trained_on, None))
     pairs = itertools.pairwise(words)
-    return {name: value for name, value in pairs if name in ("--data-raw", "--video-raw")}
+    return {name: value for name, value in pairs if name in FOLDERS}
 
 
 def test_videos_of_another_data_dir_are_its_own(filmed: Path) -> None:
     """Those of the training may have the same names."""
-    clips = str(filmed / "../clips")
     assert folders_of(filmed, filmed) == {}
-    found = folders_of(filmed, filmed.parent / "other")
-    assert found == {"--data-raw": str(filmed), "--video-raw": clips}
-    found = folders_of(filmed, filmed.parent / "other", filmed.parent)
-    assert found == {"--data-raw": str(filmed.parent), "--video-raw": clips}
+    own = {
+        "--video-raw": str(filmed / "../clips"),
+        "--packed-audio-dir": str(filmed / "packed_audio"),
+    }
+    other = filmed.parent / "other"
+    assert folders_of(filmed, other) == {"--data-raw": str(filmed), **own}
+    assert folders_of(filmed, other, filmed.parent) == {"--data-raw": str(filmed.parent), **own}
 
 
 @pytest.mark.parametrize("is_own", [True, False])
