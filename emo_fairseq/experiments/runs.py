@@ -1,7 +1,7 @@
 """The folder of a run: its files, its lock, and its results.
 
 RUN/.hydra/config.yaml            the configuration, as Hydra composed it
-RUN/run.json                      whether the training has ended (runs of a sweep)
+RUN/run.json                      whether the training has ended, and of what (runs of a sweep)
 RUN/run.log                       the output of its commands (runs of a sweep)
 RUN/checkpoints/ or RUN/          checkpoint_best.pt, checkpoint_last.pt
 RUN/predictions.tsv               of its own test set; predictions.NAME.tsv of another set
@@ -39,9 +39,10 @@ _ENDS_EARLY = ("checkpoint.patience", "optimization.stop_time_hours", "optimizat
 
 
 class RunState(Document):
-    """The schema of run.json."""
+    """The schema of run.json; `rows` is a digest of the manifests that the training learns from."""
 
     state: Literal["training", "trained"]
+    rows: str | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -101,14 +102,24 @@ class RunFolder:
 
     def state(self) -> str | None:
         """Return `TRAINING` or `TRAINED` of a sweep's run; None of any other."""
+        record = self._record()
+        return None if record is None else record.state
+
+    def rows(self) -> str | None:
+        """Return the digest of what it learns from; None where it is not recorded."""
+        record = self._record()
+        return None if record is None else record.rows
+
+    def _record(self) -> RunState | None:
         file = self.path / "run.json"
         remedy = "delete it to have the run trained on"
-        return load_json(file, RunState, remedy=remedy).state if file.is_file() else None
+        return load_json(file, RunState, remedy=remedy) if file.is_file() else None
 
-    def set_state(self, state: str) -> None:
-        """Record whether the training has ended."""
+    def set_state(self, state: str, rows: str | None = None) -> None:
+        """Record whether the training has ended, and the digest of what it learns from."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "run.json", {"state": state})
+        record = {"state": state, **({} if rows is None else {"rows": rows})}
+        write_json(self.path / "run.json", record)
 
     @contextmanager
     def locked(self) -> Iterator[int]:

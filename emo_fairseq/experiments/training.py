@@ -5,12 +5,17 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from data_prep.errors import CodedError
-from emo_fairseq.data.manifest import check_data_dir, read_fold
+from emo_fairseq.data.manifest import check_data_dir, manifests_digest, read_fold
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import PlannedRun
 from emo_fairseq.experiments.jobs import Command, Outcome, failure
 from emo_fairseq.experiments.names import FOLD
-from emo_fairseq.experiments.options import Options, changed_options, read_checkpoint
+from emo_fairseq.experiments.options import (
+    Options,
+    changed_options,
+    read_checkpoint,
+    selection_set,
+)
 from emo_fairseq.experiments.runs import TRAINED, TRAINING, RunFolder
 
 _SHOWN_CHANGES = 5
@@ -43,14 +48,14 @@ def train(
     began = time.monotonic()
     message = ""
     if not has_ended(run, options):
-        run.set_state(TRAINING)
+        run.set_state(TRAINING, learned_rows(options))
         command = Command(words, run.log, lock)
         code = yield command
         if code:
             return failure(command, code)
         message = f"trained in {time.monotonic() - began:.0f} s"
     if run.state() != TRAINED:
-        run.set_state(TRAINED)
+        run.set_state(TRAINED, run.rows())
     return Outcome(True, message)
 
 
@@ -76,11 +81,31 @@ def refuse_data(planned: Sequence[PlannedRun]) -> None:
             read_fold(data, fold)
 
 
+def learned_rows(options: Options) -> str | None:
+    """Return a digest of the manifests of the sets that train a run and select its checkpoint.
+
+    None where they cannot be read; the training then refuses them.
+    """
+    names = str(options.get("dataset.train_subset", "train")).split(",")
+    names += [selecting] if (selecting := selection_set(options)) else []
+    try:
+        return manifests_digest(options.data, names, options.get(FOLD))
+    except CodedError:
+        return None
+
+
 def refuse_changed_options(run: PlannedRun, folder: RunFolder) -> None:
-    """Raise a `UsageError` if the folder holds a run of another configuration."""
+    """Raise a `UsageError` if the folder holds a run of another configuration, or of other rows."""
     before = folder.hydra_config() if folder.has_results() else None
     if not before:
         return
+    rows_before, rows = folder.rows(), learned_rows(run.options)
+    if rows_before and rows and rows_before != rows:
+        raise UsageError(
+            f"{folder.path} was trained on rows that have changed since, of the train or the valid "
+            "set; take another RUNS_FOLDER, or remove this run",
+            "run-rows-changed",
+        )
     changed = changed_options(Options.of(before).of_training, run.composed.of_training)
     if changed:
         n_more = len(changed) - _SHOWN_CHANGES

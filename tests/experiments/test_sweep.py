@@ -28,7 +28,8 @@ from emo_fairseq.experiments import (
 )
 from emo_fairseq.experiments.grid import plan_runs
 from emo_fairseq.experiments.options import read_checkpoint
-from emo_fairseq.experiments.runs import RunFolder
+from emo_fairseq.experiments.runs import TRAINED, RunFolder
+from emo_fairseq.experiments.training import learned_rows
 
 PROTOCOL = "k_fold"
 N_UPDATES = 3
@@ -185,6 +186,28 @@ def test_a_run_with_other_options_is_refused(config_dir, tmp_path):
             with raises(code) as error:
                 sweep.main(words)
             assert "criterion.label_smoothing 0.1 -> 0.0" in str(error.value)
+
+
+def test_a_run_that_was_trained_on_other_rows_is_refused(config_dir, tmp_path):
+    """Its options are the same, and its table would be of the rows before they were corrected."""
+    (planned,) = plan_runs(config_dir, "tiny", ["++task.fold=k_fold/1"])
+    run = RunFolder(tmp_path / "runs" / planned.name)
+    (run.path / ".hydra").mkdir(parents=True)
+    sections = {}
+    for name, value in planned.composed.values.items():
+        section, _, option = name.partition(".")
+        sections.setdefault(section, {})[option] = value
+    (run.path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(sections))
+    run.predictions_file().touch()
+    words = arguments(config_dir, tmp_path / "runs", "++task.fold=k_fold/1", "--dry-run")
+    rows = learned_rows(planned.options)
+    assert rows is not None
+    for recorded in (None, rows):  # none by older versions
+        run.set_state(TRAINED, recorded)
+        assert sweep.main(words) == 0
+    run.set_state(TRAINED, rows[::-1])
+    with raises("run-rows-changed"):
+        sweep.main(words)
 
 
 @pytest.mark.parametrize(
