@@ -108,6 +108,15 @@ def in_turn_order(rows: list[Utterance]) -> list[Utterance]:
 # -- calibration -----------------------------------------------------------------------------------
 
 
+def spread(n_rows: int, most: int) -> list[int]:
+    """Return the numbers of at most so many rows, from the first to the last one.
+
+    >>> spread(7, 4), spread(2, 4)
+    ([0, 2, 4, 6], [0, 1])
+    """
+    return np.linspace(0, n_rows - 1, min(n_rows, most)).round().astype(int).tolist()
+
+
 def calibration_batches(
     predictor: EmotionPredictor, source: RowSource, n_rows: int
 ) -> Iterator[Mapping[str, np.ndarray]]:
@@ -119,7 +128,7 @@ def calibration_batches(
         n_rows: how many, at most.
     """
     rows = source.read(TRAIN, "--calibrate")
-    chosen = rows[:: max(1, len(rows) // n_rows)][:n_rows]
+    chosen = [rows[number] for number in spread(len(rows), n_rows)]
     items: list[Item] = []
     columns = source.columns(chosen, predictor.modalities)
     inputs = (columns[name] for name in ("audio", "text", "video"))

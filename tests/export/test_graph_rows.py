@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +12,7 @@ import pytest
 
 from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.errors import UsageError
-from emo_fairseq.export.graph_rows import RowSource, measure
+from emo_fairseq.export.graph_rows import RowSource, measure, spread
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.types import TARGETS
 
@@ -52,6 +53,13 @@ def test_rows_are_read_as_in_training(tmp_path: Path, caplog: pytest.LogCaptureF
     assert measured.metrics == pytest.approx(dict.fromkeys(measured.metrics, 1.0))
     assert "1 of 5 rows are left out" in caplog.text
     assert "x: broken" in caplog.text
+
+
+def test_calibration_reads_rows_of_all_of_the_split() -> None:
+    """Of 1,999 rows, every first one would be those of the first half."""
+    numbers = spread(1999, 1000)
+    assert (len(set(numbers)), numbers[0], numbers[-1]) == (1000, 0, 1998)
+    assert max(b - a for a, b in pairwise(numbers)) <= 3
 
 
 _EMPTY = Prediction(
