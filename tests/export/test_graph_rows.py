@@ -33,7 +33,7 @@ def test_rows_are_read_as_in_training(tmp_path: Path, caplog: pytest.LogCaptureF
     turns: list[str] = []
 
     def predict_each(
-        audio: Any, texts: Sequence[str], *, speaker: Any, dialogue: Sequence[str | None]
+        audio: Any, texts: Sequence[str], *, dialogue: Sequence[str | None], **others: Any
     ) -> list[Any]:
         turns.extend(text for text, name in zip(texts, dialogue, strict=True) if name == "d")
         return [
