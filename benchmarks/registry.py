@@ -107,6 +107,12 @@ ROWS: Sequence[Row] = (
         quick=("--clips", "500", "--rounds", "1"),
     ),
     Row(
+        "ray",
+        ("ray_scaling",),
+        quick=("--clips", "1000"),
+        full=("--clips", "10000", "--rounds", "3"),
+    ),
+    Row(
         "contrastive",
         ("contrastive",),
         quick=("--rows", "64", "512", "--rounds", "5", "--memory-rows"),
