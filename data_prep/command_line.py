@@ -6,9 +6,10 @@ import argparse
 import logging
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options
+from data_prep.files.mirror import mirrored, with_origin
 from data_prep.messages import (
     INTERRUPTED,
     INTERRUPTED_CODE,
@@ -51,6 +52,31 @@ def run(work: Callable[[], object]) -> int:
         print(INTERRUPTED, file=sys.stderr)
         return INTERRUPTED_CODE
     return 0
+
+
+def run_on_data_dir(
+    options: argparse.Namespace,
+    work: Callable[[argparse.Namespace], object],
+    *,
+    reads: Sequence[str] = (),
+    writes: Sequence[str] = (),
+) -> int:
+    """Run `work` on `options.data_dir` and print what it returns; return the exit code of `run`.
+
+    Args:
+        options: of the command line; `data_dir` may be at a URL.
+        work: called with the options, whose `data_dir` is then a folder of this machine.
+        reads: folders of the data dir that are read, as of `mirrored`.
+        writes: folders of the data dir that are written.
+    """
+
+    def on_mirror() -> None:
+        with mirrored(options.data_dir, reads=reads, writes=writes) as folder:
+            options.data_dir = folder
+            text = with_origin(str(work(options)), folder)
+        print(text)
+
+    return run(on_mirror)
 
 
 # -- Numbers on a command line: types for argparse, which names the option that one is wrong for

@@ -24,7 +24,7 @@ from typing import Any
 from data_prep.command_line import (
     make_parser,
     positive_number,
-    run,
+    run_on_data_dir,
 )
 from data_prep.engines import Workers
 from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
@@ -37,6 +37,8 @@ from data_prep.features.extraction import (
 )
 from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
 from data_prep.features.pooling import POOLS
+from data_prep.features.stored import FOLDER as FEATURES
+from data_prep.files.mirror import is_mirror
 from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.packed_audio.card import FOLDER
 from data_prep.packed_audio.segment import AudioOf, audio_of_splits
@@ -87,8 +89,12 @@ def extract_log_mel(
 
 
 def _audio_of(data_dir: str | Path, data_raw: str | Path | None, packed_audio: str) -> AudioOf:
-    """Return the function from a split to its audio, packed where there is any."""
-    folder = None if packed_audio == NO_PACKED else Path(data_dir) / FOLDER
+    """Return the function from a split to its audio, packed where there is any.
+
+    What is packed in a mirror of a data dir at a URL is not read: other machines do not have it.
+    """
+    is_read = packed_audio != NO_PACKED and not is_mirror(data_dir)
+    folder = Path(data_dir) / FOLDER if is_read else None
     return audio_of_splits(Path(data_dir), audio_root(data_dir, data_raw), folder)
 
 
@@ -113,7 +119,7 @@ def _egemaps(data_dir: str | Path, audio_of: AudioOf) -> AudioFeatures:
 
 
 def _memory(data_dir: str | Path) -> Path:
-    return Path(data_dir) / "features" / ".digests.json"
+    return Path(data_dir) / FEATURES / ".digests.json"
 
 
 _OF_AUDIO = {LOG_MEL: _log_mel, egemaps.EGEMAPS: _egemaps}
@@ -125,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     _check(parser, options)
-    return run(lambda: print(_extract(options)))
+    options.name = options.name or _default_name(options)
+    return run_on_data_dir(options, _extract, writes=[f"{FEATURES}/{options.name}"])
 
 
 def _extract(options: argparse.Namespace) -> Path:
@@ -135,7 +142,7 @@ def _extract(options: argparse.Namespace) -> Path:
     is_vector = options.pool != "none" or options.encoder == egemaps.EGEMAPS
     return extract(
         options.data_dir,
-        options.name or _default_name(options),
+        options.name,
         _source(options),
         dtype=options.dtype or (SINGLE if is_vector else HALF),
         pool=options.pool,
@@ -227,7 +234,7 @@ def _layer(value: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("extract_features", __doc__ or "", audio=False)
     add = parser.add_argument
-    add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
+    add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml, or its URL (s3://…)")
     raw = "what `audio` is relative to (default: DATA_DIR)"
     add("--data-raw", type=Path, metavar="DIR", help=raw)
     packed = "read packed audio where there is any (auto, the default), or decode files (off)"

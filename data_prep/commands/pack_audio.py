@@ -22,10 +22,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import make_parser, run
+from data_prep.command_line import make_parser, run_on_data_dir
 from data_prep.engines import Workers
 from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
 from data_prep.errors import raise_faults
+from data_prep.files.remote import require_local
 from data_prep.manifest.audio_root import audio_root
 from data_prep.packed_audio.card import FOLDER, PackCard, read_card
 from data_prep.packed_audio.packing import SplitToPack, in_gigabytes, pack
@@ -71,15 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: see the module's docstring."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return run(lambda: _run(options))
+    return run_on_data_dir(options, _run, writes=[FOLDER])
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> str:
+    if options.out_dir is not None:
+        require_local(options.out_dir, "--out-dir", "leave it out to write to DATA_DIR at a URL")
     engine = take_engine(options)
     folder = pack_audio(options.data_dir, options.data_raw, out_dir=options.out_dir, workers=engine)
     card = read_card(folder)
     assert card is not None
-    print(f"{folder}\n{summary_table(card)}")
+    return f"{folder}\n{summary_table(card)}"
 
 
 def summary_table(card: PackCard) -> str:
@@ -99,7 +102,7 @@ def summary_table(card: PackCard) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("pack_audio", __doc__ or "", audio=False)
     add = parser.add_argument
-    add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
+    add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml, or its URL (s3://…)")
     raw = "folder that audio paths start from (default: that of corpus.yaml)"
     add("--data-raw", type=Path, metavar="DIR", help=raw)
     out = "folder of the packed audio, for --packed-audio-dir (default: DATA_DIR/packed_audio)"

@@ -28,10 +28,11 @@ from data_prep.command_line import (
     make_parser,
     positive_int,
     positive_number,
-    run,
+    run_on_data_dir,
 )
 from data_prep.engines import Workers
 from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
+from data_prep.files.remote import require_local
 from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.folder import DICT_FILE, TokenFolder, read_card
 from data_prep.tokens.kmeans_corpus import (
@@ -99,7 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return run(lambda: print(summary_table(_choose(parser, options)())))
+    return run_on_data_dir(
+        options, lambda given: summary_table(_choose(parser, given)()), writes=[_SPEECH]
+    )
 
 
 def _choose(
@@ -112,6 +115,7 @@ def _choose(
     given = [flag for flag, parameter in flags.items() if hasattr(options, parameter)]
     engine = take_engine(options)
     if source is not None:
+        require_local(source, "--tokenizer", "copy the token folder here")
         if given:
             parser.error(f"--tokenizer takes no {', '.join(given)}")
         return partial(tokenize_with_folder, *place, source, options.name, engine)
@@ -216,7 +220,7 @@ def tokenize_again(
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("tokenize_speech", __doc__ or "", audio=False)
     add = parser.add_argument
-    add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
+    add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml, or its URL (s3://…)")
     raw = "what `audio` is relative to (default: DATA_DIR)"
     add("--data-raw", type=Path, metavar="DIR", help=raw)
     own = "a token folder, such as OTHER_DATA_DIR/speech/NAME, whose quantizer is taken"

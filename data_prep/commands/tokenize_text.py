@@ -28,11 +28,12 @@ from typing import Any, NamedTuple
 from data_prep.command_line import (
     make_parser,
     positive_int,
-    run,
+    run_on_data_dir,
 )
 from data_prep.engines import Workers
 from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.files.digests import file_digest
+from data_prep.files.remote import require_local
 from data_prep.manifest.digests import texts_digest
 from data_prep.manifest.table import values
 from data_prep.schema import Utterance
@@ -229,7 +230,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return run(lambda: print(summary_table(_choose(parser, options)())))
+    return run_on_data_dir(
+        options, lambda given: summary_table(_choose(parser, given)()), writes=[_TEXT]
+    )
 
 
 def _choose(
@@ -242,6 +245,7 @@ def _choose(
     common["workers"] = take_engine(options).with_default(1)
     tokenizer = given.pop("tokenizer")
     if tokenizer is not None:
+        require_local(tokenizer, "--tokenizer", "copy the token folder here")
         if kind or given:
             parser.error(f"--tokenizer takes no {', '.join(_flags(given, kind))}")
         return partial(tokenize_with_folder, tokenizer=tokenizer, **common)
@@ -296,7 +300,7 @@ def _bpe(value: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("tokenize_text", __doc__ or "", audio=False)
     add = parser.add_argument
-    add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
+    add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml, or its URL (s3://…)")
     bpe = "sentencepiece (default), gpt2, or hf:FOLDER, the tokenizer of a Hugging Face model"
     add("--bpe", type=_bpe, default=argparse.SUPPRESS, metavar="BPE", help=bpe)
     own = "a token folder, such as OTHER_DATA_DIR/text/NAME, whose tokenizer is taken"

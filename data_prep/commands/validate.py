@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ from data_prep.command_line import (
 from data_prep.engines import Workers
 from data_prep.engines.options import take_engine
 from data_prep.errors import CodedError, Fault, ManifestError, group_lines
+from data_prep.features.stored import FOLDER as FEATURES
 from data_prep.features.stored import find_faults, find_missing
+from data_prep.files.mirror import mirrored, with_origin
 from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.manifest.cells import (
     id_key,
@@ -68,6 +71,7 @@ from data_prep.video.checking import check_segments
 from data_prep.video.segment import VideoSegment, video_of
 
 LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
+_READS = (*MODALITIES, FEATURES, PACKED_AUDIO)  # folders of a data dir
 SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3
 
 
@@ -409,14 +413,14 @@ def _describe_audio(
 
 def _feature_faults(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:
     """Yield features that are damaged, of other rows, NaN or infinite; all are read."""
-    for folder in sorted((data_dir / "features").glob("[!.]*/")):
+    for folder in sorted((data_dir / FEATURES).glob("[!.]*/")):
         for path, rows in manifests.items():
             yield from find_faults(folder, path.stem, rows)
 
 
 def _missing_features(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:
     """Yield warnings of rows that have no features where others of the data dir have."""
-    for folder in sorted((data_dir / "features").glob("[!.]*/")):
+    for folder in sorted((data_dir / FEATURES).glob("[!.]*/")):
         for path, rows in manifests.items():
             yield from find_missing(folder, path.stem, rows)
 
@@ -445,39 +449,49 @@ def _token_faults(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> It
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every fault of a data dir and their count; return 0 if there are none."""
     parser = make_parser("validate", f"{__doc__}{column_help()}")
-    parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
+    parser.add_argument(
+        "data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml, or its URL (s3://…)"
+    )
     raw = "folder that audio paths start from (default: that of corpus.yaml)"
     parser.add_argument("--data-raw", type=Path, help=raw)
     videos = "folder that video paths start from (default: that of corpus.yaml)"
     parser.add_argument("--video-raw", type=Path, help=videos)
     options = parser.parse_args(arguments)
-    return run(lambda: _report(options))
+    return run(partial(_report_on, options))
 
 
-def _report(options: argparse.Namespace) -> None:
+def _report_on(options: argparse.Namespace) -> None:
+    with mirrored(options.data_dir, reads=_READS) as folder:
+        _report(options, folder)
+
+
+def _report(options: argparse.Namespace, data_dir: Path) -> None:
+    def show(line: str) -> None:
+        print(with_origin(line, data_dir))
+
     odd_audio: list[Fault] = []
     faults = validate(
-        options.data_dir,
+        data_dir,
         options.data_raw,
         video_raw=options.video_raw,
         warnings=odd_audio,
         workers=take_engine(options),
         progress=True,
     )
-    warnings = find_warnings(options.data_dir)
+    warnings = find_warnings(data_dir)
     warnings += [line for line, _ in group_lines(odd_audio)]
     is_whole = len(faults) == 1 and faults[0].row is None  # it is the error itself
     for line, alike in group_lines(faults) if not is_whole else ():
-        print(f"{line} [{alike[0].code}]" if alike[0].code else line)
+        show(f"{line} [{alike[0].code}]" if alike[0].code else line)
     for warning in warnings:
-        print(f"warning: {warning}")
+        show(f"warning: {warning}")
     if is_whole:
         raise ManifestError(faults[0])
     odd = f", {_count(len(warnings), 'warning')}" if warnings else ""
     if faults:
-        message = f"{options.data_dir}: {_count(len(faults), 'fault')}{odd}"
+        message = f"{data_dir}: {_count(len(faults), 'fault')}{odd}"
         raise CodedError(message, "data-dir-invalid")
-    print(f"{options.data_dir}: no fault{odd}")
+    show(f"{data_dir}: no fault{odd}")
 
 
 def _count(n: int, name: str) -> str:

@@ -70,6 +70,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+FOLDER = "features"  # of a data dir
 CARD_FILE = "features.yaml"
 # In the card of features of text and of videos: the digest of the texts, of the videos' paths.
 _TEXT, _VIDEOS = "texts", "videos"

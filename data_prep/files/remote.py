@@ -11,13 +11,17 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PosixPath
 from typing import Any
 
 from data_prep.errors import CodedError
 
+# What tells versions of a file apart, as the file systems name it: digests, or else times.
+_DIGESTS = ("ETag", "etag", "md5Hash", "content_md5", "crc32c")
+_TIMES = ("LastModified", "mtime", "created", "ino")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
 _WHOLE = 64 << 20  # bytes up to which a file is read by one request
 
@@ -57,10 +61,25 @@ def require_local(
         )
 
 
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file in a folder at a URL.
+
+    Attributes:
+        path: its URL.
+        size: in bytes.
+        version: identifies its content.
+    """
+
+    path: RemotePath
+    size: int
+    version: str
+
+
 class RemotePath(PosixPath):
     """A file or a folder at a URL; what is there is read by fsspec.
 
-    It is read, listed and written whole; there is nothing else that it can do.
+    It is read, listed, written whole and removed; there is nothing else that it can do.
     """
 
     def __str__(self) -> str:
@@ -129,8 +148,7 @@ class RemotePath(PosixPath):
     def stat(self, **_: Any) -> os.stat_result:
         """Return the size, and in place of times and inode what identifies this version."""
         info = self._info()
-        names = ("ETag", "etag", "md5Hash", "crc32c", "LastModified", "mtime")
-        version = zlib.crc32(repr([str(info.get(name)) for name in names]).encode())
+        version = zlib.crc32(_version_of(info).encode())
         times = {"st_mtime_ns": version, "st_ctime_ns": 0}  # long ago: it may be remembered
         return os.stat_result((0, version, 0, 1, 0, 0, int(info["size"] or 0), 0, 0, 0), times)
 
@@ -156,6 +174,60 @@ class RemotePath(PosixPath):
         for name in names:
             yield RemotePath(file_system.unstrip_protocol(name))
 
+    def files(self, *, recursive: bool) -> dict[str, RemoteFile]:
+        """Return the files in this folder, by their path in it.
+
+        Args:
+            recursive: whether to list folders in it, too; one that does not exist is empty then.
+
+        Raises:
+            CodedError: a name in the store is no path in this folder.
+            FileNotFoundError: there is no such folder.
+        """
+        file_system, path = self._opened
+        with self._translated():
+            file_system.invalidate_cache()
+            if recursive:
+                infos = file_system.find(path, detail=True).values()
+            else:
+                infos = file_system.ls(path, detail=True)
+        found = {}
+        for info in infos:
+            name = str(info["name"]).removeprefix(f"{path}/")
+            if info["type"] != "file" or name == info["name"] or name.endswith("/") or not name:
+                continue  # some stores list the folder itself, as an object
+            if any(part in ("", ".", "..") for part in name.split("/")):
+                raise CodedError(
+                    f"{self}: holds an object of the name {name!r}, which is no path of a file; "
+                    "rename it",
+                    "object-name-invalid",
+                )
+            found[name] = RemoteFile(self / name, int(info["size"] or 0), _version_of(info))
+        return found
+
+    def described(self) -> RemoteFile | None:
+        """Return the file that is here now, as its folder lists it; None without one."""
+        try:
+            return RemotePath(self.parent).files(recursive=False).get(self.name)
+        except FileNotFoundError:
+            return None
+
+    def download(self, file: Path) -> None:
+        """Write the content to a file of this machine."""
+        file_system, path = self._opened
+        with self._translated():
+            file_system.get_file(path, str(file))
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the file."""
+        file_system, path = self._opened
+        with self._translated():
+            try:
+                file_system.rm_file(path)
+            except FileNotFoundError:
+                if not missing_ok:
+                    raise
+
     def upload(self, file: Path) -> None:
         """Write a file of this machine here, whole or not at all."""
         file_system, path = self._opened
@@ -171,3 +243,14 @@ class RemotePath(PosixPath):
             file = Path(folder) / self.name
             yield file
             self.upload(file)
+
+
+def _version_of(info: Mapping[str, Any]) -> str:
+    """Return what identifies the version of a file, from what its file system knows of it.
+
+    >>> _version_of({"size": 3, "ETag": '"9e10"', "LastModified": 17}), _version_of({"size": 3})
+    ("3 ETag='9e10'", '3')
+    """
+    digests = [f"{name}={str(info[name]).strip(chr(34))!r}" for name in _DIGESTS if info.get(name)]
+    times = [f"{name}={info[name]}" for name in _TIMES if info.get(name)]
+    return " ".join([str(info["size"]), *(digests or times)])

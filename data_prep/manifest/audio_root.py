@@ -1,9 +1,10 @@
 """The folders that the audio and the video paths of a data dir start from.
 
 corpus.yaml keeps them as `data_raw` and `video_raw`, absolute or relative to the data dir; without
-`data_raw` it is the data dir itself, without `video_raw` the folder of the audio. The commands that
-prepare a corpus and leave its recordings where they are write them, as absolute paths. `--data-raw`
-and `--video-raw` are preferred to them everywhere.
+`data_raw` it is the data dir itself, without `video_raw` the folder of the audio; of a data dir at
+a URL, which is mirrored without its recordings, these are at the URL. The commands that prepare a
+corpus and leave its recordings where they are write them, as absolute paths. `--data-raw` and
+`--video-raw` are preferred to them everywhere.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_prep.errors import Fault, ManifestError
+from data_prep.files.mirror import origin_of
 from data_prep.files.remote import RemotePath, as_path
 from data_prep.manifest.corpus_card import read_corpus
 from data_prep.manifest.records import CORPUS_FILE
@@ -30,7 +32,7 @@ def audio_root(
         ManifestError: corpus.yaml is invalid, or the folder that it records is gone.
     """
     root = _recorded_root(Path(data_dir), "data_raw", data_raw, must_exist)
-    return Path(data_dir) if root is None else root
+    return origin_of(data_dir) if root is None else root
 
 
 def video_root(
@@ -76,9 +78,9 @@ def _recorded_root(
     recorded: str | None = getattr(read_corpus(data_dir), name) if card.is_file() else None
     if recorded is None:
         return None
-    root = as_path(data_dir / recorded)  # an absolute path stays one
     if isinstance(as_path(recorded), RemotePath):
         return as_path(recorded)
+    root = as_path(origin_of(data_dir) / recorded)  # an absolute path stays one
     if must_exist and not root.is_dir():
         content, option = _OF_FOLDER[name]
         problem = f"the {content} of {data_dir} were in {root}, which is no folder now"

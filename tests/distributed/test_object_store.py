@@ -1,7 +1,7 @@
 """Recordings, audio roots and outputs at s3:// of a local server give what files give."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.commands import extract_features, tokenize_speech, validate
+from data_prep.commands import (
+    extract_features,
+    pack_audio,
+    tokenize_speech,
+    tokenize_text,
+    validate,
+)
 from data_prep.files.remote import RemotePath, as_path
 from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.cli.__main__ import main
@@ -51,7 +57,8 @@ def corpus(store: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(12):
         n_samples = int(random.integers(8_000, 24_000))
         soundfile.write(root / f"audio/{number}.flac", random.normal(0, 0.1, n_samples), 16_000)
-        rows.append(Utterance(f"u{number}", audio=f"{number}.flac", n_samples=n_samples))
+        text = f"clip number {number} is {('a sad', 'a glad', 'no')[number % 3]} one"
+        rows.append(Utterance(f"u{number}", audio=f"{number}.flac", n_samples=n_samples, text=text))
     write_corpus(root / "data", Corpus(name="noise"), {"train": rows})
     store.put(str(root / "audio"), "recordings/audio", recursive=True)
     return root
@@ -91,6 +98,64 @@ def test_features_and_tokens_of_audio_in_a_bucket(corpus: Path) -> None:
         assert ("s3://recordings/audio/0.flac" in digests) == (name == "bucket")
     assert found["bucket"] == found["files"]
     assert "features/log_mel/train.npy" in found["bucket"]
+
+
+def test_a_data_dir_in_a_bucket(
+    store: Any, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = Path(shutil.copytree(corpus / "data", tmp_path / "dir"))
+    shutil.copytree(corpus / "audio", local, dirs_exist_ok=True)
+    store.put(str(local), "recordings/dir", recursive=True)
+    url = f"{BUCKET}/dir"
+    commands: list[tuple[Callable[[list[str]], int], list[str]]] = [
+        (extract_features.main, ["--workers", "1"]),
+        (tokenize_speech.main, ["--n-clusters", "4", "--workers", "1"]),
+        (tokenize_text.main, []),
+        (pack_audio.main, ["--workers", "1"]),
+        (validate.main, []),
+    ]
+    printed = {}
+    for place in (str(local), url):
+        capsys.readouterr()
+        for command, words in commands:
+            assert command([place, *words]) == 0
+        printed[place] = capsys.readouterr().out
+    assert printed[url] == printed[str(local)].replace(str(local), url)
+    stored = {n.removeprefix("recordings/dir/"): store.cat_file(n) for n in files_in(store, "dir")}
+    expected = {n: c for n, c in content_of(local).items() if not Path(n).name.startswith(".")}
+    assert stored.keys() == expected.keys()
+    of_sources = {"packed_audio/train.files.npy", "packed_audio/packed_audio.yaml"}  # their times
+    assert {n for n in stored if stored[n] != expected[n]} == of_sources
+    assert {"features/log_mel/train.npy", "packed_audio/train.s16le"} < stored.keys()
+    assert len([name for name in stored if name.startswith(("text/", "speech/"))]) > 6
+
+    store.pipe_file("recordings/dir/train.tsv", stored["train.tsv"].replace(b"u3\t", b"u4\t"))
+    assert validate.main([url]) == 1
+    shown = capsys.readouterr()
+    assert f"{url}/train.tsv: row 6: id 'u4' was used in row 5; " in shown.out
+    assert f"error: {url}: " in shown.err
+
+
+def test_other_paths_of_these_commands_are_on_this_machine(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(corpus / "data")
+    for command, words in (
+        (pack_audio.main, ["--out-dir", f"{BUCKET}/packed"]),
+        (tokenize_speech.main, ["--tokenizer", f"{BUCKET}/dir/speech/kmeans"]),
+        (tokenize_text.main, ["--tokenizer", f"{BUCKET}/dir/text/bpe"]),
+    ):
+        assert command([data, *words]) == 2
+        error = capsys.readouterr().err
+        assert f"error: {words[0]} {words[1]}: is no folder or file of this machine; " in error
+        assert error.endswith("[path-not-local]\n")
+    assert validate.main([f"{BUCKET}/none"]) == 1
+    assert f"{BUCKET}/none" in capsys.readouterr().err
+
+
+def files_in(store: Any, folder: str) -> list[str]:
+    store.invalidate_cache()
+    return list(store.find(f"recordings/{folder}"))
 
 
 def test_a_missing_object_is_named(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
