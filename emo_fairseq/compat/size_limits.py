@@ -21,6 +21,7 @@ MAX_SIZE = 2**24  # of any other whole number in a configuration
 _COUNTED = re.compile(r"(layers?|heads|depths?|blocks|groups|experts)$")
 _WIDTHS = ("hidden_size", "intermediate_size")  # in any model's configuration
 _WORDS = "vocab_size"  # of an encoder of speech that of a head which may not be stored
+_WITHOUT_WORDS = ("whisper",)  # types of models of which the encoder alone is built
 # Building may make a tensor twice (a parametrization) or throw some away (a head).
 _SLACK = 4
 _FEW_TENSORS, _FEW_ELEMENTS = 1024, 2**24
@@ -59,6 +60,7 @@ def check_stored(
         UsageError: more layers than tensors, or a width above that of every tensor.
     """
     widths = {width for shape in shapes.values() for width in shape}
+    has_words = options.get("model_type") not in _WITHOUT_WORDS
     for name, value in options.items():
         if isinstance(value, bool) or not isinstance(value, int):
             continue
@@ -68,7 +70,7 @@ def check_stored(
                 "size-not-stored",
             )
         is_odd = value not in widths if name in _WIDTHS else value > max(widths, default=0)
-        if name in (*_WIDTHS, _WORDS) and is_odd:
+        if is_odd and (name in _WIDTHS or (name == _WORDS and has_words)):
             raise UsageError(
                 f"{where}{name} is {value}, and no stored tensor is as wide; {remedy}",
                 "size-not-stored",

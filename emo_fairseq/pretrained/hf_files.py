@@ -3,10 +3,11 @@
 import hashlib
 import importlib
 import json
+import math
 import pickle
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,8 @@ from data_prep.files.documents import (
 from data_prep.files.model_folders import model_folder
 from emo_fairseq.compat.deferred_imports import import_transformers, import_transformers_models
 from emo_fairseq.compat.size_limits import (
+    Stored,
+    build_within,
     check_sizes,
     check_stored,
 )
@@ -194,14 +197,18 @@ def read_weights(
 
 def _read_model(encoder_spec: EncoderSpec, config: Any) -> tuple[Any, dict[str, Any]]:
     """Return the model with its weights, and transformers' report of mismatches."""
+    shapes = _stored_shapes(encoder_spec.source)
+    stored = Stored(len(shapes), sum(map(math.prod, shapes.values())))
     try:
-        model, report = models_of_transformers().AutoModel.from_pretrained(
-            folder_of(encoder_spec.source),
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported by refuse_misfits
-        )
+        # Parts that are not stored, such as the decoder of a Whisper's encoder, are built, too.
+        with build_within(stored, encoder_spec.spec, _FETCH_AGAIN) if shapes else nullcontext():
+            model, report = models_of_transformers().AutoModel.from_pretrained(
+                folder_of(encoder_spec.source),
+                config=config,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported by refuse_misfits
+            )
     except (
         OSError,
         ValueError,

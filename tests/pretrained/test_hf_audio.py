@@ -1,6 +1,7 @@
 """Audio encoders of Hugging Face: the features are those of transformers itself."""
 
 import copy
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from codes import raises
+from safetensors.torch import save_file
 from torch import Tensor
 
 from emo_fairseq.encoder_spec import EncoderSpec
@@ -324,6 +326,23 @@ def open_whisper(folder: Path, padding: str) -> Encoder:
     encoder = build_hf_audio(EncoderSpec(**card.to_state()))
     load_hf_audio(encoder, card)
     return encoder.eval()
+
+
+@torch.no_grad()
+def test_the_encoder_of_a_whisper_alone(tmp_path: Path) -> None:
+    family = FAMILIES["whisper"]
+    model = family.build(vocab_size=500)  # which is as wide as no tensor of the encoder
+    place = family.save(model, tmp_path)
+    weights = {name: x for name, x in model.state_dict().items() if name.startswith("encoder.")}
+    save_file(weights, place / "model.safetensors", {"format": "pt"})
+    _, encoder = open_encoder(place)
+    row = torch.randn(family.lengths[0])
+    expected = own_features(family, model, row)[-1]
+    torch.testing.assert_close(encoder(*batch_of([row]))[0], expected, **TIGHT)
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**config, "vocab_size": 2**24}))
+    with pytest.raises(UsageError, match=r"describes a model of more than .* numbers"):
+        open_encoder(place)
 
 
 @torch.no_grad()
