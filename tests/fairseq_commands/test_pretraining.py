@@ -81,20 +81,32 @@ def test_without_augmentation_dropout_makes_the_views(unlabeled, fairseq, comman
 def test_resumed(unlabeled, fairseq, commands, tmp_path):
     """With the queue, the projection and the augmentations of the epoch."""
     options = f"{VIEWS} --pretraining-queue 12 --lr 0.01"
-    for folder, lengths in (("one", (5,)), ("two", (2, 5))):
+    resumed = train_and_resume(fairseq, commands["train"], unlabeled, tmp_path, options)
+    assert [len(rows) for rows in resumed["task_state"]["embedding_queue"]] == [12]
+
+
+def train_and_resume(fairseq, train, data, folder, options):
+    """Train 5 updates at once, and 2 and 3; return the last checkpoint, the same to the bit."""
+    for name, lengths in (("one", (5,)), ("two", (2, 5))):
         for length in lengths:
-            words = f"--batch-size 8 --max-update {length}"
-            fairseq(
-                "train", commands["train"], *place(unlabeled, tmp_path / folder, words), options
-            )
+            words = f"--batch-size 8 --max-update {length} --disable-validation"
+            fairseq("train", train, *place(data, folder / name, words), options)
     one, two = (
-        torch.load(tmp_path / folder / "checkpoint_last.pt", weights_only=False)
-        for folder in ("one", "two")
+        torch.load(folder / name / "checkpoint_last.pt", weights_only=False)
+        for name in ("one", "two")
     )
     for part in ("model", "criterion"):
+        assert one[part].keys() == two[part].keys()
         for name, value in one[part].items():
             assert torch.equal(value, two[part][name]), name
-    assert [len(rows) for rows in two["task_state"]["embedding_queue"]] == [12]
+    return two
+
+
+def test_masked_tokens_resumed(words, fairseq, tmp_path):
+    """With the masks of the epoch, and the layers between encoder and embeddings."""
+    data, encoder = words
+    resumed = train_and_resume(fairseq, PRETRAINED, data, tmp_path, f"{MASKED} {encoder} --lr 0.01")
+    assert any(name.startswith("head.") for name in resumed["criterion"])
 
 
 def test_masked_tokens_then_emotions(words, toy_corpus, fairseq, tmp_path):
