@@ -1,4 +1,4 @@
-"""Read fairseq's checkpoints of any version, pretrained or fine-tuned."""
+"""Read fairseq's checkpoints of any version, pretrained or fine-tuned, and those of FunASR."""
 
 import pickle
 from argparse import Namespace
@@ -15,6 +15,8 @@ from emo_fairseq.compat.torch_files import (
     reason,
 )
 from emo_fairseq.errors import UsageError
+from emo_fairseq.pretrained.funasr_files import CONFIG_FILE, read_funasr
+from emo_fairseq.pretrained.funasr_files import MODEL as FUNASR_MODEL
 from emo_fairseq.pretrained.weights import weights_file_digest
 
 MODEL_FILE = "model.pt"
@@ -79,7 +81,7 @@ def checkpoint_digest(path: str | Path) -> str:
 
 
 def read_checkpoint(path: str | Path) -> FairseqCheckpoint:
-    """Read a checkpoint without executing code from it.
+    """Read a checkpoint, or FunASR's form of one, without executing code from it.
 
     fairseq's own reader converts old options by Hydra, current versions of which do not accept the
     nested options of a fine-tuned model. The options used here need no conversion.
@@ -93,10 +95,13 @@ def read_checkpoint(path: str | Path) -> FairseqCheckpoint:
     # Before 2021 `args`, one flat namespace; then `cfg`, with `args` = None beside it.
     args = checkpoint.get("args")
     options = args if args is not None else checkpoint.get("cfg")
+    if not options and (funasr := read_funasr(file, checkpoint)) is not None:
+        return FairseqCheckpoint(file, FUNASR_MODEL, FUNASR_MODEL, *funasr)
     if not options or not isinstance(checkpoint.get("model"), dict):
         raise UsageError(
             f"{file}: lacks the model or its options, which fairseq saves as `model` and `cfg` or "
-            "`args`; give a checkpoint of fairseq",
+            f"`args`, and FunASR in {CONFIG_FILE} beside it; give a checkpoint of fairseq, or "
+            "FunASR's emotion2vec with that file",
             "checkpoint-without-model",
         )
     weights: dict[str, Any] = checkpoint["model"]

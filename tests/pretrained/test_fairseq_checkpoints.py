@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 import torch
+import yaml
 from codes import raises
 from fairseq.models import BaseFairseqModel
 from tiny_checkpoints import HOP, REACH, Tiny
@@ -431,6 +432,65 @@ def test_weights_of_data2vec2_are_named_as_here(tmp_path: Path) -> None:
     layer = encoder.get_submodule("transformer_layers.1")
     rows = [layer.get_parameter(f"{part}_proj.weight") for part in "qkv"]
     assert torch.equal(torch.cat(rows), packed)
+
+
+def save_as_funasr(checkpoint: Tiny, folder: Path, **config: Any) -> Path:
+    """Write weights with a prefix and a classifier, and the options in config.yaml beside them."""
+    weights = dict(checkpoint.model.state_dict())
+    del weights["_ema"]
+    folder.mkdir(exist_ok=True)
+    named = {f"d2v_model.{name}": value for name, value in weights.items()}
+    proj = {"proj.weight": torch.zeros(9, 24), "proj.bias": torch.zeros(9)}
+    torch.save({"model": {**named, **proj}}, folder / "model.pt")
+    options = {name: value for name, value in vars(checkpoint.args).items() if name != "task"}
+    content = {
+        "model": "Emotion2vec",
+        "model_conf": {**options, "loss_scale": None},
+        "tokenizer": "CharTokenizer",
+        "scope_map": ["d2v_model.", "none"],
+        **config,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@torch.no_grad()
+def test_emotion2vec_of_funasr_is_that_of_fairseq(
+    normalize: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = tiny.data2vec2(normalize, audio={"num_extra_tokens": 3})
+    card, encoder = open_encoder(checkpoint.save(tmp_path / "x.pt"), "speech")
+    folder = save_as_funasr(checkpoint, tmp_path / "funasr")
+    with caplog.at_level(logging.INFO, "emo_fairseq"):
+        other, same = open_encoder(folder, "speech")
+    assert other.architecture == card.architecture
+    assert any("proj.weight" in message for message in caplog.messages)
+    batch = batch_of(FAMILIES["emotion2vec"], [torch.randn(700), torch.randn(300)])
+    for expected, found in zip(encoder.layers(*batch)[0], same.layers(*batch)[0], strict=True):
+        assert torch.equal(expected, found)
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ({"model": "Paraformer"}, "encoder-unsupported"),
+        ({"scope_map": ["encoder.", "blocks."]}, "encoder-unsupported"),
+        ({"scope_map": ["encoder."]}, "encoder-unsupported"),
+        ({"model_conf": {"depth": 10**7}}, "size-out-of-range"),
+        ({"model_conf": 3}, "document-invalid"),
+    ],
+)
+def test_other_models_of_funasr_are_refused(
+    config: dict[str, Any], code: str, tmp_path: Path
+) -> None:
+    folder = save_as_funasr(tiny.data2vec2(), tmp_path / "funasr", **config)
+    with pytest.raises(UsageError, match="config.yaml: ") as error:
+        describe_fairseq(folder, "speech")
+    assert error.value.code == code
+    (folder / "config.yaml").unlink()
+    with pytest.raises(UsageError, match="FunASR in config.yaml beside it"):
+        describe_fairseq(folder, "speech")
 
 
 @pytest.mark.parametrize("name", ["learned_alibi", "conv_pos_pre_ln"])
