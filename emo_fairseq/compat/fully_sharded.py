@@ -74,6 +74,10 @@ def check_fully_sharded(cfg: Any) -> None:
             str(order) == "model_confidence",
             "choose another order: each rank would predict other rows, with layers of all",
         ),
+        "--momentum-encoder": (
+            bool(OmegaConf.select(cfg, "criterion.momentum_encoder")),
+            "use another backend: its averages are of whole parameters",
+        ),
         "--zero-sharding os": (
             parallel.zero_sharding == "os",
             "leave it out: the state of the optimizer is sharded already",

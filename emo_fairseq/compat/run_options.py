@@ -104,6 +104,7 @@ def check_training(cfg: Any) -> None:
     _check_scheduler(cfg)
     _check_files(cfg.checkpoint)
     _check_devices(cfg)
+    _check_momentum(cfg)
     check_fully_sharded(cfg)
 
 
@@ -245,6 +246,19 @@ def _check_devices(cfg: Any) -> None:
         raise UsageError(
             f"{given}: there are {n_gpus} GPUs that can be used here; {remedy}", "gpus-too-few"
         )
+
+
+def _check_momentum(cfg: Any) -> None:
+    """Refuse averages of parameters in half precision, whose small steps would be rounded off."""
+    if not cfg.criterion.get("momentum_encoder"):
+        return
+    for option in ("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16"):
+        if cfg.common[option]:
+            raise UsageError(
+                f"--momentum-encoder with --{option.replace('_', '-')}: the steps of the averages "
+                "are too small for half precision; use --amp",
+                "half-precision-unsupported",
+            )
 
 
 def _starts_all_ranks(options: Any) -> bool:

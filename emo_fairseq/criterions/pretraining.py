@@ -16,14 +16,15 @@ from torch import Tensor, nn
 
 from emo_fairseq import losses
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
-from emo_fairseq.criterions.gathering import gather_rows, sum_over_ranks
+from emo_fairseq.criterions.gathering import Gathered, gather_rows, sum_over_ranks
 from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.contrastive import EmbeddingQueue
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses.precision import full_precision
 from emo_fairseq.modules.heads import MaskedTokenHead, ProjectionHead
-from emo_fairseq.options.option import NOT_NEGATIVE, Range, option
+from emo_fairseq.modules.moving_average import MovingAverage
+from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Range, option
 from emo_fairseq.types import TEXT
 
 MATCHED, PREDICTED = "pair_accuracy", "masked_accuracy"  # in the log
@@ -119,6 +120,12 @@ class EmotionPretrainingConfig(FairseqDataclass):
         "number of views of earlier batches that are negatives, too, for small batches",
         within=NOT_NEGATIVE,
     )
+    momentum_encoder: float = option(
+        0.0,
+        "momentum of the moving average of the model that encodes the second views, as in MoCo, "
+        "such as 0.999 (0: the model itself)",
+        within=PROBABILITY,
+    )
 
 
 @register_criterion("emotion_pretraining", dataclass=EmotionPretrainingConfig)
@@ -128,6 +135,12 @@ class EmotionPretrainingCriterion(PretrainingCriterion):
     A view is the utterance with augmentations of its own, as ``--augment-*`` switch them on, and
     dropout of its own; by dropout alone it is the view of SimCSE (Gao et al. 2021). In training,
     the views of all ranks are contrasted; in validation, those of a batch.
+
+    With ``--momentum-encoder`` it is InfoNCE of the first view, as query, and the second one, as
+    key, which a moving average of the model encodes (He et al. 2020, MoCo).
+
+    Raises:
+        UsageError: a momentum without a projection, which the averages are saved with.
     """
 
     def __init__(self, cfg: EmotionPretrainingConfig, task: EmotionTask) -> None:
@@ -137,26 +150,59 @@ class EmotionPretrainingCriterion(PretrainingCriterion):
         self.queue = EmbeddingQueue(task, cfg.pretraining_queue) if cfg.pretraining_queue else None
         width, projected = task.embedding_dim, cfg.pretraining_projection_dim
         self.projection = ProjectionHead(width, width, projected) if projected else nn.Identity()
+        self.key_encoder: KeyEncoder | None = None
+        if cfg.momentum_encoder:
+            if not projected:
+                raise UsageError(
+                    "--momentum-encoder with --pretraining-projection-dim 0: the averages are "
+                    "saved with the projection; give it a width",
+                    "options-conflict",
+                )
+            self.key_encoder = KeyEncoder(task, self.projection, cfg.momentum_encoder)
 
     def forward(
         self, model: Any, sample: dict[str, Any], reduce: bool = True
     ) -> tuple[Tensor, int, dict[str, Any]]:
-        output, other = model(**sample["net_input"]), model(**sample["other_view"])
+        output = model(**sample["net_input"])
         # A rank whose rows are a repetition contributes none, but takes part in the collectives.
         rows = slice(0, 0) if sample.get("is_ignored", False) else slice(None)
-        views = [self._project(x.embedding)[rows] for x in (output, other)]  # (n, D) each
-        n_own = len(views[0])
-        if self.training:
-            (first, second), own = gather_rows(views)
-            n = sum_over_ranks(n_own, first)
+        first = self._project(output.embedding)[rows]  # (n, D)
+        n_own = len(first)
+        if self.key_encoder is None:
+            other = model(**sample["other_view"])
+            second = self._project(other.embedding)[rows]
+            loss, views = self._contrast_views(first, second)
+            loss = loss + self.primary.losses(other.logits, sample["target"]).sum()
         else:
-            (first, second), own, n = views, slice(0, n_own), n_own
+            if self.training:
+                self.key_encoder.follow(self.projection, sample["update"])
+            keys = self.key_encoder(self.projection, sample["other_view"])[rows]
+            loss, views = self._contrast_keys(first, keys)
+        loss = loss + self.primary.losses(output.logits, sample["target"]).sum()
+        all_first, all_second = views.tensors
+        n_right = losses.matched_views(all_first, all_second, views.own).sum()
+        return loss, n_own, self.logged(sample, loss, n_own, n_right, output)
+
+    def _contrast_views(self, first: Tensor, second: Tensor) -> tuple[Tensor, Gathered]:
+        """Return this rank's part of the loss, and the views of all ranks without gradients."""
+        own, n_own = slice(0, len(first)), len(first)
+        n: Tensor | float = n_own
+        if self.training:
+            (first, second), own = gather_rows([first, second])
+            n = sum_over_ranks(n_own, first)
         negatives = self._negatives(second)
         loss = n * losses.view_contrastive(first, second, self.temperature, own, negatives)
-        for view in (output, other):
-            loss = loss + self.primary.losses(view.logits, sample["target"]).sum()
-        n_right = losses.matched_views(first.detach(), second.detach(), own).sum()
-        return loss, n_own, self.logged(sample, loss, n_own, n_right, output)
+        return loss, Gathered([first.detach(), second.detach()], own)
+
+    def _contrast_keys(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Gathered]:
+        """Return this rank's part of the loss, and the queries and keys of all ranks."""
+        views = Gathered([queries.detach(), keys], slice(0, len(queries)))
+        if self.training:
+            views = gather_rows(views.tensors)
+        all_keys = views.tensors[1]
+        negatives = self._negatives(all_keys)
+        own = losses.momentum_contrastive(queries, all_keys, self.temperature, views.own, negatives)
+        return own.sum(), views
 
     def _project(self, embedding: Tensor) -> Tensor:
         weight = next(self.projection.parameters(), embedding)
@@ -169,6 +215,32 @@ class EmotionPretrainingCriterion(PretrainingCriterion):
         negatives = self.queue.append_to([second.detach()])[0][len(second) :]
         self.queue.push([second])
         return negatives
+
+
+class KeyEncoder(nn.Module):
+    """Moving averages of the model and of the projection, by which keys are encoded.
+
+    Args:
+        task: has the model.
+        projection: of its embedding.
+        momentum: of the averages.
+    """
+
+    def __init__(self, task: EmotionTask, projection: nn.Module, momentum: float) -> None:
+        super().__init__()
+        self.task = task
+        self.model = MovingAverage(task.model, momentum)
+        self.projection = MovingAverage(projection, momentum)
+
+    def follow(self, projection: nn.Module, update: int) -> None:
+        """Update the averages; see :meth:`.MovingAverage.follow`."""
+        self.model.follow(self.task.model, update)
+        self.projection.follow(projection, update)
+
+    def forward(self, projection: nn.Module, net_input: Mapping[str, Any]) -> Tensor:
+        """Return keys (B, D) without a gradient."""
+        embedding = self.model(self.task.model, **net_input).embedding
+        return full_precision(self.projection(projection, embedding))
 
 
 # -- masked tokens ---------------------------------------------------------------------------------

@@ -85,6 +85,10 @@ class EmotionTask(Protocol):
         """Name of the model's fusion."""
 
     @property
+    def model(self) -> nn.Module:
+        """The model that is trained, without wrappers."""
+
+    @property
     def keeps_predictions(self) -> bool:
         """Whether scoring returns predictions, for a file."""
 

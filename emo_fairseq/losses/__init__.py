@@ -38,6 +38,7 @@ from emo_fairseq.losses.multitask import Likelihood, uncertainty_weighting
 from emo_fairseq.losses.pretraining import (
     masked_token_losses,
     matched_views,
+    momentum_contrastive,
     view_contrastive,
 )
 from emo_fairseq.losses.prototypical import prototypical_contrastive
@@ -76,6 +77,7 @@ __all__ = [
     "matched_views",
     "mix_embeddings",
     "mixed_loss",
+    "momentum_contrastive",
     "orthogonality",
     "prototypical_contrastive",
     "soft_cross_entropy",

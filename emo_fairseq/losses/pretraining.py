@@ -59,6 +59,40 @@ def view_contrastive(
     return supervised_contrastive(embeddings, labels, temperature, anchors=anchors, own=is_own).loss
 
 
+def momentum_contrastive(
+    queries: Tensor,
+    keys: Tensor,
+    temperature: float = 0.07,
+    own: slice | None = None,
+    negatives: Tensor | None = None,
+) -> Tensor:
+    """Return InfoNCE of each query, (n,), the loss of MoCo (He et al. 2020, eq. 1), in nats.
+
+    With q and k of norm 1, and k_i the key of query i:
+
+        l_i = -q_i.k_i / temperature + log sum_a exp(q_i.k_a / temperature)
+
+    a runs over the N keys and the negatives. Keys have no gradient.
+
+    Args:
+        queries: (n, D), the first view of some rows.
+        keys: (N, D), the second view of all rows, by the momentum encoder.
+        temperature: 0.07 in the paper, 0.2 in MoCo v2.
+        own: the n of N rows that the queries are of; None = all.
+        negatives: (Q, D), keys of earlier batches; None = no further ones.
+
+    >>> queries = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> momentum_contrastive(queries, queries, temperature=1.0).tolist()
+    [0.3132616877555847, 0.3132616877555847]
+    """
+    rows = torch.arange(len(keys), device=keys.device)[slice(None) if own is None else own]
+    others = keys if negatives is None else torch.cat([keys, negatives.to(keys)])
+    one, other = (
+        torch.nn.functional.normalize(full_precision(x), dim=1) for x in (queries, others.detach())
+    )
+    return torch.nn.functional.cross_entropy(one @ other.T / temperature, rows, reduction="none")
+
+
 def matched_views(first: Tensor, second: Tensor, own: slice | None = None) -> Tensor:
     """Return which first views are most similar to the second view of their own row, (n,) bool.
 

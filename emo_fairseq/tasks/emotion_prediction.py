@@ -342,7 +342,7 @@ class EmotionPredictionTask(FairseqTask):
         else:
             model = self._build_new_model(cfg)
         self.embedding_dim = model.embedding_dim
-        self._encoders = model.encoders
+        self.model = model
         self.fusion = str(cfg.fusion)
         self._missing_warning = model.missing_warning
         self._read_outputs_of_frozen(model)
@@ -563,11 +563,11 @@ class EmotionPredictionTask(FairseqTask):
 
     def mask_text(self, share: float) -> None:
         check_pretraining(self.cfg)
-        check_masks_text(self._encoders, self.task_state)
+        check_masks_text(self.model.encoders, self.task_state)
         self.pretraining.masked_share = share
 
     def token_embedding(self, modality: str) -> tuple[nn.Embedding, int]:
-        encoder = self._encoders[modality]
+        encoder = self.model.encoders[modality]
         return encoder.backbone.token_embedding(), encoder.embed_dim
 
     def teacher_from_predictions(self, path: str) -> Provide:

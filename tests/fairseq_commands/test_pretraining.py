@@ -78,11 +78,38 @@ def test_without_augmentation_dropout_makes_the_views(unlabeled, fairseq, comman
     assert "the two views of an utterance differ by dropout alone" in log.log
 
 
-def test_resumed(unlabeled, fairseq, commands, tmp_path):
-    """With the queue, the projection and the augmentations of the epoch."""
-    options = f"{VIEWS} --pretraining-queue 12 --lr 0.01"
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_resumed(momentum, unlabeled, fairseq, commands, tmp_path):
+    """With the queue, the projection, the averages and the augmentations of the epoch."""
+    options = f"{VIEWS} --pretraining-queue 12 --lr 0.01 --momentum-encoder {momentum}"
     resumed = train_and_resume(fairseq, commands["train"], unlabeled, tmp_path, options)
     assert [len(rows) for rows in resumed["task_state"]["embedding_queue"]] == [12]
+    averages = [name for name in resumed["criterion"] if "averages" in name]
+    assert bool(averages) == bool(momentum)
+
+
+def test_the_averages_follow_the_model(unlabeled, fairseq, commands, tmp_path):
+    """By hand: they are the parameters before the first update, and follow them before others."""
+    checkpoints = []
+    for n_updates in (1, 2):
+        words = f"--batch-size 8 --max-update {n_updates} --lr 0.01 --disable-validation"
+        options = f"{CONTRASTIVE} --momentum-encoder 0.75 --update-freq 2"
+        folder = tmp_path / str(n_updates)
+        fairseq("train", commands["train"], *place(unlabeled, folder, words), options)
+        checkpoints.append(torch.load(folder / "checkpoint_last.pt", weights_only=False))
+    first, second = checkpoints
+    name, weight = "projection.out_proj.weight", "key_encoder.projection.averages.2"
+    parameter, begun, followed = (
+        part[key]
+        for part, key in (
+            (first["criterion"], name),
+            (first["criterion"], weight),
+            (second["criterion"], weight),
+        )
+    )
+    assert begun.shape == parameter.shape
+    assert not torch.equal(begun, parameter)
+    torch.testing.assert_close(followed, 0.75 * begun + 0.25 * parameter)
 
 
 def train_and_resume(fairseq, train, data, folder, options):
@@ -135,6 +162,8 @@ def test_masked_tokens_then_emotions(words, toy_corpus, fairseq, tmp_path):
         (f"{VIEWS} --binary-target-iemocap", "criterion-unfit"),
         ("--modality text --target none --criterion emotion_classification", "criterion-unfit"),
         (f"{VIEWS} --dialogue-encoder gru", "pretraining-of-dialogues"),
+        (f"{VIEWS} --momentum-encoder 0.9 --pretraining-projection-dim 0", "options-conflict"),
+        (f"{VIEWS} --momentum-encoder 0.9 --bf16", "half-precision-unsupported"),
         (MASKED, "mask-missing"),
         ("--criterion emotion_masked_lm --modality speech", "pretraining-without-tokens"),
     ],
@@ -169,10 +198,13 @@ ONE_UPDATE = """--optimizer sgd --lr 0.5 --clip-norm 0 --max-update 1 --pooler-d
     --disable-validation"""
 
 
-@pytest.mark.parametrize("criterion", ["views", "masked"])
+@pytest.mark.parametrize("criterion", ["views", "keys", "masked"])
 def test_two_ranks(criterion, words, on_two_ranks, fairseq, tmp_path):
     data, encoder = words
-    options = f"{VIEWS} --pretraining-queue 8" if criterion == "views" else MASKED
+    views = f"{VIEWS} --pretraining-queue 8"
+    options = {"views": views, "keys": f"{views} --momentum-encoder 0.9", "masked": MASKED}[
+        criterion
+    ]
     train = [PRETRAINED, f"--data {data}", encoder, ONE_UPDATE, options]
     train.append("--text-encoder-dropout 0")
     one = fairseq("train", *train, f"--batch-size 32 --save-dir {tmp_path / 'one'}")
@@ -186,7 +218,7 @@ def test_two_ranks(criterion, words, on_two_ranks, fairseq, tmp_path):
         assert before[part].keys() == after[part].keys()
         for name, expected in before[part].items():
             torch.testing.assert_close(after[part][name], expected, rtol=1e-4, atol=1e-5, msg=name)
-    accuracy = "pair_accuracy" if criterion == "views" else "masked_accuracy"
+    accuracy = "masked_accuracy" if criterion == "masked" else "pair_accuracy"
     for name in ("loss", accuracy, "gnorm"):
         expected = pytest.approx(one.figures("train")[name], rel=1e-3)
         assert two.figures("train")[name] == expected, name

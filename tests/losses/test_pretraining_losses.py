@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from emo_fairseq.losses import masked_token_losses, matched_views, view_contrastive
+from emo_fairseq.losses import (
+    masked_token_losses,
+    matched_views,
+    momentum_contrastive,
+    view_contrastive,
+)
 
 
 def views(n_rows: int = 5, width: int = 4, n_negatives: int = 3) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,6 +67,32 @@ def test_contributions_of_ranks_add_up() -> None:
     torch.testing.assert_close(
         torch.autograd.grad(sum(parts), inputs), torch.autograd.grad(whole, inputs)
     )
+
+
+@pytest.mark.parametrize("n_negatives", [0, 3])
+def test_keys_against_the_formula(n_negatives: int) -> None:
+    queries, keys, negatives = views(n_negatives=n_negatives)
+    rows = [row / row.norm() for row in (*keys, *negatives)]
+    expected = []
+    for number, query in enumerate(queries):
+        similarities = [float(query / query.norm() @ row) / 0.2 for row in rows]
+        total = sum(math.exp(similarity) for similarity in similarities)
+        expected.append(-math.log(math.exp(similarities[number]) / total))
+    found = momentum_contrastive(queries, keys, 0.2, negatives=negatives)
+    assert found.tolist() == pytest.approx(expected)
+    part = momentum_contrastive(queries[1:3], keys, 0.2, slice(1, 3), negatives)
+    assert part.tolist() == pytest.approx(expected[1:3])
+    assert momentum_contrastive(queries[:0], keys, 0.2, slice(2, 2)).tolist() == []
+
+
+def test_keys_have_no_gradient() -> None:
+    queries, keys, negatives = (x.requires_grad_() for x in views(3, 4, 2))
+    loss = momentum_contrastive(queries, keys, negatives=negatives).sum()
+    of_queries, *others = torch.autograd.grad(loss, (queries, keys, negatives), allow_unused=True)
+    assert others == [None, None]
+    assert of_queries.abs().sum() > 0
+    halved = momentum_contrastive(queries.half(), keys.half())
+    assert halved.dtype == torch.float32
 
 
 def test_gradient() -> None:
