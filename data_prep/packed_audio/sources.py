@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.files.digests import file_digests
+from data_prep.files.remote import as_path
 
 # Of one file: its size in bytes, its time of change in ns, and the SHA-256 of its content.
 SOURCE = np.dtype([("size", "<i8"), ("changed", "<i8"), ("sha256", "u1", (32,))])
@@ -34,7 +35,10 @@ def stamp(path: str | Path) -> tuple[int, int]:
     Raises:
         OSError: there is no such file.
     """
-    status = os.stat(path)  # noqa: PTH116  # a Path of each of a million files takes longer
+    if "://" in str(path):
+        status = as_path(path).stat()
+    else:
+        status = os.stat(path)  # noqa: PTH116  # a Path of each of a million files takes longer
     return status.st_size, status.st_mtime_ns
 
 
@@ -55,7 +59,7 @@ def compare(sources: np.ndarray, paths: Sequence[str], memory: Path) -> Comparis
     absent = stamps[:, 0] == _ABSENT
     changed = ~absent & (stamps[:, 0] != sources["size"])
     doubtful = np.flatnonzero(~absent & ~changed & (stamps[:, 1] != sources["changed"]))
-    digests = file_digests([Path(paths[file]) for file in doubtful.tolist()], memory)
+    digests = file_digests([as_path(paths[file]) for file in doubtful.tolist()], memory)
     for file, digest in zip(doubtful.tolist(), digests, strict=True):
         changed[file] = digest != sources["sha256"][file].tobytes().hex()
     return Comparison(np.flatnonzero(changed), np.flatnonzero(absent))
