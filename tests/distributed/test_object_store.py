@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def store() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in given.items():
             patch.setenv(name, value)
+        forkserver._forkserver._stop()  # that of another test has the environment of before
         files = fsspec.filesystem("s3")
         files.mkdir("recordings")
         yield files
