@@ -386,8 +386,10 @@ def _check_labels(contents: Mapping[str, Contents], inference: Inference) -> Non
         for same in _spelled_alike(column):
             first, *others = [label for label in same if label not in decided] or same[:1]
             for label in others:
+                is_decimal = is_number(label)
+                how = "are one number" if is_decimal else "differ in case or spaces alone"
                 problem = f"the {key} {_counted(column, label)} and {_counted(column, first)} "
-                problem += f"differ in case or spaces alone; {label}={label} keeps both"
+                problem += f"{how}; {label}={label} keeps both"
                 inference.add(problem, (option, f"{label}={first}"), "labels-alike")
         _note_codes(key, option, column, decided, inference)
         for label, count in column.values.items():
@@ -428,11 +430,17 @@ def _counted(column: Contents, label: str) -> str:
 
 
 def _spelled_alike(column: Contents) -> Iterator[list[str]]:
-    """Yield labels that look alike but for case and spaces, the most frequent first."""
+    """Yield labels that look alike but for case and spaces, or 1 and 1.0; the most frequent first.
+
+    Programs write the numbers of a column with an empty cell as decimals.
+    """
     groups: dict[str, list[str]] = {}
     for label in column.values:
         folded = unicodedata.normalize("NFKC", label).casefold()  # one of two ways to write "ö"
-        groups.setdefault(" ".join(folded.split()), []).append(label)
+        whole = label.removesuffix(".0")
+        groups.setdefault(whole if whole.isdecimal() else " ".join(folded.split()), []).append(
+            label
+        )
     for same in groups.values():
         if len(same) > 1:
             yield sorted(same, key=lambda label: (-column.values[label], label))

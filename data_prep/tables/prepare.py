@@ -76,6 +76,7 @@ def prepare_table(
     if "id" not in recipe.columns:
         _make_ids(records, corpus)
     _refuse_repeated_ids(records, are_made="id" not in recipe.columns)
+    _refuse_names_as_decimals(records)
     _check_label_use(use, recipe, corpus)
     _describe_labels(records, recipe, corpus)
     _note_votes(records, recipe, corpus)
@@ -140,6 +141,28 @@ def _refuse_repeated_ids(records: Sequence[Record], are_made: bool) -> None:
                 problem = f"audio {shown(audio or '')} is that of {other.file}, row {other.line}"
                 remedy = f"remove one of them, or {remedy} in a column id"
             faults.append(record.fault(problem, remedy, "id-duplicate"))
+    raise_faults(faults)
+
+
+def _refuse_names_as_decimals(records: Sequence[Record]) -> None:
+    """Refuse the names 12 and 12.0, by which one speaker would be two, in two splits.
+
+    Programs write the numbers of a column with an empty cell as decimals.
+    """
+    faults = []
+    for key in ("speaker", "session", "dialogue"):
+        first: dict[str, Record] = {}
+        for record in records:
+            if name := getattr(record.utterance, key):
+                first.setdefault(name, record)
+        for name, record in first.items():
+            whole = name.removesuffix(".0")
+            if whole != name and whole.isdecimal() and (other := first.get(whole)) is not None:
+                problem = (
+                    f"{key} {name} looks like {whole} of {other.file}, row {other.line}, written "
+                    "as a decimal"
+                )
+                faults.append(record.fault(problem, f"write {whole} in all rows", "name-decimal"))
     raise_faults(faults)
 
 

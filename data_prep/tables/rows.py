@@ -565,6 +565,7 @@ def _class_of(votes: Mapping[str, float]) -> str | None:
 
 
 def _whole(value: str) -> int:
+    value = value.removesuffix(".0")  # as programs write numbers where one is missing
     if not (value.isascii() and value.isdigit()):
         raise ValueError(value)
     return int(value)

@@ -303,6 +303,19 @@ def test_labels_in_two_ways_to_write_an_umlaut_are_a_decision(
     assert refused(capsys, write(tmp_path, rows), tmp_path / "out").endswith("[labels-alike]")
 
 
+def test_a_number_and_its_decimal_are_a_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """pandas writes the labels of a part with a gap as decimals: two classes of one meaning."""
+    codes = ["0", "1", "1.0"]
+    rows = ["text,emotion", *(f"some words {n},{codes[n % 3]}" for n in range(9))]
+    message = refused(
+        capsys, write(tmp_path, rows), tmp_path / "out", "--column", "emotion=emotion"
+    )
+    assert "are one number" in message
+    assert message.endswith("[labels-alike]")
+
+
 def test_too_few_speakers_for_splits_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

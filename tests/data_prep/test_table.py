@@ -333,6 +333,19 @@ def test_rows_may_name_their_corpus(tmp_path: Path) -> None:
     assert read_corpus(out).splits["train"]["corpus"] == {"calls": 1}
 
 
+def test_a_speaker_that_is_a_decimal_in_another_table_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """pandas writes 12 as 12.0 where a speaker is missing: one speaker would be in two splits."""
+    train = write_table(tmp_path / "train.csv", ["u1,,hi,12,,,", "u2,,ho,7,,,"])
+    test = write_table(tmp_path / "test.csv", ["u3,,hi,12.0,,,", "u4,,ho,,,,"])
+    words = [f"train={train}", f"test={test}", str(tmp_path / "out"), *TEXT]
+    assert main([*words, "--column", "speaker=who"]) == 1
+    message = capsys.readouterr().err
+    assert "test.csv: row 2: speaker 12.0 looks like 12 of" in message
+    assert "[name-decimal]" in message
+
+
 def test_turns_and_scores_are_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = [*TEXT, *SPLIT, "--column", "turn=who", "--column", "sentiment_score=val"]
     table = write_table(tmp_path / "mine.csv", ["u1,,hi,4,train,,-2.5"])
@@ -340,6 +353,9 @@ def test_turns_and_scores_are_numbers(tmp_path: Path, capsys: pytest.CaptureFixt
     assert splits_of(tmp_path / "out") == {
         "train": [Utterance("u1", text="hi", turn=4, sentiment_score=-2.5)]
     }
+    write_table(table, ["u1,,hi,4.0,train,,-2.5", "u2,,ho,,train,,"])  # as pandas writes a gap
+    assert main([str(table), str(tmp_path / "other"), *columns]) == 0
+    assert [row.turn for row in splits_of(tmp_path / "other")["train"]] == [4, None]
     write_table(table, ["u1,,hi,4.5,train,,-3.5"])
     message = refusal(capsys, table, tmp_path / "out", *columns)
     assert "row 2: turn is '4.5', not a whole number from 0 up" in message
