@@ -54,7 +54,7 @@ _VARIANTS = (
     "batches, 5 ms: --batch-wait-milliseconds 5",
 )
 _LOST = 0  # the status of a request without a response
-_COLUMNS = "responses/s | p50 | p95 | refused | lost | mixed up"
+_COLUMNS = "responses/s | p50 | p95 | CPU a response | refused | lost | mixed up"
 _KEPT_SECONDS = 2.0  # that a connection is idle: the server closes it after 5
 _RETRY_SECONDS = 0.1  # until a client whose connection was lost sends again
 _STOPPED_AFTER = 1.0  # seconds of requests before SIGTERM
@@ -70,12 +70,15 @@ class Round:
         latencies: of responses with a prediction, in milliseconds.
         statuses: of all requests; 0 of one without a response.
         n_mixed_up: responses that belong to another request.
+        cpu_seconds: that the server used; unlike the others, hardly depends on what else the
+            machine does.
     """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     n_mixed_up: int = 0
+    cpu_seconds: float = 0.0
 
     @property
     def speed(self) -> float:
@@ -91,7 +94,8 @@ class Round:
         p50, p95 = np.percentile(self.latencies, [50, 95]) if self.latencies else (np.nan, np.nan)
         refused = len(self.statuses) - len(self.latencies) - self.n_lost
         counts = f"{refused} of {len(self.statuses)} | {self.n_lost} | {self.n_mixed_up}"
-        return f"{self.speed:.1f} | {p50:.1f} ms | {p95:.1f} ms | {counts}"
+        cpu = 1000 * self.cpu_seconds / len(self.latencies) if self.latencies else np.nan
+        return f"{self.speed:.1f} | {p50:.1f} ms | {p95:.1f} ms | {cpu:.1f} ms | {counts}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,14 +125,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for variant in options.variant or _VARIANTS:
         name, _, words = variant.partition(":")
         servers.append(Served(name, _HERE, tuple(shlex.split(words))))
-    print(f"| clients | server | {_COLUMNS} |\n|---|---|---|---|---|---|---|---|", flush=True)
+    print(f"| clients | server | {_COLUMNS} |\n{'|---' * 9}|", flush=True)
     found: dict[tuple[int, Served], list[Round]] = {}
     for _, server in itertools.product(range(options.rounds), servers):
-        with _server(server, options.model) as (_, port):
+        with _server(server, options.model) as (process, port):
             for n_clients in options.clients:
                 load = functools.partial(_load, port, n_clients, _BODIES[options.input])
                 asyncio.run(load(4 * n_clients, options.seconds / 4))  # warms up
+                before = _cpu_seconds(process.pid)
                 measured = asyncio.run(load(options.requests, options.seconds))
+                measured.cpu_seconds = _cpu_seconds(process.pid) - before
                 found.setdefault((n_clients, server), []).append(measured)
                 sys.stderr.write(f"{n_clients} clients, {server.name}: {measured}\n")
     wholes: dict[tuple[int, Served], Round] = {}
@@ -153,6 +159,7 @@ def _joined(rounds: Sequence[Round]) -> Round:
         [latency for one in rounds for latency in one.latencies],
         [status for one in rounds for status in one.statuses],
         sum(one.n_mixed_up for one in rounds),
+        sum(one.cpu_seconds for one in rounds),
     )
 
 
@@ -164,7 +171,7 @@ def _print_soak(options: argparse.Namespace, server: "Served", peak: float) -> i
     rate = options.share * peak
     print(
         f"\n{server.name}: {options.soak:g} minutes at {rate:.1f} requests/s, {options.share:.0%} "
-        f"of {peak:.1f}\n\n| | memory | {_COLUMNS} |\n|---|---|---|---|---|---|---|---|",
+        f"of {peak:.1f}\n\n| | memory | {_COLUMNS} |\n{'|---' * 9}|",
         flush=True,
     )
     names = ("first third", "middle third", "last third")
@@ -173,7 +180,7 @@ def _print_soak(options: argparse.Namespace, server: "Served", peak: float) -> i
         body = _BODIES[options.input]
         asyncio.run(_load(port, 8, body, 64, 30.0))  # warms up
         memory.append(_resident_megabytes(process.pid))
-        print(f"| beginning | {memory[0]:.0f} MB | | | | | | |", flush=True)
+        print(f"| beginning | {memory[0]:.0f} MB {'| ' * 7}|", flush=True)
         for name in names:
             seconds = options.soak * 60 / len(names)
             rounds.append(asyncio.run(_paced(port, rate, seconds, body, process.pid)))
@@ -186,6 +193,7 @@ def _print_soak(options: argparse.Namespace, server: "Served", peak: float) -> i
 async def _paced(port: int, rate: float, seconds: float, body: "Body", pid: int) -> Round:
     """Send requests at a constant rate, over as many connections as that takes."""
     result = Round()
+    cpu_before = _cpu_seconds(pid)
     idle: list[_Connection] = []
     sending: set[asyncio.Task[None]] = set()
     start = time.perf_counter()
@@ -212,6 +220,7 @@ async def _paced(port: int, rate: float, seconds: float, body: "Body", pid: int)
     reporting.cancel()
     for connection in idle:
         connection.close()
+    result.cpu_seconds = _cpu_seconds(pid) - cpu_before
     result.seconds = time.perf_counter() - start
     return result
 
@@ -278,8 +287,12 @@ def _resident_megabytes(pid: int) -> float:
     """Return the resident memory of a process and of those that it has started."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     own = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return own + sum(_resident_megabytes(int(child)) for child in children)
+    return own + sum(map(_resident_megabytes, _children(pid)))
+
+
+def _children(pid: int) -> list[int]:
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [int(child) for child in started]
 
 
 # -- a timeline whose client leaves ----------------------------------------------------------------
@@ -503,9 +516,10 @@ def _dropped(pid: int, port: int, minutes: float) -> float:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Of a process, user and system."""
+    """Of a process and of those that it has started, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(_cpu_seconds, _children(pid)))
 
 
 if __name__ == "__main__":

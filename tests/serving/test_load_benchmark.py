@@ -18,6 +18,8 @@ def test_requests_at_a_constant_rate_are_all_counted(serve):
     assert len(result.latencies) == 20
     assert result.seconds >= 0.45
     assert (result.n_lost, result.n_mixed_up) == (0, 0)
+    assert result.cpu_seconds > 0
+    assert str(result).count("|") == serving._COLUMNS.count("|")
 
 
 @pytest.mark.parametrize("body", [serving._text, serving._audio])
