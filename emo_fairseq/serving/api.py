@@ -18,6 +18,7 @@ The functions run in a thread of the workers, and use nothing of HTTP but :class
 import functools
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ _NAME_CHARACTERS = 255  # of a recording
 _NUMBERS = [str(number) for number in range(1, 21)]  # of speakers
 _TABLE = "csv"  # format of a file of turns, unless another is named
 _OVERLAP = 8  # windows that may contain the same sample
+_LENGTHS_PER_OCTAVE = 4  # of recordings of one batch: the longest is a fifth longer, at most
 _BATCHED_SECONDS = 30.0  # recordings up to this length are computed in batches
 
 Fields = Mapping[str, Any]
@@ -166,13 +168,14 @@ class Request:
     def batch_key(self) -> tuple[bool, int] | None:
         """Equal where requests may be batched; None: alone.
 
-        Recordings are batched with those of a similar length (between two powers of two), since
-        each is computed as long as the longest.
+        Recordings are batched with those of a similar length, since each is computed as long as the
+        longest.
         """
         if self.item is None:
             return None
         n_samples = 0 if self.item.samples is None else len(self.item.samples)
-        return self.item.text is not None, n_samples.bit_length()
+        length = int(_LENGTHS_PER_OCTAVE * math.log2(n_samples)) if n_samples else 0
+        return self.item.text is not None, length
 
 
 @dataclass(frozen=True)
@@ -432,11 +435,14 @@ def _predict_rows(api: Api, request: Request, should_stop: ShouldStop) -> Output
         else:
             read[number] = one
     size = 1 if api.predictor.engine.groups_items else api.limits.batch
-    numbers = sorted(read, key=lambda number: read[number].batch_key or ())
-    for start in range(0, len(numbers), size):
+    alike: dict[tuple[bool, int] | None, list[int]] = defaultdict(list)
+    for number, one in read.items():
+        alike[one.batch_key].append(number)
+    starts = [(group, start) for group in alike.values() for start in range(0, len(group), size)]
+    for group, start in starts:
         if should_stop():
             raise StoppedError
-        batch = numbers[start : start + size]
+        batch = group[start : start + size]
         found = _predict_items(api, [read[number] for number in batch], should_stop)
         results |= zip(batch, found, strict=True)
     in_order = [results[number] for number in range(len(request.rows))]

@@ -200,7 +200,7 @@ def test_a_row_that_the_model_fails_on_fails_alone(client, predictor, monkeypatc
 def test_concurrent_recordings_are_one_batch_with_the_results_of_single_ones(
     predictor, monkeypatch, hum, encode, serve, alone
 ):
-    lengths = [1.1, 1.3, 1.2, 1.9, 1.05, 1.5]  # of one batch: from 2 ** 14 to 2 ** 15 samples
+    lengths = [1.1, 1.2, 1.05, 1.15, 1.08, 1.18]  # of one batch: 2 ** 14 to 2 ** 14.25 samples
     files = [encode(hum(seconds)) for seconds in lengths]
     expected = [alone(file) for file in files]
     sizes, forward = [], predictor.engine.forward
@@ -242,7 +242,26 @@ def test_recordings_of_very_different_lengths_are_no_batch(hum, encode, predicto
         fields = {"audio": encode(hum(seconds)), **more}
         return api.preprocess(ENDPOINTS["predict"], Request(fields)).batch_key
 
-    assert key(1.1) == key(1.9)
-    assert key(1.1) != key(2.2)
+    assert key(1.1) == key(1.2)
+    assert key(1.1) != key(1.4)
+    assert key(20.0) == key(22.0)
     assert key(1.1) != key(1.1, text="with a text, whose tokens it would lack")
     assert key(31) is None  # long ones are decoded when they are computed
+
+
+def test_rows_of_very_different_lengths_are_not_computed_as_long_as_the_longest(
+    client, predictor, monkeypatch, hum, encode, alone
+):
+    files = [encode(hum(seconds)) for seconds in (2.9, 0.5, 3.0, 0.5)]
+    expected = [alone(file) for file in files]
+    lengths, forward = [], predictor.engine.forward
+
+    def note(net_input):
+        lengths.append(net_input["speech"]["frames"].shape[:2])
+        return forward(net_input)
+
+    monkeypatch.setattr(predictor.engine, "forward", note)
+    answer = client.post("/api/predict", files=[("recordings", file) for file in files])
+    for one, other in zip(answer.json()["predictions"], expected, strict=True):
+        assert_close(one, other)
+    assert lengths == [(2, 298), (2, 48)]
