@@ -197,7 +197,15 @@ def align_members(
                 "combine-truth-differs",
             )
     every = set().union(*(member.ids for member in members.values()))
-    return aligned, len(every) - len(aligned[0].ids)
+    return _with_equal_votes(aligned), len(every) - len(aligned[0].ids)
+
+
+def _with_equal_votes(members: list[P]) -> list[P]:
+    """Return predictions without votes, unless all have them: a label was the truth of others."""
+    of_labels = [x for x in members if isinstance(x, LabelPredictions)]
+    if not of_labels or all(x.votes is not None for x in of_labels):
+        return members
+    return [replace(x, votes=None) if isinstance(x, LabelPredictions) else x for x in members]
 
 
 def _are_questions(of: Predictions) -> bool:

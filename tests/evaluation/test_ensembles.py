@@ -65,7 +65,7 @@ def test_an_ensemble_of_one_model_is_that_model(members):
 
 def test_questions_and_a_choice_do_not_combine(members):
     """The mean of yes/no probabilities and of a softmax would be neither."""
-    questions = replace(members[1], probability=members[1].probability.clamp(max=0.7))
+    questions = replace(members[1], probability=members[1].probability.clip(max=0.7))
     for pair in ([members[0], questions], [questions, members[0]]):
         with raises("combine-targets-differ"):
             align_members(dict(zip("ab", pair, strict=True)))

@@ -189,3 +189,16 @@ def test_the_predictions_of_an_ensemble_keep_votes(tmp_path: Path) -> None:
     assert read.votes is not None
     assert combined.votes is not None
     assert read.votes == pytest.approx(combined.votes, abs=1e-8)
+
+
+def test_a_model_of_labels_beside_one_of_votes_is_compared_by_labels() -> None:
+    votes = drawn()
+    agreed = select(votes, np.flatnonzero(votes.has_truth).tolist())
+    labels = replace(agreed, votes=None)
+    for pair in ({"a": votes, "b": labels}, {"b": labels, "a": votes}):
+        members, n_left_out = align_members(pair)
+        combined = combine(members, mean)
+        assert n_left_out == N_ROWS - len(labels.ids)
+        widths = {x.statistics().rows.shape for x in (combined, *members)}
+        assert len(widths) == 1  # of which differences are taken
+        assert "votes_kl" not in combined.statistics().metrics()
