@@ -1,13 +1,15 @@
-"""Replace, before a model is traced, what tracing would fix to one batch."""
+"""Replace what an export would fix to one batch, or refuse."""
 
 from typing import Any
 
 import numpy as np
 import torch
 from fairseq.modules.sinusoidal_positional_embedding import SinusoidalPositionalEmbedding
+from fairseq.utils import make_positions
 from torch import Tensor, nn
 
 from emo_fairseq.modules.lora import merge_lora
+from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
 from emo_fairseq.pretrained.hf_clips import HuggingFaceClips
 from emo_fairseq.pretrained.hf_images import HuggingFaceImages
@@ -24,9 +26,9 @@ def make_traceable(model: nn.Module, n_positions: int, max_samples: int) -> None
     """Replace, in place, what tracing would fix to one batch; the outputs stay the same.
 
     LoRA's updates are merged into the weights, tables of sinusoidal positions are made long enough
-    for every input, norms over real frames count all rows at once, as those of wav2vec 1.0 do
-    then, Whisper computes its log-mel frames by a convolution, and clips of pictures are cut by
-    arithmetic on tensors.
+    for every input, encoders of tokens apply their mask whether there is padding or not, norms over
+    real frames count all rows at once, as those of wav2vec 1.0 do then, Whisper computes its
+    log-mel frames by a convolution, and clips of pictures are cut by arithmetic on tensors.
 
     Args:
         model: in evaluation mode; it cannot be trained any more.
@@ -37,8 +39,11 @@ def make_traceable(model: nn.Module, n_positions: int, max_samples: int) -> None
     for part in list(model.modules()):
         if isinstance(part, SinusoidalPositionalEmbedding):
             part(torch.full((1, n_positions), part.padding_idx + 1))
+            part.__class__ = _TraceablePositions  # the parameters stay where they are
+        if isinstance(part, TokenEncoder):
+            part.__class__ = _TraceableTokenEncoder
         if isinstance(part, MaskedGroupNorm):
-            part.__class__ = _TraceableGroupNorm  # the parameters stay where they are
+            part.__class__ = _TraceableGroupNorm
         if isinstance(part, Wav2VecEncoder):
             _replace_norms(part)
             part.__class__ = _TraceableWav2Vec
@@ -49,6 +54,32 @@ def make_traceable(model: nn.Module, n_positions: int, max_samples: int) -> None
             part.__class__ = _TraceableImages
         if isinstance(part, HuggingFaceClips):
             part.__class__ = _TraceableClips
+
+
+class _TraceablePositions(SinusoidalPositionalEmbedding):
+    """The same positions from a table that is long enough, whose length is not compared."""
+
+    def forward(self, tokens: Tensor, *_: Any, **__: Any) -> Tensor:
+        positions = make_positions(tokens, self.padding_idx)
+        embedded: Tensor = nn.functional.embedding(positions, self.weights)
+        return embedded
+
+
+class _TraceableTokenEncoder(TokenEncoder):
+    """The same encoder without fairseq's branch on whether there is padding."""
+
+    def layers(self, tokens: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        encoder = self.sentence_encoder
+        is_padding = tokens.eq(encoder.padding_idx)
+        embedded, _ = encoder.forward_embedding(tokens)
+        hidden_states = [embedded.masked_fill(is_padding[:, :, None], 0.0)]
+        x = hidden_states[0].transpose(0, 1)  # T x B x C, as fairseq's layers expect
+        for layer in encoder.layers:
+            x = layer(x, is_padding)
+            hidden_states.append(x.transpose(0, 1))
+        if encoder.layer_norm is not None:
+            hidden_states[-1] = encoder.layer_norm(hidden_states[-1])
+        return hidden_states, padding_mask
 
 
 class _TraceableGroupNorm(MaskedGroupNorm):

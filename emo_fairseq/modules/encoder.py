@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -62,13 +63,15 @@ class Encoder(nn.Module):
 def has_padding(padding_mask: Tensor) -> bool:
     """Return whether attention needs a mask: it has faster kernels without one.
 
-    Of a mask on a GPU that is not looked at, since the host would wait for all that was queued.
+    Of a mask on a GPU that is not looked at, since the host would wait for all that was queued; nor
+    while torch.export records a graph, which is for every batch.
 
     >>> import torch
     >>> has_padding(torch.zeros(2, 3, dtype=torch.bool))
     False
     """
-    return padding_mask.device.type != "cpu" or bool(padding_mask.any())
+    is_unknown = padding_mask.device.type != "cpu" or torch.compiler.is_exporting()
+    return is_unknown or bool(padding_mask.any())
 
 
 def in_blocks(

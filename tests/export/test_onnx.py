@@ -182,10 +182,24 @@ def test_the_newer_exporter(family, trained_models, own_folder, hf_toy, tmp_path
     assert [one.dim_param for one in dimensions] == ["batch", f"{modality}_length"]
 
 
-def test_what_the_newer_exporter_refuses(trained_models, own_folder):
+def test_the_newer_exporter_of_what_is_trained_from_scratch(trained_models, own_folder, toy_corpus):
+    """Of text, log-mel frames and cross-attention: fairseq's modules branch on their masks."""
+    folder = own_folder(trained_models.folder(BOTH))
+    assert export_onnx(folder, check=4, exporter=DYNAMO) < PARITY
+    assert_same_answers(folder, toy_corpus)
+
+
+def test_what_the_newer_exporter_refuses(trained_models, own_folder, monkeypatch):
+    def refuse(*_: Any, **__: Any) -> None:
+        cause = ValueError("a branch on content\nsecond line")
+        raise torch.onnx.errors.OnnxExporterError("failed") from cause
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
     folder = own_folder(trained_models.folder("--modality text"))
     with raises("onnx-unsupported") as error:
         export_onnx(folder, check=1, exporter=DYNAMO)
+    reason = "torch.export refuses the model (ValueError: a branch on content)"
+    assert str(error.value).startswith(reason)
     assert str(error.value).endswith("leave --onnx-exporter out")
     assert not (folder / "model.onnx").exists()
 
