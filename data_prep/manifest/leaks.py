@@ -4,7 +4,8 @@ An error invalidates scores on the test split: the same recording in two splits,
 dialogue in two splits that `disjoint` of corpus.yaml keeps apart. Without `disjoint`, a dialogue in
 two splits is an error and a speaker a note, since official splits (MELD's) share actors by design;
 if it only has speakers, a dialogue of two speakers may be in two splits. A note is for information:
-the same recording twice within a split, or the same words in two ("Yeah.").
+the same recording twice within a split, speakers of two splits whose names look alike, or the same
+words in two ("Yeah.").
 
 Audio is the same if the bytes of the files and the segments are: the same speech in another format
 is not detected; videos of rows without audio are the same if their paths are. Overlapping segments
@@ -81,6 +82,7 @@ def find_leaks(
         *_shared(splits, "id", ERROR),
         *_shared(splits, "speaker", _level("speaker", corpus, NOTE)),
         *_shared(splits, "dialogue", _level("dialogue", corpus, ERROR)),
+        *_alike(splits, "speaker"),
         *find_twins(splits, sounds),
         *_shared(splits, "text", NOTE),
     ]
@@ -186,6 +188,19 @@ def _shared(splits: Splits, key: str, level: str) -> Iterator[Leak]:
     if shared:
         examples = (f"{value!r} in {' and '.join(where)}" for value, where in shared.items())
         yield _leak(level, len(shared), f"{key}s in more than one split", examples)
+
+
+def _alike(splits: Splits, key: str) -> Iterator[Leak]:
+    """Yield names that differ in case, spaces or a decimal (12 and 12.0) alone, in two splits."""
+    alike: dict[str, dict[str, str]] = {}  # folded name -> name -> the first split that has it
+    for split, rows in splits.items():
+        for name in codes(rows, key)[1]:
+            folded = " ".join(name.casefold().removesuffix(".0").split())
+            alike.setdefault(folded, {}).setdefault(name, split)
+    pairs = [found for found in alike.values() if len(set(found.values())) > 1]
+    if pairs:
+        examples = (" and ".join(f"{n!r} in {s}" for n, s in found.items()) for found in pairs)
+        yield _leak(NOTE, len(pairs), f"{key}s in more than one split look alike", examples)
 
 
 def _twins(rows: _Rows, group: IntArray, name: str) -> Iterator[Leak]:

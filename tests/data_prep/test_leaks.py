@@ -51,6 +51,27 @@ def test_rows_without_a_speaker_share_none() -> None:
     assert said(Corpus("x", disjoint=("speaker",)), train=rows[:1], test=rows[1:]) == []
 
 
+def test_speakers_whose_names_look_alike_are_a_note() -> None:
+    """One person, written in two ways, would be in both splits."""
+
+    def rows(split: str, *speakers: str) -> list[Utterance]:
+        return [
+            Utterance(f"{split}{n}", text=f"{split}{n}", speaker=x) for n, x in enumerate(speakers)
+        ]
+
+    found = said(
+        Corpus("x", disjoint=("speaker",)),
+        train=rows("train", "Ann", "12", "bob", "Bob"),
+        test=rows("test", "ann", "12.0", "eve"),
+    )
+    assert found == [
+        (
+            "note: 2 speakers in more than one split look alike: 'Ann' in train and 'ann' in test; "
+            "'12' in train and '12.0' in test"
+        )
+    ]
+
+
 def test_an_id_in_two_splits_is_an_error() -> None:
     rows = [Utterance("a", text="x"), Utterance("a", text="y")]
     assert said(Corpus("x"), train=rows[:1], test=rows[1:]) == [
