@@ -34,9 +34,11 @@ from data_prep.command_line import run
 from data_prep.commands.table import print_next_step, table_parser
 from data_prep.engines.options import take_engine
 from data_prep.files.remote import require_local
+from data_prep.manifest.records import AXES
 from data_prep.tables.audformat import HEADER, open_audformat
 from data_prep.tables.datasets_table import HUB, is_saved_dataset, open_hub, open_saved
 from data_prep.tables.inference import (
+    Inference,
     given_options_of,
     infer_opened,
     raise_decisions,
@@ -80,10 +82,19 @@ def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
         recipe,
         features=options.features,
         ignored=options.ignore,
+        unmapped=_left_out(inference, options.ignore),
         workers=engine,
         progress=True,
     )
     print_next_step(corpus, options.out_dir)
+
+
+def _left_out(inference: Inference, ignored: Sequence[str]) -> list[str]:
+    """Return the columns of valence, arousal and dominance that the inference has left out."""
+    if inference.recipe.vad_scale is not None:
+        return []
+    used = {*inference.recipe.columns.values(), *ignored}
+    return [name for name in AXES if name in inference.contents and name not in used]
 
 
 def _open(options: argparse.Namespace, recipe: TableRecipe) -> tuple[Sources, TableRecipe]:

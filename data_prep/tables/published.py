@@ -44,6 +44,7 @@ def prepare_hf_table(
     *,
     features: Sequence[str] = (),
     ignored: Sequence[str] = (),
+    unmapped: Sequence[str] = (),
     workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
@@ -55,11 +56,12 @@ def prepare_hf_table(
         recipe: as of `table`; its `columns` are completed by known names.
         features: NAME=COLUMN for feature columns that have no known name.
         ignored: columns of known names that are not to be used.
+        unmapped: columns that fill no field by their name, since their content does not.
         workers: an engine, or a number of threads, which decode audio.
         progress: whether that is shown.
     """
     out_dir = Path(out_dir)
-    plan, recipe = _plan(sources, recipe, features, ignored)
+    plan, recipe = _plan(sources, recipe, features, ignored, unmapped)
     paths = {split: _name(tables) for split, tables in sources.items()}
     check_recipe(replace(recipe, data_raw=recipe.data_raw or out_dir), paths)
     loaded = {split: load(tables, split, plan, out_dir) for split, tables in sources.items()}
@@ -81,7 +83,11 @@ def prepare_hf_table(
 
 
 def _plan(
-    sources: Sources, recipe: TableRecipe, features: Sequence[str], ignored: Sequence[str]
+    sources: Sources,
+    recipe: TableRecipe,
+    features: Sequence[str],
+    ignored: Sequence[str],
+    unmapped: Sequence[str],
 ) -> tuple[Plan, TableRecipe]:
     """Return what to read, and the recipe with columns, label orders and notes completed."""
     for tables in sources.values():
@@ -90,7 +96,8 @@ def _plan(
     check_has_columns(first)
     try:
         folders = map_features([c for c in first.columns if c not in ignored], features)
-        columns = map_columns(first.columns, recipe.columns, [*ignored, *folders.values()])
+        others = [*ignored, *unmapped, *folders.values()]
+        columns = map_columns(first.columns, recipe.columns, others)
     except ValueError as error:
         code = error.code if isinstance(error, CodedError) else ""
         raise CodedError(f"{first.path}: {error}", code) from None

@@ -400,6 +400,19 @@ def test_nothing_is_guessed(
     assert not (out / "corpus.yaml").exists()
 
 
+def test_axes_that_are_left_out_stay_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were printed as left out, and then refused for want of their scale."""
+    axes = {axis: [1.0, 4.0] for axis in ("valence", "arousal", "dominance")}
+    words = {"text": ["so glad", "so sad"], "emotion": ["glad", "sad"]}
+    table = write_parquet(tmp_path / "train.parquet", {**words, **axes})
+    assert run_main(f"train={table}", tmp_path / "out", "--name", "x") == 0
+    assert "valence, arousal, dominance left out" in capsys.readouterr().out
+    assert read_manifest(tmp_path / "out" / "train.tsv")[0].valence is None
+    assert any("left out" in note for note in read_corpus(tmp_path / "out").notes)
+
+
 def test_columns_of_known_names() -> None:
     found = map_columns(["transcript", "V", "A", "D", "who"], {"speaker": "who"})
     assert found == {
