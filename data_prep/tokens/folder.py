@@ -42,7 +42,7 @@ from data_prep.files.documents import (
 )
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
-from data_prep.tokens.token_files import check_token_files
+from data_prep.tokens.token_files import check_token_files, write_token_files
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
@@ -336,26 +336,18 @@ def load_dictionary(path: str | Path) -> Dictionary:
 
 
 def write_tokens(prefix: Path, rows: Iterable[Tokens], vocab_size: int) -> int:
-    """Write `prefix`.bin and .idx by fairseq's mmap builder.
+    """Write `prefix`.bin and .idx; see :mod:`data_prep.tokens.token_files`.
 
     The old .idx is removed before the .bin is replaced, so that both are always of the same run.
 
     Returns:
         The size of the .bin in bytes.
     """
-    import torch
-    from fairseq.data.indexed_dataset import make_builder
-
     bin_file, idx_file = (prefix.with_name(f"{prefix.name}.{e}") for e in ("bin", "idx"))
     with (
         replacing(idx_file, is_locked=True) as idx_part,
         replacing(bin_file, is_locked=True) as bin_part,
     ):
-        builder = make_builder(str(bin_part), impl="mmap", vocab_size=vocab_size)
-        try:
-            for tokens in rows:
-                builder.add_item(torch.from_numpy(tokens))
-        finally:
-            builder.finalize(str(idx_part))
+        write_token_files(bin_part, idx_part, rows=rows, n_symbols=vocab_size)
         idx_file.unlink(missing_ok=True)
     return bin_file.stat().st_size

@@ -1,16 +1,19 @@
-"""Check files of fairseq's mmap format, `.idx` and `.bin` of a split, before they are mapped.
+"""Files of fairseq's mmap format, `.idx` and `.bin` of a split: written, and checked when read.
 
     .idx   magic "MMIDIDX", version, code of the dtype, N; then sizes int32 (N,) and, in bytes from
            the beginning of .bin, pointers int64 (N,)
     .bin   the ids of all rows, one after the other
 
 fairseq maps both without a check: with wrong pointers every utterance has the ids of another, and a
-truncated .bin results in a traceback of numpy, or in none.
+truncated .bin results in a traceback of numpy, or in none. They are written here, since fairseq's
+builder needs seconds to import, and the bytes are the same.
 """
 
 from __future__ import annotations
 
 import struct
+from array import array
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +38,32 @@ _DTYPES: dict[int, type[np.integer]] = {  # fairseq's codes of integer types; 6 
     10: np.uint64,
 }
 _IDS_AT_ONCE = 1 << 24
+_NARROW = {65_500: 8, 2**32 - 1: 9}  # the type of ids, by the size that a vocabulary is below
+_WIDE = 5
+
+
+def write_token_files(
+    bin_file: Path, idx_file: Path, rows: Iterable[npt.NDArray[np.int64]], n_symbols: int
+) -> None:
+    """Write the ids of rows.
+
+    Args:
+        bin_file: of the ids.
+        idx_file: of the sizes.
+        rows: (n_tokens,) each.
+        n_symbols: size of the vocabulary, which decides the type of the ids.
+    """
+    code = next((code for limit, code in _NARROW.items() if n_symbols < limit), _WIDE)
+    dtype, sizes = np.dtype(_DTYPES[code]), array("i")
+    with bin_file.open("wb") as file:
+        for ids in rows:
+            file.write(ids.astype(dtype).tobytes())
+            sizes.append(len(ids))
+    lengths = np.array(sizes, dtype=np.int32)
+    ends = np.cumsum(lengths, dtype=np.int64) * dtype.itemsize
+    pointers = np.concatenate([np.zeros(1, np.int64), ends])[: len(lengths)]
+    header = _MAGIC + _HEADER.pack(_VERSION, code, len(lengths))
+    idx_file.write_bytes(header + lengths.tobytes() + pointers.tobytes())
 
 
 def check_token_files(prefix: Path, n_symbols: int | None, remedy: str) -> npt.NDArray[np.int32]:

@@ -2,7 +2,7 @@
 
 import csv
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from data_prep.commands.tokenize_text import (
 )
 from data_prep.corpora.toy import write_sentence
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
+from data_prep.tokens import token_files
 from data_prep.tokens.folder import EOS, UNK, load_dictionary, read_card
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 
@@ -216,21 +217,23 @@ def test_a_rerun_skips_what_is_there_and_redoes_what_changed(
 def test_stopped_midway_it_leaves_no_half_and_the_rerun_equals_an_unbroken_run(
     tmp_path: Path, texts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     broken, whole = (write_texts(tmp_path / name, texts) for name in ("broken", "whole"))
-    written = 0
-    from_numpy = torch.from_numpy
+    write = token_files.write_token_files
+    left = SIZES["train"] + 5
 
-    def fail_in_the_second_split(array: np.ndarray) -> torch.Tensor:
-        nonlocal written
-        written += 1
-        if written > SIZES["train"] + 5:
-            raise KeyboardInterrupt
-        return from_numpy(array)
+    def fail_in_the_second_split(*files: Path, rows: Any, n_symbols: int) -> None:
+        def until_it_fails() -> Iterator[np.ndarray]:
+            nonlocal left
+            for row in rows:
+                if not left:
+                    raise KeyboardInterrupt
+                left -= 1
+                yield row
+
+        write(*files, rows=until_it_fails(), n_symbols=n_symbols)
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "from_numpy", fail_in_the_second_split)
+        patch.setattr("data_prep.tokens.folder.write_token_files", fail_in_the_second_split)
         with pytest.raises(KeyboardInterrupt):
             tokenize_with_sentencepiece(broken)
     assert sorted(snapshot(tokens_of(broken))) == [
