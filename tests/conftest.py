@@ -20,17 +20,23 @@ from fairseq import tasks
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 from torch import Tensor
+from toy_copies import copy_of_toy
+from unsynced_files import do_not_sync
 
 import emo_fairseq
 from data_prep.commands.tokenize_speech import tokenize_with_kmeans
 from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 from data_prep.corpora.toy import prepare_toy
-from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
+from data_prep.engines import local
+from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.compat.verbosity import VERBOSE_SWITCH
 from emo_fairseq.models.config import RobertaEMOConfig
 
 emo_fairseq.register()
 remember()
+do_not_sync()
+# Commands work in this process where a test asks for no more: another one takes seconds to start.
+local.default_workers = lambda: 1
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOY_SIZES = (32, 8, 12)  # train, valid, test
@@ -135,24 +141,8 @@ def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy_toy(toy_corpus: Path, tmp_path: Path) -> Callable[..., Path]:
-    """A data dir of one's own with the toy's tokens and audio, whose rows a function may change.
-
-    The function takes a split and its rows, and returns the rows to write; as many as there were,
-    with the same texts, fit the tokens. Tokens and audio are links: do not write into them.
-    """
-
-    def copy(change: Callable[[str, list[Utterance]], Sequence[Utterance]] | None = None) -> Path:
-        own = tmp_path / "toy"
-        corpus = read_corpus(toy_corpus)
-        splits = {split: read_manifest(toy_corpus / f"{split}.tsv") for split in corpus.splits}
-        if change is not None:
-            splits = {split: list(change(split, list(rows))) for split, rows in splits.items()}
-        write_corpus(own, corpus, splits)
-        for folder in ("audio", "text", "speech"):
-            (own / folder).symlink_to(toy_corpus / folder)
-        return own
-
-    return copy
+    """A data dir of one's own, whose rows a function may change; see :func:`copy_of_toy`."""
+    return lambda change=None: copy_of_toy(toy_corpus, tmp_path / "toy", change)
 
 
 @pytest.fixture

@@ -55,10 +55,15 @@ def test_every_row_is_shown_or_has_a_reason(section: str, row: list[str]) -> Non
     assert not re.search(r"\b(partly|in part|todo|to do)\b", " ".join(row), re.IGNORECASE)
 
 
-@pytest.mark.parametrize("code", sorted(set(shown())))
-def test_code_exists(code: str) -> None:
+@pytest.fixture(scope="module")
+def commands() -> set[str]:
+    """The names of all commands; to make their parsers takes longer than all tests here."""
     emo_fairseq.register()
-    commands = dict(every_command())
+    return {name for name, *_ in every_command()}
+
+
+@pytest.mark.parametrize("code", sorted(set(shown())))
+def test_code_exists(code: str, commands: set[str]) -> None:
     if code.startswith("metric "):
         assert code.removeprefix("metric ") in METRICS
     elif code.startswith("examples/"):

@@ -118,7 +118,7 @@ def two_corpora(copy_toy):
 
     data = copy_toy(name_corpora)
     assert fit_prototypes.main([str(data)]) == 0
-    assert extract_features.main([str(data)]) == 0
+    assert extract_features.main([str(data), "--workers", "1"]) == 0
     return data
 
 

@@ -10,6 +10,7 @@ import hf_folders
 import pytest
 import torch
 from codes import raises
+from toy_copies import copy_of_toy
 
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_manifest
@@ -24,15 +25,23 @@ OPTIONS = """--arch robertaEMO_tiny --criterion emotion_classification --lr 0.00
     --encoder-attention-heads 2"""
 
 
-@pytest.fixture
-def data(copy_toy: Callable[..., Path], tmp_path: Path) -> Path:
-    """The toy corpus, its text in the words of a tiny BERT that lies beside it."""
-    data_dir = copy_toy()
+@pytest.fixture(scope="module")
+def built(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the toy corpus, its text in the words of a tiny BERT that lies beside it."""
+    folder = tmp_path_factory.mktemp("built")
+    data_dir = copy_of_toy(toy_corpus, folder / "toy")
     texts = [str(row.text) for row in read_manifest(data_dir / "train.tsv")]
-    hf_folders.build(tmp_path / "bert", texts=texts)
+    hf_folders.build(folder / "bert", texts=texts)
     (data_dir / "text").unlink()  # a link to the corpus that all tests share
-    tokenize_with_hf(data_dir, tmp_path / "bert")
-    return data_dir
+    tokenize_with_hf(data_dir, folder / "bert")
+    return folder
+
+
+@pytest.fixture
+def data(built: Path, tmp_path: Path) -> Path:
+    """That corpus, in a folder of the test's own."""
+    shutil.copytree(built, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return tmp_path / "toy"
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from fairseq_process import Finished
+from toy_copies import copy_of_toy
 
-from data_prep.schema import Utterance, read_corpus, read_manifest, write_corpus
+from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
 from emo_fairseq.export.model_card import write_card
 from emo_fairseq.inference.model_folder import read_model_folder, write_model_folder
@@ -44,16 +45,12 @@ def with_votes(rows: list[Utterance], seed: int) -> list[Utterance]:
 
 @pytest.fixture(scope="module")
 def voted_corpus(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("voted") / "data"
-    corpus = read_corpus(toy_corpus)
-    splits = {
-        split: with_votes(read_manifest(toy_corpus / f"{split}.tsv"), seed)
-        for seed, split in enumerate(corpus.splits)
-    }
-    write_corpus(folder, corpus, splits)
-    for name in ("audio", "text", "speech"):
-        (folder / name).symlink_to(toy_corpus / name)
-    return folder
+    seeds = {split: seed for seed, split in enumerate(read_corpus(toy_corpus).splits)}
+    return copy_of_toy(
+        toy_corpus,
+        tmp_path_factory.mktemp("voted") / "data",
+        lambda split, rows: with_votes(rows, seeds[split]),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import recall_score
+from toy_copies import copy_of_toy
 
 from data_prep.commands.tokenize_speech import tokenize_with_kmeans
 from data_prep.schema import Utterance, read_manifest
@@ -22,8 +23,8 @@ MODEL = """--modality T+A+V --speech-input tokens --video-encoder features:faces
 TRAIN = "--batch-size 8 --max-update 2 --modality-dropout 0.3"
 
 
-@pytest.fixture
-def data(copy_toy: Callable[..., Path]) -> Path:
+@pytest.fixture(scope="module")
+def data(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy corpus with frames of video; rows lack speech, video or both in turn."""
 
     def silence(split: str, rows: list[Utterance]) -> list[Utterance]:
@@ -32,7 +33,7 @@ def data(copy_toy: Callable[..., Path]) -> Path:
             for n, row in enumerate(rows)
         ]
 
-    folder = copy_toy(silence)
+    folder = copy_of_toy(toy_corpus, tmp_path_factory.mktemp("three") / "toy", silence)
     (folder / "speech").unlink()
     tokenize_with_kmeans(folder, n_clusters=8, max_train_frames=500)
     (folder / "features" / "faces").mkdir(parents=True)
