@@ -26,7 +26,7 @@ class Job:
     Attributes:
         run: maps the contents of jobs, and a function that returns True once the computation
             should stop, to as many results.
-        content: of this job.
+        content: of this job; None once there is a result.
         batch_key: jobs with equal ones and the same `run` may be run together; None: alone.
         result: what `run` returned for the content.
     """
@@ -149,6 +149,9 @@ class Workers:
         return taken
 
     def _discard(self, job: Job, _: "Future[Any]") -> None:
+        # A job and its result refer to each other: what it holds, such as a recording, would stay
+        # until the garbage collector runs.
+        job.content = None
         with self._changed:
             self._running.discard(job)
             rest = deque(waiting for waiting in self._queue if waiting[0] is not job)
