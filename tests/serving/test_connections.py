@@ -9,6 +9,8 @@ import pytest
 from leaving_client import post_and_leave
 from queue_meter import PATIENCE
 
+from emo_fairseq.serving.limits import Limits
+
 
 def exchange(port, content, timeout=20):
     """What the server sends back until it closes the connection, and the seconds that takes."""
@@ -48,7 +50,7 @@ def test_headers_have_a_deadline(serve):
         half = b"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         answer, seconds = exchange(port, half)
         assert refusal(answer) == (408, "headers-timeout")
-        assert seconds < 5
+        assert seconds < Limits.header_seconds
         assert exchange(port, b"")[0] == b""
         # The deadline is of each request of a connection, and none while one is answered.
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
@@ -59,7 +61,7 @@ def test_headers_have_a_deadline(serve):
         answer, seconds = exchange(port, whole + half)
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"408" in answer
-        assert seconds < 5
+        assert seconds < Limits.header_seconds
 
 
 def test_too_many_connections_are_refused_in_json(serve):
