@@ -180,11 +180,18 @@ def _stated_seconds(container: Any, stream: Any) -> float | None:
         return None
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    if tag := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    if (seconds := tagged_seconds(stream)) is not None:
+        return seconds
     is_stated = container.format.name in ("matroska,webm", "flv", "asf")
     if is_stated and container.duration and not container.streams.video:
         return float(container.duration / 1e6)  # FFmpeg's unit of time
+    return None
+
+
+def tagged_seconds(stream: Any) -> float | None:
+    """Return the length by the tag that Matroska has for each stream; None without one."""
+    if tag := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
     return None
 
 

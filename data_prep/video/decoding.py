@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from data_prep.audio.containers import BROKEN_PACKETS, DEMUXER_OPTIONS, load_av
+from data_prep.audio.containers import BROKEN_PACKETS, DEMUXER_OPTIONS, load_av, tagged_seconds
 from data_prep.audio.decoding import AudioError
 from data_prep.files.remote import as_path
 from data_prep.video.errors import VideoError
@@ -299,9 +299,11 @@ def _stated_seconds(container: Any, stream: Any) -> float | None:
     """Return the length of the pictures by the header; None if it does not state one."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    if len(container.streams) > 1 or not container.duration:
-        return None
-    seconds = float(container.duration / 1e6)
+    seconds = tagged_seconds(stream)
+    if seconds is None:
+        if len(container.streams) > 1 or not container.duration:
+            return None  # the container's length may be that of its sound
+        seconds = float(container.duration / 1e6)
     if container.format.name.startswith(_COUNTS_FROM_ZERO):
         seconds -= float((stream.start_time or 0) * stream.time_base)
     return seconds

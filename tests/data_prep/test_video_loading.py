@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from codes import raises
-from video_clips import draw_face, numbered, write_pictures, write_video
+from video_clips import draw_face, numbered, tones, write_pictures, write_video
 
 from data_prep.video.decoding import find_streams, read_video
 from data_prep.video.errors import VideoError
@@ -85,6 +85,18 @@ def test_a_stream_that_begins_later_is_whole(tmp_path):
         container.mux(stream.encode(None))
     assert len(list(read_video(path, rate=10))) == 10
     assert find_streams(path).seconds == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_a_file_with_sound_that_was_cut_is_refused(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    pictures = list(rng.integers(0, 255, (60, 32, 32, 3), dtype=np.uint8))
+    whole = write_pictures(tmp_path / f"whole.{suffix}", pictures, sound=tones(6.0, 16_000, 1)[0])
+    assert len(list(read_video(whole, rate=10))) == 60
+    assert find_streams(whole).seconds == pytest.approx(6.0, abs=0.1)
+    content = whole.read_bytes()[: whole.stat().st_size // 2]
+    with raises("video-truncated" if suffix == "mkv" else "video-unreadable", VideoError):
+        list(read_video(content, rate=10))
 
 
 def test_content_in_memory_is_read_like_a_file(clip):
