@@ -1,9 +1,10 @@
 """Smaller and faster graphs: int8 by onnxruntime's quantization, and fp16.
 
-Of int8, weights of matrix products are quantized per output channel. Activations are quantized by
-the range of each input as it comes (dynamic), or by ranges that were measured on rows of the train
-split (static), which saves measuring them and quantizes convolutions, too. Front ends and heads
-keep single precision: they are a small part of the time and a large part of the error.
+Of int8, weights of matrix products are quantized per output channel, and embeddings of tokens per
+row (:mod:`emo_fairseq.export.token_tables`). Activations are quantized by the range of each input
+as it comes (dynamic), or by ranges that were measured on rows of the train split (static), which
+saves measuring them and quantizes convolutions, too. Front ends and heads keep single precision:
+they are a small part of the time and a large part of the error.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ import numpy as np
 
 from emo_fairseq.export.dynamo import scope_of
 from emo_fairseq.export.graph_files import is_large, metadata_of, save_graph
+from emo_fairseq.export.token_tables import quantize_token_tables
 from emo_fairseq.inference.onnx_model import load_library
 
 GraphInputs = Mapping[str, np.ndarray]  # by name
@@ -70,6 +72,7 @@ def write_int8(graph: Path, out: Path, calibration: Iterable[GraphInputs] | None
                 extra_options={"DefaultTensorType": float32, "MatMulConstBOnly": True},
             )
         quantized = load_library("onnx").load(str(unfinished))
+    quantize_token_tables(quantized)
     save_graph(quantized, out, metadata_of(model))
 
 

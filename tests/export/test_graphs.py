@@ -68,7 +68,7 @@ def test_every_precision_predicts_about_the_same(exported: Path, toy_corpus: Pat
             assert max(differences) > 1e-7  # another graph was run
 
 
-def test_int8_quantizes_products_alone(exported: Path) -> None:
+def test_int8_quantizes_products_and_token_tables_alone(exported: Path) -> None:
     graph = onnx.load(str(exported / "model.int8.onnx")).graph
     kinds = {node.op_type for node in graph.node}
     assert {"MatMulInteger", "Conv"} <= kinds
@@ -78,6 +78,8 @@ def test_int8_quantizes_products_alone(exported: Path) -> None:
     assert not {"MatMulInteger", "DynamicQuantizeLinear"} & {node.op_type for node in heads}
     weights = {x.data_type for x in graph.initializer if x.name.endswith("_quantized")}
     assert weights == {onnx.TensorProto.INT8}
+    tables = [x.name for x in graph.initializer if "embed_tokens" in x.name]
+    assert [name.rpartition("_")[2] for name in tables] == ["quantized", "scale"]
 
 
 def test_the_card_says_what_each_precision_costs(exported: Path) -> None:
