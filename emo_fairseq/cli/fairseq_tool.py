@@ -7,14 +7,20 @@ Its program imports scikit-learn, SciPy, pandas and tensorboardX before anything
 import gc
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import emo_fairseq
 from emo_fairseq.compat.deferred_imports import import_fairseq
 from emo_fairseq.compat.garbage_collection import no_garbage_collection
+from emo_fairseq.compat.patching import wrap
 
-_MODULES = {"fairseq-train": "fairseq_cli.train", "fairseq-validate": "fairseq_cli.validate"}
+_MODULES = {
+    "fairseq-hydra-train": "fairseq_cli.hydra_train",
+    "fairseq-train": "fairseq_cli.train",
+    "fairseq-validate": "fairseq_cli.validate",
+}
 _FOLDER = Path(__file__).resolve().parents[2]  # which may not be installed
 _START = f"import sys; sys.path.append({str(_FOLDER)!r}); import {__name__}; {__name__}.main()"
 
@@ -33,9 +39,20 @@ def main() -> None:
     del sys.argv[0]
     with no_garbage_collection():
         module = import_fairseq(_MODULES[Path(sys.argv[0]).name])
-        emo_fairseq.register()
         gc.freeze()  # what was imported stays until the end
-    # Or fairseq would log that --user-dir names a package that is imported already.
-    import_user_module = importlib.import_module("fairseq.utils").import_user_module
-    import_user_module.memo = {str(_FOLDER / emo_fairseq.__name__)}
+    wrap(importlib.import_module("fairseq.utils"), "import_user_module", _registering)
     module.cli_main()
+
+
+def _registering(import_user_module: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Register this package where fairseq would import it, and log that it has been imported."""
+
+    def register_or_import(args: Any) -> None:
+        named = getattr(args, "user_dir", None)
+        if named is None or Path(named).resolve() != _FOLDER / emo_fairseq.__name__:
+            import_user_module(args)
+            return
+        with no_garbage_collection():
+            emo_fairseq.register()
+
+    return register_or_import

@@ -17,6 +17,7 @@ import torch
 
 from data_prep.errors import CodedError
 from data_prep.messages import sentence_with_code
+from emo_fairseq.cli.fairseq_tool import started
 
 _POLL = 0.05  # seconds
 _TERMINATION_TIMEOUT = 10.0  # seconds
@@ -74,7 +75,7 @@ def start(command: Command, environment: Mapping[str, str]) -> Process:
         log.write(f"{_PROMPT}{shlex.join(command.words)}\n")
         log.flush()
         return subprocess.Popen(
-            [_executable(command.words[0]), *command.words[1:]],
+            started([_executable(command.words[0]), *command.words[1:]]),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
