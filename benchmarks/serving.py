@@ -439,14 +439,17 @@ class _Connection:
         """
         kind, content = body(number)
         start = time.perf_counter() if due is None else due
-        status, answer, retry_seconds = _LOST, b"", _RETRY_SECONDS
+        status, answer, retry_seconds, closes = _LOST, b"", _RETRY_SECONDS, True
         with suppress(OSError, asyncio.IncompleteReadError):
-            status, answer, retry_seconds = await _post(*await self._opened(), kind, content)
+            status, answer, retry_seconds, closes = await _post(
+                *await self._opened(), kind, content
+            )
         self._n_sent += 1
         self._used_at = time.perf_counter()
         result.statuses.append(status)
+        if closes:
+            self.close()
         if status != 200:
-            self.close()  # a refusal closes it
             return retry_seconds
         result.latencies.append(1000 * (time.perf_counter() - start))
         result.n_mixed_up += not _is_of(number, json.loads(answer))
@@ -470,12 +473,18 @@ class _Connection:
 
 async def _post(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: str, body: bytes
-) -> tuple[int, bytes, float]:
-    """Return status and body of the response to a request, and the seconds of ``Retry-After``."""
+) -> tuple[int, bytes, float, bool]:
+    """Send a request.
+
+    Returns:
+        Status and body of the response, the seconds of its ``Retry-After``, and whether the
+        connection is closed.
+    """
     writer.write(_head("predict", kind, len(body)) + body)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     content = await reader.readexactly(int(_header(head, b"content-length") or 0))
-    return int(head.split()[1]), content, float(_header(head, b"retry-after") or _RETRY_SECONDS)
+    retry_seconds = float(_header(head, b"retry-after") or _RETRY_SECONDS)
+    return int(head.split()[1]), content, retry_seconds, _header(head, b"connection") == b"close"
 
 
 def _header(head: bytes, name: bytes) -> bytes:

@@ -39,6 +39,7 @@ from emo_fairseq.serving.concurrency import ConcurrencyLimiter, Job
 from emo_fairseq.serving.http_errors import HttpError, error_response
 from emo_fairseq.serving.lifecycle import Lifecycle
 from emo_fairseq.serving.limits import Limits, TokenBuckets, client_address
+from emo_fairseq.serving.lingering import LingeringClose
 from emo_fairseq.serving.live import Live
 from emo_fairseq.serving.live_turns import VoiceActivity
 from emo_fairseq.serving.meter import Meter
@@ -114,6 +115,7 @@ def create_app(
     app.add_middleware(SecurityMiddleware, hosts=hosts, buckets=buckets, tokens=Tokens(tokens))
     app.add_middleware(RequestMiddleware, lifecycle=lifecycle, meter=meter, access_log=access_log)
     app.add_middleware(TrustedProxies, networks=trusted_proxies)
+    app.add_middleware(LingeringClose)
     app.add_exception_handler(HttpError, _on_http_error)
     app.add_exception_handler(HTTPException, _on_starlette_error)
 

@@ -8,14 +8,17 @@ from emo_fairseq.serving.limits import Limits
 
 _MESSAGE = "The server is stopping; try again in a moment."
 _RETRY = 5.0  # seconds
+_QUIET_SECONDS = (
+    0.2  # without a request before the end: one that was sent may not have been read yet
+)
 
 
 class Lifecycle:
     """Counts the requests in progress, and ends the server once a signal to stop has come.
 
     From then on the server is not ready. New requests are taken for `drain_delay_seconds`, in which
-    a load balancer notices that, and refused after it. The end is when no request is in progress
-    any longer, or after `drain_seconds` more. Used from the event loop alone, but for
+    a load balancer notices that, and refused after it. The end is when no request has been in
+    progress for a moment, or after `drain_seconds` more. Used from the event loop alone, but for
     :meth:`drain`, which a handler of signals may call.
 
     Args:
@@ -28,6 +31,7 @@ class Lifecycle:
         self._clock = clock
         self._drained_at: float | None = None
         self._is_closed = False
+        self._idle_since: float | None = None
         self._on_close: list[Callable[[], None]] = []
         self.n_running = 0
 
@@ -61,4 +65,10 @@ class Lifecycle:
             self._is_closed = True
             for function in self._on_close:
                 function()
-        return self.n_running == 0 or seconds >= self._limits.drain_seconds
+        now = self._clock()
+        if self.n_running:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        is_quiet = self._idle_since is not None and now - self._idle_since >= _QUIET_SECONDS
+        return is_quiet or seconds >= self._limits.drain_seconds

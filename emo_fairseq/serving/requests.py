@@ -57,7 +57,10 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] in _STARTS:
                 status = message.get("status", _SWITCHED)
-                MutableHeaders(scope=_with_headers(message))[HEADER] = request_id
+                headers = MutableHeaders(scope=_with_headers(message))
+                headers[HEADER] = request_id
+                if message["type"] == "http.response.start" and not self._lifecycle.is_ready:
+                    headers["Connection"] = "close"  # the next request needs another server
             elif message["type"] in _BODIES:
                 sizes["response_bytes"] += len(message.get("body", b""))
             await send(message)

@@ -38,6 +38,7 @@ from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.http_errors import CLOSE, HttpError, error_response
 from emo_fairseq.serving.lifecycle import Lifecycle
 from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.memory import bound_fragmentation
 
 logger = logging.getLogger(__name__)
 
@@ -282,6 +283,7 @@ def load_server(folder: Path, options: ServerOptions, is_worker: bool = False) -
     Raises:
         UsageError: see :func:`run`.
     """
+    bound_fragmentation()
     limits = options.limits
     access_log = None if options.access_log is None else AccessLog(options.access_log)
     predictor = load_predictor(

@@ -77,6 +77,7 @@ def test_what_has_begun_is_finished_and_nothing_new_begins(serve, held):
         assert int(refused.headers["Retry-After"]) >= 1
         release.set()
         assert running.result().status_code == 200
+        assert running.result().headers["Connection"] == "close"
         assert until_gone(port, PATIENCE) < 20  # the time to finish
 
 
@@ -112,6 +113,12 @@ def test_new_requests_are_taken_while_balancers_notice():
     now = 15.1
     assert lifecycle.is_over()
     lifecycle.n_running, now = 0, 6.0
+    assert not lifecycle.is_over()  # a request that was sent may not have been read
+    lifecycle.n_running, now = 1, 6.1
+    assert not lifecycle.is_over()
+    lifecycle.n_running, now = 0, 6.2
+    assert not lifecycle.is_over()
+    now = 6.5
     assert lifecycle.is_over()
     assert closed == [5.1]
 
