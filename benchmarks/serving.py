@@ -1,7 +1,7 @@
 """Responses a second of ``emotion-recognize serve``: ``python -m benchmarks.serving MODEL_FOLDER``.
 
 Clients on the loopback interface each post one text or recording after another, as many at once as
-``--clients`` says; one that is refused waits for as long as ``Retry-After`` says. Each takes
+``--clients``; one that is refused waits for the seconds of ``Retry-After``. Each takes
 another address of 127.0.0.0/8 after a few requests, so that the rate of a client is not what is
 measured. A round ends after ``--requests``, or after ``--seconds``. Then, with
 

@@ -246,7 +246,7 @@ class RemotePath(PosixPath):
 
 
 def _version_of(info: Mapping[str, Any]) -> str:
-    """Return what identifies the version of a file, from what its file system knows of it.
+    """Return what identifies the version of a file, from what its file system reports of it.
 
     >>> _version_of({"size": 3, "ETag": '"9e10"', "LastModified": 17}), _version_of({"size": 3})
     ("3 ETag='9e10'", '3')

@@ -206,7 +206,7 @@ def test_pictures_beyond_the_limit_are_refused_before_one_is_decoded(container, 
 
 
 def test_a_decoder_allocates_no_picture_beyond_the_limit():
-    """Of a much larger one the decoder itself refuses the size, whatever the header says."""
+    """Of a much larger one the decoder itself refuses the size, whatever is in the header."""
     content = encode("avi", "mpeg4", [(640, 480)])
     with raises("picture-too-large", VideoError):
         list(read_video(content, rate=5, limits=VideoLimits(max_pixels=1000)))
