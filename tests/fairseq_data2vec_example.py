@@ -5,6 +5,7 @@ must be hashable since 3.11; ``timm``, of which the audio branch has a plain fee
 the branches of images and text.
 """
 
+import copy
 import dataclasses
 import importlib
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import fairseq
+from hydra.core.config_store import ConfigStore
 from torch import Tensor, nn
 
 _EXAMPLES = Path(fairseq.__file__).parent / "examples"
@@ -86,7 +88,10 @@ def _import_model() -> tuple[ModuleType, ModuleType]:
         folder = _EXAMPLES.joinpath(*name.split(".")[1:])
         sys.modules.setdefault(name, _module(name, __path__=[str(folder)]))
     branches = f"{_MODEL}.modalities"
-    with mock.patch.object(dataclasses, "dataclass", _dataclass):
+    # What it registers with Hydra would be pickled with the jobs of later sweeps.
+    store = ConfigStore.instance()
+    restored = mock.patch.object(store, "repo", copy.deepcopy(store.repo))
+    with restored, mock.patch.object(dataclasses, "dataclass", _dataclass):
         audio = importlib.import_module(f"{branches}.audio")
         for name in ("Image", "Text"):
             parts = {f"D2v{name}Config": audio.D2vAudioConfig, f"{name}Encoder": None}
