@@ -95,6 +95,7 @@ def test_frames(copy_toy, hydra):
 def test_the_sweeps_of_the_readme():
     words = [shlex.split(x.removeprefix(SWEEP)) for x in README.splitlines() if x.startswith(SWEEP)]
     found = [sweep.make_parser().parse_intermixed_args(x) for x in words]
-    assert [options.config_name for options in found] == ["text", "frames"]
-    assert [len(combinations(options.overrides)) for options in found] == [3, 3]
-    assert [options.folds for options in found] == [None, "leave_speaker_group_out"]
+    assert [options.config_name for options in found] == ["text", "frames", "frames"]
+    assert [len(combinations(options.overrides)) for options in found] == [3, 3, 1]
+    folds = "leave_speaker_group_out"
+    assert [options.folds for options in found] == [None, folds, folds]
