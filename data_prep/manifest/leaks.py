@@ -99,7 +99,8 @@ def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[
     rows = _Rows.of(splits, sounds or {})
     segment = group_numbers(rows.recording, rows.start, rows.end)
     segment[rows.recording < 0] = -1
-    sound, video = (np.where(rows.is_video == flag, segment, -1) for flag in (False, True))
+    sound = np.where(rows.is_video, -1, segment)
+    video = np.where(rows.is_video, segment, -1)
     return [
         *_twins(rows, sound, "sounds"),
         *_twins(rows, video, "videos"),

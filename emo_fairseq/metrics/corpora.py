@@ -59,7 +59,8 @@ def cmu_rows(truth: Array, prediction: Array) -> dict[str, Array]:
     check_same_shape(truth, prediction)
     xp = namespace(truth)
     missing = xp.isnan(truth)
-    x, y = (xp.where(missing, 0.0, float64(values)) for values in (truth, prediction))
+    x = xp.where(missing, 0.0, float64(truth))
+    y = xp.where(missing, 0.0, float64(prediction))
     counts = {
         name: xp.where(missing[:, None, None], 0.0, rows)
         for name, rows in _cmu_counts(x, y).items()

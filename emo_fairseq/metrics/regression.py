@@ -45,7 +45,8 @@ def moment_rows(truth: Array, prediction: Array) -> Array:
 def _terms(truth: Array, prediction: Array) -> list[Array]:
     xp = namespace(truth)
     missing = xp.isnan(truth)
-    x, y = (xp.where(missing, 0.0, float64(values)) for values in (truth, prediction))
+    x = xp.where(missing, 0.0, float64(truth))
+    y = xp.where(missing, 0.0, float64(prediction))
     return [float64(~missing), x, y, x * x, y * y, x * y, abs(x - y), (x - y) ** 2]
 
 

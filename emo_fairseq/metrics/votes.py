@@ -58,7 +58,9 @@ def vote_rows(votes: Array, probability: Array) -> dict[str, Array]:
     middle = 0.5 * (votes + probability)
     divergence = 0.5 * (_divergence(votes, middle) + _divergence(probability, middle))
     predicted, xp = probability.argmax(1), namespace(probability)
-    of_predicted = Confidence(*(chosen(x, predicted)[:, None] for x in (probability, votes)))
+    of_predicted = Confidence(
+        chosen(probability, predicted)[:, None], chosen(votes, predicted)[:, None]
+    )
     one = xp.ones_like(entropy)
     return {
         VOTES: xp.stack([one, cross_entropy, entropy, divergence], 1),
