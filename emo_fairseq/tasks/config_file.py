@@ -32,7 +32,10 @@ _OF_THIS_PROCESS = (
 )
 
 
-class _Dumper(yaml.SafeDumper):
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_DUMPER):
     """Writes what YAML has no type for as text."""
 
 
