@@ -19,7 +19,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs docs-serve docs-pages test test-fast test-distributed test-light test-node test-cpp lint types contracts
+.PHONY: help install demo docs docs-serve docs-pages test test-all test-fast test-distributed test-light test-node test-cpp lint types contracts
 .PHONY: unit doctests coverage fuzz format lock
 .PHONY: clean distclean
 .SUFFIXES:
@@ -143,15 +143,21 @@ docs-pages: $(VENV)/.installed ## Write the pages that are generated from the co
 
 # One file at a time to each process, in the order of the folders: fixtures of a module are made once.
 PYTEST_PARALLEL := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
-RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+# An expression of pytest's -m.
+MARKED := not extended
+RUN_TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m '$(MARKED)' $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # Two at a time, each of which would leave a core idle.
 test: $(VENV)/.installed ## Run everything that must hold before a commit
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types contracts docs doctests
 	$(RUN_TESTS)
 
+test-all: MARKED :=
+test-all: test ## The same, with further combinations of what its tests cover (minutes more)
+
+test-fast: MARKED := not slow and not extended
 test-fast: $(VENV)/.installed ## Run the tests of single modules, without whole commands (90 s)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+	$(RUN_TESTS)
 
 # From a wheel, in an environment without torch, fairseq and a compiler.
 LIGHT_VENV := build/light-venv

@@ -166,7 +166,7 @@ def test_whisper(padding, trained_models, own_folder, hf_toy, tmp_path):
     assert_same_answers(folder, hf_toy / "data")
 
 
-@pytest.mark.parametrize("family", ["bert", "whisper"])
+@pytest.mark.parametrize("family", ["bert", pytest.param("whisper", marks=pytest.mark.extended)])
 def test_the_newer_exporter(family, trained_models, own_folder, hf_toy, tmp_path):
     if family == "whisper":
         whisper = hf_folders.build_whisper(tmp_path / "whisper", n_layers=1)
@@ -182,6 +182,7 @@ def test_the_newer_exporter(family, trained_models, own_folder, hf_toy, tmp_path
     assert [one.dim_param for one in dimensions] == ["batch", f"{modality}_length"]
 
 
+@pytest.mark.extended
 def test_the_newer_exporter_of_what_is_trained_from_scratch(trained_models, own_folder, toy_corpus):
     """Of text, log-mel frames and cross-attention: fairseq's modules branch on their masks."""
     folder = own_folder(trained_models.folder(BOTH))

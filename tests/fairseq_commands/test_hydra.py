@@ -122,20 +122,48 @@ def two_corpora(copy_toy):
     return data
 
 
-@pytest.mark.slow
-def test_objectives_by_sweep(
-    fairseq, fairseq_process, commands, two_corpora, monkeypatch, tmp_path
+@pytest.mark.parametrize("name", NAMES)
+def test_an_objective_has_the_options_of_its_command(
+    name, fairseq, run_here, commands, toy_corpus, monkeypatch
 ):
-    """All of them as the jobs of one sweep."""
+    """All of them, as both commands begin to train; some are trained below."""
+    begun = []
+    for main in ("fairseq_cli.hydra_train.pre_main", "fairseq_cli.train.main"):
+        monkeypatch.setattr(main, begun.append)
+    finished = run_here(
+        "hydra-train",
+        f"--config-dir {OBJECTIVES / 'config'} --config-name base objective={name}",
+        f"common.user_dir={plugin(commands)} task.data={toy_corpus}",
+    )
+    assert finished.code == 0, finished.errors[-2000:]
+    fairseq("train", objective_command(name), f"--user-dir {plugin(commands)} --data {toy_corpus}")
+    hydra, plain = begun
+    assert_same_options(plain, hydra)
+    assert hydra["checkpoint"]["save_dir"] == plain["checkpoint"]["save_dir"]
+
+
+# The teacher, its student, one that reads prototypes, and the one that is scored.
+SOME = ("cross_entropy", "distillation_kd", "supcon_v3", "multitask")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "names", [SOME, pytest.param(NAMES, marks=pytest.mark.extended)], ids=["some", "all"]
+)
+def test_objectives_by_sweep(
+    names, fairseq, run_here, commands, two_corpora, monkeypatch, tmp_path
+):
+    """As the jobs of one sweep."""
     first = "cross_entropy"  # the teacher
-    order = [first, *(name for name in NAMES if name != first)]
-    sweep = fairseq_process(
+    order = [first, *(name for name in names if name != first)]
+    swept = run_here(
         "hydra-train",
         f"-m --config-dir {OBJECTIVES / 'config'} --config-name base objective={','.join(order)}",
         f"common.user_dir={plugin(commands)} task.data={two_corpora} dataset.num_workers=0",
         "optimization.max_update=2 lr_scheduler.total_num_update=450",
         " ".join(f"+model.{option}={value}" for option, value in SMALL.items()),
     )
+    assert swept.code == 0, swept.errors[-2000:]
     (tmp_path / "plain").mkdir()
     monkeypatch.chdir(tmp_path / "plain")
     for name in order:
@@ -146,8 +174,6 @@ def test_objectives_by_sweep(
             "--max-update 2 --total-num-update 450",
             " ".join(f"--{option.replace('_', '-')} {value}" for option, value in SMALL.items()),
         )
-    finished = sweep.wait()
-    assert finished.code == 0, finished.errors[-2000:]
     for name in order:
         folder = f"checkpoints/objectives/{name}/seed1"
         assert_same_training(tmp_path / "plain" / folder, tmp_path / folder, updates=2)
@@ -169,7 +195,7 @@ def test_what_the_sweep_replaces():
         assert f"--{option.replace('_', '-')} {value} " in command_of("fairseq-train")
 
 
-def test_sweep_over_values(fairseq_process, run_here, commands, two_corpora, tmp_path):
+def test_sweep_over_values(run_here, commands, two_corpora, tmp_path):
     """The README's second sweep: each job is what it is alone, whatever ran before it."""
     (folder,) = re.findall(
         r"^    ('checkpoint.save_dir=.*')$", readme_of_objectives(), re.MULTILINE
@@ -182,16 +208,16 @@ def test_sweep_over_values(fairseq_process, run_here, commands, two_corpora, tmp
         "optimization.max_update=2 checkpoint.best_checkpoint_metric=loss",
         "checkpoint.maximize_best_checkpoint_metric=false",
     ]
-    sweep = fairseq_process("hydra-train", "-m", *common, folder, "common.seed=2,1")
+    swept = run_here("hydra-train", "-m", *common, folder, "common.seed=2,1")
     alone = run_here("hydra-train", *common, "common.seed=1 checkpoint.save_dir=alone")
-    for finished in (alone, sweep.wait()):
+    for finished in (alone, swept):
         assert finished.code == 0, finished.errors[-2000:]
-    swept = tmp_path / "checkpoints" / "sweep" / "v1"
-    assert sorted(job.name for job in swept.iterdir()) == ["seed1", "seed2"]
-    first, second = (best_of(swept / job) for job in ("seed2", "seed1"))
+    jobs = tmp_path / "checkpoints" / "sweep" / "v1"
+    assert sorted(job.name for job in jobs.iterdir()) == ["seed1", "seed2"]
+    first, second = (best_of(jobs / job) for job in ("seed2", "seed1"))
     assert first < second  # which fairseq would not have saved, remembering the first
     assert second == best_of(tmp_path / "alone")
-    assert_same_training(tmp_path / "alone", swept / "seed1", updates=2)
+    assert_same_training(tmp_path / "alone", jobs / "seed1", updates=2)
 
 
 TINY = {"data_prep.toy": "--n-train 16 --n-valid 8 --n-test 8 --speakers 2 2 2"}
@@ -281,10 +307,14 @@ def assert_same_training(plain: Path, hydra: Path, updates: int) -> None:
     assert one["optimizer_history"][-1]["num_updates"] == updates
     assert one["model"].keys() == other["model"].keys()
     assert all(torch.equal(one["model"][key], other["model"][key]) for key in one["model"])
+    assert_same_options(one["cfg"], other["cfg"])
+
+
+def assert_same_options(plain, hydra) -> None:
     for section in SECTIONS:
-        assert given(other["cfg"][section]) == given(one["cfg"][section])
+        assert given(hydra[section]) == given(plain[section])
     for option in ("best_checkpoint_metric", "maximize_best_checkpoint_metric"):
-        assert other["cfg"]["checkpoint"][option] == one["cfg"]["checkpoint"][option]
+        assert hydra["checkpoint"][option] == plain["checkpoint"][option]
 
 
 def best_of(folder: Path) -> float:

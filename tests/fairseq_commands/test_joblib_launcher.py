@@ -11,6 +11,7 @@ SIZES = {"embed_dim": 16, "ffn_embed_dim": 16, "attention_heads": 2, "encoder_la
 
 
 @pytest.mark.slow
+@pytest.mark.extended
 def test_two_jobs_at_a_time(commands, toy_corpus, tmp_path, monkeypatch):
     """Two fusions; one of them trained alone ends with the same weights."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")

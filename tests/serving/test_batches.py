@@ -34,7 +34,8 @@ def meter():
 
 
 def post(port, text, client="127.0.0.1", name="predict"):
-    with httpx.Client(transport=httpx.HTTPTransport(local_address=client), timeout=30) as posting:
+    transport = httpx.HTTPTransport(local_address=client)
+    with httpx.Client(transport=transport, timeout=PATIENCE) as posting:
         return posting.post(f"http://127.0.0.1:{port}/api/{name}", json={"text": text})
 
 

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import numpy as np
 import pytest
+from queue_meter import PATIENCE
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.serving import concurrency
 from emo_fairseq.serving.api import ENDPOINTS, Api, Request
 from emo_fairseq.serving.limits import Limits
 
@@ -226,13 +228,33 @@ def test_concurrent_recordings_are_one_batch_with_the_results_of_single_ones(
     assert sizes == [len(files)]
 
 
-def test_a_batch_waits_no_longer_than_the_limit(serve):
-    with serve(batch_wait_seconds=0.3) as port:
-        for _ in range(2):
-            start = time.monotonic()
-            answer = httpx.post(f"http://127.0.0.1:{port}/api/predict", json={"text": "a"})
-            assert answer.status_code == 200
-            assert 0.3 <= time.monotonic() - start < 3
+class Clock:
+    """Time that passes while a batch waits: until the next request arrives, or to its end."""
+
+    def __init__(self, *arrivals):
+        self._now, self._arrivals, self.waits = 0.0, list(arrivals), []
+
+    def monotonic(self):
+        return self._now
+
+    def wait(self, seconds):
+        self.waits.append(seconds)
+        is_notified = bool(self._arrivals) and self._arrivals[0] < self._now + seconds
+        self._now = self._arrivals.pop(0) if is_notified else self._now + seconds
+        return is_notified
+
+
+def test_a_batch_waits_no_longer_than_the_limit(monkeypatch):
+    """Counted from its oldest request, however many arrive."""
+    clock = Clock(0.125, 0.25)
+    monkeypatch.setattr(concurrency, "time", clock)
+    workers = concurrency.Workers(n_threads=1, batch_size=4, wait_seconds=0.5)
+    monkeypatch.setattr(workers._changed, "wait", clock.wait)
+    job = concurrency.Job(lambda contents, _: contents, "a", batch_key="texts")
+    workers.submit(job)
+    assert job.result.result(PATIENCE) == "a"
+    assert clock.waits == [0.5, 0.375, 0.25]
+    workers.close()
 
 
 def test_recordings_of_very_different_lengths_are_no_batch(hum, encode, predictor):
