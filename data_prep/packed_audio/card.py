@@ -28,7 +28,9 @@ from data_prep.files.replacing import replacing
 FOLDER = "packed_audio"
 CARD_FILE = "packed_audio.yaml"
 DIGESTS_FILE = ".digests.json"
-FORMAT = 1  # increase it when the layout, or what is stored of a row, changes
+FORMAT = 2  # increase it when the layout, or what is stored of a row, changes
+# What may be wrong in audio that was packed by an older version.
+_OLDER = {1: "where segments of Ogg Vorbis, and features extracted from them, may be wrong"}
 ENDINGS = (".s16le", ".rows.npy", ".files.npy")  # of the files of a split
 _NAMED = 10  # rows, in the card
 _DTYPE = "int16, little-endian, mono"
@@ -74,6 +76,14 @@ class PackCard(Document):
     sample_rate: Count
     dtype: str = _DTYPE
     splits: dict[str, PackedSplit] = Field(default_factory=dict)
+
+
+def describe_other_format(card: PackCard) -> str:
+    """Return why packed audio of another format is not read; empty for that of this version."""
+    if card.format == FORMAT:
+        return ""
+    reason = _OLDER.get(card.format, f"and not {FORMAT}")
+    return f"its format is {card.format}, {reason}"
 
 
 def read_card(folder: Path) -> PackCard | None:

@@ -16,9 +16,9 @@ from data_prep.messages import first_few
 from data_prep.packed_audio.card import (
     DIGESTS_FILE,
     ENDINGS,
-    FORMAT,
     PackCard,
     PackedSplit,
+    describe_other_format,
     read_card,
 )
 from data_prep.packed_audio.rows import NO_SOURCE, keys_digest, row_keys
@@ -74,8 +74,8 @@ def open_packed(
 
 def _describe_difference(card: PackCard, manifest: Path, rows: Sequence[Utterance]) -> str:
     """Return why the packed audio is not that of a manifest; empty if it is."""
-    if card.format != FORMAT:
-        return f"its format is {card.format}, and not {FORMAT}"
+    if other := describe_other_format(card):
+        return other
     is_same = is_of_manifest(card.splits[manifest.stem], manifest, rows)
     return "" if is_same else "the audio of the manifest has changed since"
 

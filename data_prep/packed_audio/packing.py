@@ -34,6 +34,7 @@ from data_prep.packed_audio.card import (
     PackCard,
     PackedSplit,
     SomeRows,
+    describe_other_format,
     read_card,
     write_card,
 )
@@ -141,6 +142,8 @@ def pack(splits: Sequence[SplitToPack], folder: Path, workers: Workers) -> list[
 
 def _read_or_new(folder: Path, sample_rate: int) -> PackCard:
     card = read_card(folder)
+    if card is not None and (other := describe_other_format(card)):
+        logger.warning("%s: %s; it is packed again", folder, other)
     if card is None or (card.format, card.sample_rate) != (FORMAT, sample_rate):
         return PackCard(format=FORMAT, sample_rate=sample_rate)
     return card

@@ -54,7 +54,7 @@ from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import WAVEFORM
 
-_FORMAT = 2  # of the cache: increase it when our encoders compute something else
+_FORMAT = 3  # of the cache: increase it when our encoders compute something else
 
 # Attributes of modules that change outputs, but neither name nor shape of a weight.
 _ATTRIBUTES = ("num_heads", "stride", "padding_idx", "stored_layer")

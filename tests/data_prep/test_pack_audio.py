@@ -16,7 +16,14 @@ from data_prep.audio.segment import audio_of
 from data_prep.commands.pack_audio import main, pack_audio
 from data_prep.commands.validate import validate
 from data_prep.packed_audio import decoding, packing
-from data_prep.packed_audio.card import CARD_FILE, DIGESTS_FILE, FOLDER, PackedSplit, read_card
+from data_prep.packed_audio.card import (
+    CARD_FILE,
+    DIGESTS_FILE,
+    FOLDER,
+    PackedSplit,
+    read_card,
+    write_card,
+)
 from data_prep.packed_audio.opening import open_packed
 from data_prep.packed_audio.quantizing import dequantize, quantize
 from data_prep.packed_audio.rows import State
@@ -367,6 +374,25 @@ def test_files_that_are_elsewhere_are_not_needed(
     caplog.set_level(logging.INFO)
     assert opened(data_dir, root=tmp_path / "elsewhere") is not None
     assert "8 of its 8 files are not in" in caplog.text
+
+
+def test_audio_of_an_older_format_is_packed_again(
+    data_dir: Path, decoded: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    pack_audio(data_dir)
+    card = read_card(data_dir / FOLDER)
+    assert card is not None
+    write_card(data_dir / FOLDER, card.model_copy(update={"format": 1}))
+    assert opened(data_dir) is None
+    reason = "its format is 1, where segments of Ogg Vorbis, and features extracted from them,"
+    assert reason in caplog.text
+    assert [fault.code for fault in validate(data_dir)] == ["packed-audio-outdated"]
+    caplog.clear()
+    decoded.clear()
+    pack_audio(data_dir)
+    assert reason in caplog.text
+    assert sorted(decoded) == sorted(SOURCES)
+    assert opened(data_dir) is not None
 
 
 @pytest.mark.parametrize("name", ["train.rows.npy", "train.files.npy", "train.s16le"])
