@@ -209,7 +209,7 @@ def read_labels(path: Path, kind: MmsaCorpus, corpus: Corpus) -> Splits:
     Raises ManifestError, which names the rows, if some do not follow the layout.
     """
     splits: Splits = {split: [] for split in SPLITS}
-    first: dict[str, int] = {}
+    first: dict[str, tuple[int, Mapping[str, str]]] = {}
     faults = []
     table = read_table(path, COLUMNS, TableFormat(legacy_bytes=True))
     for line, row in table:
@@ -219,8 +219,17 @@ def read_labels(path: Path, kind: MmsaCorpus, corpus: Corpus) -> Splits:
             remedy = "compare with the official file"
             faults.append(Fault(str(path), line, str(error), remedy, "row-invalid"))
             continue
-        if first.setdefault(utterance.id, line) != line:
-            reason = f"row {line} repeats the video and clip of row {first[utterance.id]}"
+        first_line, same = first.setdefault(utterance.id, (line, row))
+        if same["video_id"] != row["video_id"]:
+            problem = (
+                f"video {row['video_id']} with clip {row['clip_id']}, and video {same['video_id']} "
+                f"with clip {same['clip_id']} in row {first_line}, have one id, {utterance.id}"
+            )
+            remedy = "rename one of the videos, with its folder in Raw/"
+            faults.append(Fault(str(path), line, problem, remedy, "id-ambiguous"))
+            continue
+        if first_line != line:
+            reason = f"row {line} repeats the video and clip of row {first_line}"
             corpus.dropped.append(DroppedRow(row["mode"], utterance.id, reason))
             continue
         if utterance.sentiment is None:

@@ -183,6 +183,12 @@ def _positions(splits: Mapping[str, PickledSplit]) -> dict[str, tuple[str, int]]
             first = positions.setdefault(row_id, (split, number))
             if first == (split, number):
                 continue
+            if (other := splits[first[0]].ids[first[1]]) != name:
+                raise CodedError(
+                    f"{split}: {name} in row {number + 1}, and {other} in row {first[1] + 1} of "
+                    f"{first[0]}, are both the utterance {row_id}; rename one of them",
+                    "id-ambiguous",
+                )
             if not _are_same(splits, first, (split, number)):
                 raise CodedError(
                     f"{split}: {name} is there twice, in row {first[1] + 1} of {first[0]} and in "

@@ -218,6 +218,15 @@ def test_a_repeated_clip_is_dropped(tmp_path: Path) -> None:
     assert corpus.splits["train"]["rows"] == 3
 
 
+def test_two_clips_with_one_id_are_refused(tmp_path: Path) -> None:
+    odd = ("73jzhE8R1TQ_3", 13, "Other words", 1, "Positive", "test")
+    folder = write_labels(tmp_path / "raw", [*ROWS, odd])
+    with raises("id-ambiguous") as error:
+        prepare_cmu_mosi(folder, tmp_path / "out")
+    assert "row 9: video 73jzhE8R1TQ_3 with clip 13, and video 73jzhE8R1TQ with" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_contradictions_and_shared_videos_are_said(tmp_path: Path) -> None:
     odd = [
         ("03bSnISJMiM", 12, "Hi", 1.0, "Negative", "valid"),

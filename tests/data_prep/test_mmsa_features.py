@@ -222,6 +222,19 @@ def test_an_id_with_two_kinds_of_frames_is_refused(
         unpack_features(data_dir, save(data))
 
 
+def test_two_names_of_one_id_are_refused(data_dir: Path, save: Callable[..., Path]) -> None:
+    data = mmsa()
+    data["test"]["id"] = ["a$_$1_2", "a_1$_$2"]
+    for key in ("audio", "vision"):
+        data["test"][key][1] = data["test"][key][0]
+        data["test"][f"{key}_lengths"][1] = data["test"][f"{key}_lengths"][0]
+    with raises("id-ambiguous") as error:
+        unpack_features(data_dir, save(data))
+    assert "a_1$_$2 in row 2, and a$_$1_2 in row 1 of test, are both the utterance a_1_2" in str(
+        error.value
+    )
+
+
 def test_of_two_rows_that_are_the_same_one_is_taken(
     data_dir: Path, save: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
