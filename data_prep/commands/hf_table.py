@@ -29,6 +29,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data_prep.command_line import run
 from data_prep.commands.table import print_next_step, table_parser
@@ -45,7 +46,13 @@ from data_prep.tables.inference import (
     render,
 )
 from data_prep.tables.options import corpus_name, recipe_of, tables_of
-from data_prep.tables.published import Sources, find_shards, prepare_hf_table
+from data_prep.tables.published import (
+    ROW_ID,
+    Sources,
+    find_shards,
+    make_plan,
+    prepare_hf_table,
+)
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe
 
@@ -74,15 +81,19 @@ def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
     sources, recipe = _open(options, recipe)
     inference = infer_opened(sources, recipe, given_options_of(options), options.ignore)
     raise_decisions(paths, inference, command)
-    print(*render(inference), sep="\n")
-    recipe = inference.recipe
+    recipe, unmapped = inference.recipe, _left_out(inference, options.ignore)
+    plan, completed = make_plan(sources, recipe, options.features, options.ignore, unmapped)
+    shown = {field: name for field, name in plan.columns.items() if name != ROW_ID}
+    inference.recipe = replace(completed, columns=shown)
+    made_of = "split and row number"
+    print(*render(inference, features=plan.features, ids_made_of=made_of), sep="\n")
     corpus = prepare_hf_table(
         sources,
         options.out_dir,
         recipe,
         features=options.features,
         ignored=options.ignore,
-        unmapped=_left_out(inference, options.ignore),
+        unmapped=unmapped,
         workers=engine,
         progress=True,
     )

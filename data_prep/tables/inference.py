@@ -531,15 +531,27 @@ def _check_split_values(column: Contents | None, inference: Inference) -> None:
 
 # -- What is printed -------------------------------------------------------------------------------
 
+_FEATURES = "features/"  # of the data dir
 
-def render(inference: Inference) -> list[str]:
-    """Return the lines that show how a table is read."""
+
+def render(
+    inference: Inference, *, features: Mapping[str, str] | None = None, ids_made_of: str = ""
+) -> list[str]:
+    """Return the lines that show how a table is read.
+
+    Args:
+        inference: of the table.
+        features: feature folder -> column that is written to it.
+        ids_made_of: what ids are made of without a column of them; by default names of files or
+            numbers of lines.
+    """
     recipe, contents = inference.recipe, inference.contents
     lines = list(inference.findings)
     columns = dict(recipe.columns)
     if recipe.split_column:
         columns["split"] = recipe.split_column
     columns |= {f"votes for {label}": name for label, name in recipe.vote_columns.items()}
+    columns |= {f"{_FEATURES}{folder}": name for folder, name in (features or {}).items()}
     width = max(map(len, columns), default=0)
     for field_, name in columns.items():
         column = contents.get(name)
@@ -547,7 +559,7 @@ def render(inference: Inference) -> list[str]:
         lines.append(f"  {field_:<{width}} = {name}{about}")
     if "id" not in columns:
         source = "the file names" if "audio" in columns else "the line numbers"
-        lines.append(f"  {'id':<{width}} = made of {source}")
+        lines.append(f"  {'id':<{width}} = made of {ids_made_of or source}")
     used = {*columns.values(), *recipe.extra}
     unused = [name for name in contents if name not in used]
     if unused:
@@ -574,6 +586,8 @@ def _about(field_: str, column: Contents) -> str:
     if field_ in (*LABEL_COLUMNS, "split"):
         labels = [f"{label} {column.values[label]}" for label in sort_labels(column.values)]
         return first_few(labels, 12)
+    if field_.startswith(_FEATURES):
+        return f"of {column.n_filled + column.n_complex} of {column.n_rows} rows"
     if field_ in ("audio", "text", "id"):
         return f"such as {shown(next(iter(column.values), ''), 40)}"
     return f"{len(column.values)} different values"

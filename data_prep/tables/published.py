@@ -61,7 +61,7 @@ def prepare_hf_table(
         progress: whether that is shown.
     """
     out_dir = Path(out_dir)
-    plan, recipe = _plan(sources, recipe, features, ignored, unmapped)
+    plan, recipe = make_plan(sources, recipe, features, ignored, unmapped)
     paths = {split: _name(tables) for split, tables in sources.items()}
     check_recipe(replace(recipe, data_raw=recipe.data_raw or out_dir), paths)
     loaded = {split: load(tables, split, plan, out_dir) for split, tables in sources.items()}
@@ -82,14 +82,17 @@ def prepare_hf_table(
     return corpus
 
 
-def _plan(
+def make_plan(
     sources: Sources,
     recipe: TableRecipe,
-    features: Sequence[str],
-    ignored: Sequence[str],
-    unmapped: Sequence[str],
+    features: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+    unmapped: Sequence[str] = (),
 ) -> tuple[Plan, TableRecipe]:
-    """Return what to read, and the recipe with columns, label orders and notes completed."""
+    """Return what to read, and the recipe with columns, label orders and notes completed.
+
+    Arguments are those of `prepare_hf_table`.
+    """
     for tables in sources.values():
         check_has_rows(*tables)
     first = next(iter(sources.values()))[0]

@@ -127,6 +127,24 @@ def test_shards_of_parquet(
         assert len(stored) == n
 
 
+def test_what_is_printed_is_what_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = columns(0, 3, id=["a", "b", "a"], note=["x", "y", "z"])
+    table = write_parquet(tmp_path / "t.parquet", rows)
+    words = [f"train={table}", tmp_path / "out", "--name", "mine", "--vad-scale", 1, 5]
+    assert "id 'a' was used in" in refusal(capsys, *words)
+    assert run_main(*words) == 1
+    printed = capsys.readouterr().out
+    assert "  id                   = id  (such as 'a')" in printed
+    assert "  features/emotion2vec = emotion2vec_features  (of 3 of 3 rows)" in printed
+    assert "  not used: note\n" in printed
+    assert run_main(*words, "--ignore", "id") == 0
+    printed = capsys.readouterr().out
+    assert "  id                   = made of split and row number" in printed
+    assert "  not used: id, note\n" in printed
+
+
 def test_twice_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
     for name in ("one", "one", "two"):
         assert run_main(exported, tmp_path / name, "--name", "x", "--vad-scale", 1, 5) == 0
