@@ -28,7 +28,7 @@ from emo_fairseq.inference.inputs import Item, check_batch_size
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
-from emo_fairseq.inference.videos import has_pictures
+from emo_fairseq.inference.videos import describe_unread, has_pictures
 from emo_fairseq.types import SPEECH, TEXT, VIDEO, predicts_numbers
 
 if TYPE_CHECKING:
@@ -259,6 +259,7 @@ def predict_conversation(
 
     seconds = sound.seconds(is_needed=reads_audio)
     video = _video_of(predictor, recording)
+    unread = VIDEO in predictor.modalities and video is None
     reader = _TurnReader(predictor, sound if reads_audio else None, transcribe, reads_text, video)
     predict = functools.partial(
         predictor.predict_dialogue, batch_size=batch_size, should_stop=should_stop
@@ -271,7 +272,11 @@ def predict_conversation(
         axes_of(predictor),
         mark_shifts(predicted),
         dict(skipped),
-        [*turns.notes, *(_note_labels(ordered, predictor.labels) if reads_text else ())],
+        [
+            *turns.notes,
+            *([describe_unread(predictor.modalities)] if unread else ()),
+            *(_note_labels(ordered, predictor.labels) if reads_text else ()),
+        ],
     )
 
 

@@ -15,6 +15,7 @@ from data_prep.audio.loading import (
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.manifest.cells import read_text
 from data_prep.schema import SAMPLE_RATE
+from data_prep.video.segment import VideoSegment
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.transcribing import Transcribe, Transcript, transcribed
 from emo_fairseq.inference.videos import Clips, Video, VideoReader, sound_of
@@ -158,6 +159,22 @@ class ItemReader:
                 "item-empty",
             )
         return item
+
+    def read_pictures(self, item: Item, video: VideoSegment) -> Item:
+        """Return an item with the pictures of a segment, which its speech is of.
+
+        Pictures that end before the segment begins are masked, with a warning.
+
+        Raises:
+            UsageError: the video cannot be decoded; names the item.
+        """
+        try:
+            clips = self._videos.read(video, item.name)
+        except UsageError as error:
+            if error.code != "segment-outside":
+                raise
+            return replace(item, warnings=(*item.warnings, f"video is masked: {error}"))
+        return replace(item, clips=clips, warnings=(*item.warnings, *_video_warnings(clips)))
 
     def _check_modalities(
         self, name: str, audio: Any, text: Any, video: Any, uses_transcript: bool

@@ -12,7 +12,8 @@ from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.transcribing import Transcribe
 from emo_fairseq.inference.turn_in_place import Place, predict_in_place
-from emo_fairseq.types import TEXT
+from emo_fairseq.inference.videos import describe_unread
+from emo_fairseq.types import TEXT, VIDEO
 
 
 class LiveConversation:
@@ -106,6 +107,8 @@ def _next_place(member: ModelEngine, place: Place, turn: EncodedTurn) -> Place:
 def _warnings_of(predictor: EmotionPredictor) -> list[str]:
     """Return the warnings of every prediction of a conversation that goes on."""
     warnings = []
+    if VIDEO in predictor.modalities:
+        warnings.append(describe_unread(predictor.modalities, of="a live turn"))
     if predictor.engine.reads_future:
         warnings.append(
             "the model was trained with the turns after each one, and a live conversation has none"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Self, overload
 
 from data_prep.audio.decoding import Source
-from data_prep.audio.segment import AudioSegment
+from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.audio.segment_reader import SegmentReader
 from data_prep.files.hub import local_folder
+from data_prep.files.remote import RemotePath
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
 from data_prep.video.segment import VideoSegment
@@ -38,7 +39,7 @@ from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.timeline import Segment, cut_item, windows
 from emo_fairseq.inference.transcribing import Transcribe
-from emo_fairseq.inference.videos import Video, VideoReader, has_pictures
+from emo_fairseq.inference.videos import Video, VideoReader, describe_unread, has_pictures
 from emo_fairseq.requirements import is_installed, require_training_stack
 from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
@@ -297,6 +298,9 @@ class EmotionPredictor:
     ) -> list[Segment]:
         """Predict for every window of one recording, of any length.
 
+        Where the model reads video, and the audio is that of a video file, the pictures of each
+        window are read, too; of a recording without pictures each prediction has a warning.
+
         Args:
             audio: see :meth:`predict`. Times count in the file, also for an AudioSegment of it.
             window_seconds: length of a window; the last one ends with the recording, and starts
@@ -323,17 +327,27 @@ class EmotionPredictor:
         if item.samples is None:
             raise UsageError("timeline: there is no audio; give some", "audio-missing")
         slices = windows(len(item.samples), window_seconds, hop_seconds, self.max_seconds())
+        offset = audio.start if isinstance(audio, AudioSegment) else 0.0
+        times = [
+            (offset + part.start / SAMPLE_RATE, offset + part.stop / SAMPLE_RATE) for part in slices
+        ]
         items = [self._cut(item, part) for part in slices]
+        video = _video_file_of(audio) if VIDEO in self.modalities else None
+        if VIDEO in self.modalities and video is None:
+            unread = describe_unread(self.modalities)
+            items = [replace(part, warnings=(*part.warnings, unread)) for part in items]
         predictions: list[Prediction] = []
         for start in range(0, len(items), batch_size):
             batch = items[start : start + batch_size]  # features are extracted of these alone
+            if video is not None:
+                segments = [VideoSegment(video, *x) for x in times[start : start + batch_size]]
+                batch = list(map(self._reader.read_pictures, batch, segments))
             predictions += self.predict_items(
                 batch, batch_size, truncates_speech=False, should_stop=should_stop
             )
-        offset = audio.start if isinstance(audio, AudioSegment) else 0.0
         return [
-            Segment(offset + part.start / SAMPLE_RATE, offset + part.stop / SAMPLE_RATE, prediction)
-            for part, prediction in zip(slices, predictions, strict=True)
+            Segment(*of_window, prediction)
+            for of_window, prediction in zip(times, predictions, strict=True)
         ]
 
     def predict_segments(
@@ -546,6 +560,14 @@ def describe_missing(modalities: Sequence[str], given: Sequence[Collection[str]]
     if not parts:
         return ""
     return f"{', '.join(parts)}, and masked: the model reads {' and '.join(modalities)}"
+
+
+def _video_file_of(audio: Audio) -> Path | None:
+    """Return the file of a recording if it holds pictures, too."""
+    if not isinstance(audio, str | Path | AudioSegment):
+        return None
+    path = as_segment(audio).path
+    return path if not isinstance(path, RemotePath) and has_pictures(path) else None
 
 
 def _segment_of(recording: str | Path, turn: Turn) -> AudioSegment:

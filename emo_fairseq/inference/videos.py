@@ -126,5 +126,15 @@ def has_pictures(path: Path) -> bool:
         return False
 
 
+def describe_unread(modalities: Collection[str], of: str = "the recording") -> str:
+    """Return the sentence on an input of which a model of video reads no pictures.
+
+    >>> describe_unread(("speech", "video"))
+    'no pictures are read of the recording: the model reads speech and video, and video is masked'
+    """
+    reads = " and ".join(modalities)
+    return f"no pictures are read of {of}: the model reads {reads}, and video is masked"
+
+
 def _where(name: str, video: Video) -> str:
     return f"{name}: {video}" if isinstance(video, str | Path | VideoSegment) else name

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 import hf_folders
@@ -15,8 +16,10 @@ from data_prep.audio.loading import load_audio
 from data_prep.commands import extract_features
 from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 from data_prep.schema import read_manifest
+from data_prep.segmentation.turn import Turn
 from data_prep.video.segment import VideoSegment
 from emo_fairseq.evaluation.predictions import PROBABILITY
+from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
 
 pytest.importorskip("av")
@@ -128,6 +131,29 @@ def test_the_sound_of_a_video_is_read_too(faces, folder):
     part = predictor.predict(video=VideoSegment(video, 0.2, 0.7))
     assert part.seconds == pytest.approx(0.5, abs=0.01)
     assert part.probabilities != both.probabilities
+
+
+def test_windows_of_a_timeline_and_turns_have_their_pictures(faces, folder):
+    predictor = load_predictor(folder("A+V"), "cpu")
+    video = videos_of(faces)[0]
+    windows = {"window_seconds": 0.4, "hop_seconds": 0.2}
+    found = predictor.timeline(video, **windows)
+    assert len(found) > 2
+    for window in found:
+        alone = predictor.predict(video=VideoSegment(video, window.start, window.end))
+        assert window.prediction.modalities == ("speech", "video")
+        expected = alone.probabilities
+        assert window.prediction.probabilities == pytest.approx(expected, abs=1e-3)
+    unread = "no pictures are read of the recording: the model reads speech and video"
+    for window in predictor.timeline(load_audio(video), sample_rate=16_000, **windows):
+        assert window.prediction.modalities == ("speech",)
+        assert any(warning.startswith(unread) for warning in window.prediction.warnings)
+    turns = [Turn(Decimal(0), Decimal("0.5"))]
+    assert not predictor.conversation(video, turns).notes
+    (note,) = predictor.conversation(video.read_bytes(), turns).notes
+    assert note.startswith(unread)
+    spoken = LiveConversation(predictor).add_turn(load_audio(video))
+    assert any("no pictures are read of a live turn" in warning for warning in spoken.warnings)
 
 
 def test_a_long_video_is_truncated_and_the_prediction_shows_it(faces, folder):

@@ -137,7 +137,7 @@ def _predict_timeline(
         yield Row(item, error=item.error)
         return
     recording = item.recording
-    if isinstance(recording, VideoSegment):  # of which a timeline reads the sound
+    if isinstance(recording, VideoSegment):  # whose pictures a timeline reads beside its sound
         recording = AudioSegment(recording.path, recording.start, recording.end)
     try:
         segments = predictor.timeline(
