@@ -1,5 +1,6 @@
 """The schema of the task's state in a checkpoint: the model's description, and tensors."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -13,6 +14,7 @@ from data_prep.files.documents import Count, Document, validate
 from emo_fairseq.errors import UsageError
 from emo_fairseq.state_schema import PARAMETERS, CoreState, Modality
 
+HEAD = "head."  # names of the parameters of the output layer begin with it
 _LOST = "train it again, or take another checkpoint of the training"
 
 
@@ -140,3 +142,25 @@ def check_task_state(state: object, file: str | Path) -> None:
         )
     except ManifestError as error:
         raise UsageError.of(error, "task-state-invalid") from error
+
+
+def head_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of the output layer of a model, by which two trained models differ.
+
+    It is the same in a checkpoint and in the model folder that is exported from it. Empty of a
+    model without an output layer.
+
+    Args:
+        weights: of the model, by name.
+    """
+    digest = hashlib.sha256()
+    head = {
+        name: value
+        for name, value in weights.items()
+        if name.startswith(HEAD) and isinstance(value, Tensor)
+    }
+    for name in sorted(head):
+        value = head[name].detach().cpu().float().contiguous()
+        digest.update(f"{name} {tuple(value.shape)}\n".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest() if head else ""

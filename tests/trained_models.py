@@ -51,10 +51,14 @@ class TrainedModels:
         return self._folders[key]
 
     def validated(
-        self, checkpoint: Path, data: Path | None = None, options: str = ""
+        self,
+        checkpoint: Path,
+        data: Path | None = None,
+        options: str = "",
+        file: Path | None = None,
     ) -> list[dict[str, str]]:
-        """The rows that fairseq-validate writes for the test split."""
-        file = self._place / "predictions.tsv"
+        """The rows that fairseq-validate writes for the test split, to a file if one is given."""
+        file = file or self._place / "predictions.tsv"
         place = f"--data {data or self.data} --path {checkpoint} --valid-subset test"
         save = f"--batch-size 5 --save-predictions {file}"
         run_tool("fairseq_cli.validate", "fairseq-validate", PLAIN, place, save, options)

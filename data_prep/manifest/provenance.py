@@ -216,9 +216,14 @@ class ProvenanceState(Document):
 
 
 class BesideState(ProvenanceState):
-    """Schema of the record of a file; `sha256` is the digest of its content."""
+    """Schema of the record of a file; `sha256` is the digest of its content.
+
+    `model` is the digest of the output layer of the model that predicted; empty where that is not
+    known.
+    """
 
     sha256: str
+    model: str = ""
 
 
 def _decode(ids: str) -> bytes:
@@ -309,9 +314,10 @@ def provenance_path(file: Path) -> Path:
     return file.with_name(file.name + ENDING)
 
 
-def write_beside(file: Path, provenance: Provenance) -> None:
-    """Write the record of an existing file, with its digest."""
+def write_beside(file: Path, provenance: Provenance, model: str = "") -> None:
+    """Write the record of an existing file, with its digest, and that of its model if known."""
     content = {"sha256": file_digest(file), **provenance.to_state()}
+    content |= {"model": model} if model else {}
     with replacing(provenance_path(file)) as part:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -322,10 +328,25 @@ def read_beside(file: Path) -> Provenance | None:
     Raises:
         ManifestError: the record is invalid.
     """
+    record = _read_unchanged(file)
+    return None if record is None else record.to_provenance()
+
+
+def model_beside(file: Path) -> str:
+    """Return the digest of the model that wrote a file; empty if unknown, or if it has changed.
+
+    Raises:
+        ManifestError: the record is invalid.
+    """
+    record = _read_unchanged(file)
+    return "" if record is None else record.model
+
+
+def _read_unchanged(file: Path) -> BesideState | None:
     record = _read(provenance_path(file))
-    if record is None or record[1] not in (file_digest(file), _digest_of_lines(file)):
+    if record is None or record.sha256 not in (file_digest(file), _digest_of_lines(file)):
         return None
-    return record[0]
+    return record
 
 
 def _digest_of_lines(file: Path) -> str:
@@ -347,7 +368,7 @@ def allowed_leaks(file: Path) -> tuple[str, ...]:
         ManifestError: the record is invalid.
     """
     record = _read(provenance_path(file))
-    return () if record is None else record[0].allowed
+    return () if record is None else tuple(record.allowed)
 
 
 def transductive_notes(file: Path) -> tuple[str, ...]:
@@ -357,12 +378,9 @@ def transductive_notes(file: Path) -> tuple[str, ...]:
         ManifestError: the record is invalid.
     """
     record = _read(provenance_path(file))
-    return () if record is None else record[0].transductive
+    return () if record is None else tuple(record.transductive)
 
 
-def _read(beside: Path) -> tuple[Provenance, str] | None:
-    """Read a record, and the digest of its file; None if there is none."""
-    if not beside.is_file():
-        return None
-    content = load_json(beside, BesideState, remedy=_REMEDY)
-    return content.to_provenance(), content.sha256
+def _read(beside: Path) -> BesideState | None:
+    """Read a record; None if there is none."""
+    return load_json(beside, BesideState, remedy=_REMEDY) if beside.is_file() else None

@@ -180,17 +180,21 @@ def _export_ensemble(options: argparse.Namespace) -> int:
         )
     import emo_fairseq
     from emo_fairseq.cli.score_table import rows_by_id
-    from emo_fairseq.export.ensemble import fit_stacking, write_ensemble_folder
+    from emo_fairseq.export.ensemble import check_order, fit_stacking, write_ensemble_folder
     from emo_fairseq.inference.ensemble import Combination
 
     emo_fairseq.register()
+    models = [
+        model if is_model_folder(model) else find_checkpoint(model) for model in options.models
+    ]
     combination, labels = Combination(options.combine), None
     if options.combine == STACK:
+        check_order(models, options.predictions)
         rows = {} if options.data is None else rows_by_id(options.data)
         speakers = {id_: row.speaker for id_, row in rows.items()}
         combination, labels = fit_stacking(options.predictions, speakers, options.balanced)
     out = write_ensemble_folder(
-        [model if is_model_folder(model) else find_checkpoint(model) for model in options.models],
+        models,
         combination,
         Path(options.output),
         options.data,

@@ -15,7 +15,7 @@ from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
-from emo_fairseq.checkpoint_schema import check_task_state
+from emo_fairseq.checkpoint_schema import check_task_state, head_digest
 from emo_fairseq.compat.excepthook import find_mistake
 from emo_fairseq.compat.kept_checkpoints import select_by_defined_metrics
 from emo_fairseq.compat.patching import wrap
@@ -45,11 +45,14 @@ class LoadedState(dict[str, Any]):
         state: the task's part.
         file: the checkpoint.
         stored: the weights of the model; None if the checkpoint has only some of them.
+        head: see :func:`emo_fairseq.checkpoint_schema.head_digest`.
     """
 
-    def __init__(self, state: Mapping[str, Any], file: str, stored: Stored | None) -> None:
+    def __init__(
+        self, state: Mapping[str, Any], file: str, stored: Stored | None, head: str
+    ) -> None:
         super().__init__(state)
-        self.file, self.stored = file, stored
+        self.file, self.stored, self.head = file, stored, head
 
 
 def apply() -> None:
@@ -90,7 +93,8 @@ def _with_bounds(path: str, state: Any) -> LoadedState:
         where = f"{path}: task_state.encoders.{modality}.architecture."
         check_sizes(spec.get("architecture", {}), where, _ANOTHER)
     has_all_weights = options.get("checkpoint_weights", "all") == "all"
-    return LoadedState(task_state, path, Stored.of(state["model"]) if has_all_weights else None)
+    stored = Stored.of(state["model"]) if has_all_weights else None
+    return LoadedState(task_state, path, stored, head_digest(state["model"]))
 
 
 def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs: Any) -> Any:

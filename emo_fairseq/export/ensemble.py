@@ -1,5 +1,6 @@
 """Write several models as one folder, an ensemble; see :mod:`emo_fairseq.inference.ensemble`."""
 
+import logging
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,9 @@ from pathlib import Path
 
 from data_prep.errors import ManifestError
 from data_prep.files.documents import JsonObject, load_json
+from data_prep.manifest.provenance import model_beside
+from data_prep.messages import first_few
+from emo_fairseq.checkpoint_schema import HEAD, head_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.ensembles import STACK, Stacking, align_members
 from emo_fairseq.evaluation.statistics import (
@@ -21,14 +25,19 @@ from emo_fairseq.inference.ensemble import (
     EnsembleEngine,
     write_ensemble,
 )
+from emo_fairseq.inference.loading import read_checkpoint
 from emo_fairseq.inference.model_folder import (
     CARD_FILE,
     ENSEMBLE_FILE,
     UNFINISHED,
+    WEIGHTS_FILE,
     read_model_folder,
     replace_folder,
     write_model_folder,
 )
+from emo_fairseq.pretrained.weights import read_tensors
+
+logger = logging.getLogger(__name__)
 
 _TRAIN = "train"
 _OTHER = re.compile(r"[^A-Za-z0-9._-]+")
@@ -112,6 +121,38 @@ def fit_stacking(
     aligned, _ = align_members(members)
     groups = [speakers.get(id_) for id_ in aligned[0].ids]
     return Combination(STACK, Stacking.fit(aligned, groups, balanced)), aligned[0].names
+
+
+def check_order(models: Sequence[Path], files: Sequence[Path]) -> None:
+    """Compare the models that wrote predictions with the models in whose places they are given.
+
+    Args:
+        models: checkpoints and model folders.
+        files: predictions of each. One without a record of its model is warned of.
+
+    Raises:
+        UsageError: a file is of another model.
+    """
+    heads = [_head_of(model) for model in models]
+    for model, head, file in zip(models, heads, files, strict=True):
+        recorded = model_beside(file)
+        if not recorded:
+            logger.warning(
+                "%s: has no record of the model that predicted; it is taken for %s", file, model
+            )
+        elif recorded != head:
+            others = [str(other) for other, x in zip(models, heads, strict=True) if x == recorded]
+            raise UsageError(
+                f"{file}: holds predictions of {first_few(others) or 'a model that is not given'}, "
+                f"in the place of those of {model}; give the files in the order of the models",
+                "predictions-other-model",
+            )
+
+
+def _head_of(model: Path) -> str:
+    if model.is_dir():
+        return head_digest(read_tensors(model / WEIGHTS_FILE, HEAD))
+    return head_digest(read_checkpoint(model)["model"])
 
 
 def _short_name(model: Path) -> str:

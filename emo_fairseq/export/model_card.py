@@ -23,7 +23,12 @@ from omegaconf import OmegaConf
 
 from data_prep.audio.segment import AudioSegment, audio_of
 from data_prep.manifest.audio_root import audio_root, video_root
-from data_prep.manifest.provenance import Provenance, allowed_leaks, transductive_notes
+from data_prep.manifest.provenance import (
+    Provenance,
+    allowed_leaks,
+    model_beside,
+    transductive_notes,
+)
 from data_prep.schema import (
     CORPUS_FILE,
     Corpus,
@@ -33,6 +38,7 @@ from data_prep.schema import (
     write_atomically,
 )
 from data_prep.video.segment import VideoSegment, video_of
+from emo_fairseq.checkpoint_schema import head_digest
 from emo_fairseq.data.dialogue import has_context, has_turn
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -678,6 +684,13 @@ class PredictionsChecker:
             UsageError: it has utterances that the corpus does not have in this split, or
                 predictions that the model does not give.
         """
+        recorded = model_beside(file)
+        if recorded and recorded != head_digest(self._loaded.model.state_dict()):
+            raise UsageError(
+                f"{file}: holds predictions of another model; give those of fairseq-validate with "
+                "this checkpoint",
+                "predictions-other-model",
+            )
         unchecked = f"Taken from `{file.name}` as given, and not checked to be this model's: "
         if self._data is None:
             return f"{unchecked}the data dir was not there."

@@ -141,14 +141,19 @@ def _as_os_error(error: Exception) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def read_tensors(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path, only: str = "") -> dict[str, Tensor]:
     """Read the tensors of a file of :func:`write_tensors`, by name.
+
+    Args:
+        file: the file.
+        only: with what the names of those begin that are read.
 
     Raises:
         UsageError: it is missing, unreadable, or holds NaN or infinity.
     """
     with _open(file) as opened:
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        names = [name for name in opened.keys() if name.startswith(only)]  # noqa: SIM118
+        tensors = {name: opened.get_tensor(name) for name in names}
     refuse_non_finite(tensors, file)
     return tensors
 

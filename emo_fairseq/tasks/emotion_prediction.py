@@ -140,7 +140,7 @@ class EmotionPredictionTask(FairseqTask):
         )
         self.scoring_guard = ScoringGuard(self.data, cfg.fold, cfg.allow_leak)
         self.pretraining = PretrainingInputs()
-        self.files = ScoringFiles(cfg, self._record_of_predictions)
+        self.files = ScoringFiles(cfg, self._record_of_predictions, self._head_of_loaded)
         self._has_written_config = False
         self._scored_split = ""
         self._loaded: LoadedState | None = None
@@ -276,6 +276,9 @@ class EmotionPredictionTask(FairseqTask):
 
     def _record_of_predictions(self) -> Provenance | None:
         return self.scoring_guard.record(self.provenance(), self.task_state.transductive_note)
+
+    def _head_of_loaded(self) -> str:
+        return "" if self._loaded is None else self._loaded.head
 
     # -- data --------------------------------------------------------------------------------------
 

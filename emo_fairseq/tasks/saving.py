@@ -61,6 +61,7 @@ class ScoringFiles:
     Args:
         cfg: options of the task.
         read_provenance: of the model that is scored; None where nothing records it.
+        read_head: see :func:`emo_fairseq.checkpoint_schema.head_digest`, of the model.
 
     Attributes:
         attention_ids: utterances whose attention is saved.
@@ -73,8 +74,9 @@ class ScoringFiles:
         self,
         cfg: EmotionPredictionConfig,
         read_provenance: Callable[[], Provenance | None],
+        read_head: Callable[[], str],
     ) -> None:
-        self._cfg, self._read_provenance = cfg, read_provenance
+        self._cfg, self._read_provenance, self._read_head = cfg, read_provenance, read_head
         self.attention_ids = _attention_ids(cfg)
         self._predictions: list[predictions.Row] = []
         self._embeddings: list[embeddings.Embedded] = []
@@ -100,7 +102,7 @@ class ScoringFiles:
             provenance_path(file).unlink(missing_ok=True)
             predictions.write(file, self._predictions)
             if (provenance := self._read_provenance()) is not None:
-                write_beside(file, provenance)
+                write_beside(file, provenance, self._read_head())
             self._log_written(file)
         if cfg.save_embeddings:
             self._embeddings += _collect("embeddings", logging_outputs)

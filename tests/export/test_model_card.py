@@ -211,6 +211,18 @@ def test_predictions_of_another_model_are_refused(trained_models, own_folder, to
     assert not (own_folder / "README.md").exists()
 
 
+def test_recorded_predictions_of_another_model_are_refused_without_data(
+    trained_models, own_folder, tmp_path
+):
+    file = tmp_path / "p.tsv"
+    trained_models.validated(trained_models.checkpoint(f"{OPTIONS} --seed 5"), file=file)
+    saved = torch.load(trained_models.checkpoint(OPTIONS), weights_only=True)
+    saved["cfg"]["task"]["data"] = str(tmp_path / "gone")
+    torch.save(saved, tmp_path / "checkpoint_last.pt")
+    with raises("predictions-other-model"):
+        write_card(own_folder, tmp_path / "checkpoint_last.pt", None, [file])
+
+
 def test_figures_that_cannot_be_checked_are_called_so(trained_models, own_folder, tmp_path):
     saved = torch.load(trained_models.checkpoint(OPTIONS), weights_only=True)
     saved["cfg"]["task"]["data"] = str(tmp_path / "gone")

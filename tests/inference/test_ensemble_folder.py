@@ -10,6 +10,7 @@ import pytest
 from codes import raises
 from dialogue_models import BOTH_SIDES, CAUSAL
 
+from data_prep.manifest.provenance import provenance_path
 from data_prep.schema import SAMPLE_RATE, read_manifest
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.evaluation import predictions
@@ -198,6 +199,34 @@ def test_a_stacking_is_fitted_on_predictions(members, trained_models, tmp_path, 
     predictions.write(files[0], [row | {"split": "train"} for row in predictions.read(files[0])])
     assert main(["export", *map(str, [*words, "--predictions", *files])]) > 0
     assert "[stack-split]" in capsys.readouterr().err
+
+
+def test_predictions_of_another_model_than_that_in_their_place_are_refused(
+    members, trained_models, tmp_path, capsys, caplog
+):
+    checkpoints = [trained_models.checkpoint(options) for options in (CAUSAL, BOTH_SIDES)]
+    files = [tmp_path / f"{number}.tsv" for number in range(2)]
+    for checkpoint, file in zip(checkpoints, files, strict=True):
+        trained_models.validated(checkpoint, file=file)
+    words = ["--combine", "stack", "--output", tmp_path / "stacked", "--predictions"]
+
+    def export(models: list[Path], given: list[Path]) -> str:
+        code = main(["export", *map(str, [*models, *words, *given])])
+        error = capsys.readouterr().err
+        assert (code == 0) is (error == "")
+        return error
+
+    for models in (members, checkpoints):
+        error = export(models, files[::-1])
+        assert f"{files[1]}: holds predictions of {models[1]}, in the place of" in error
+        assert "[predictions-other-model]" in error
+    assert not (tmp_path / "stacked").exists()
+    assert export([members[0], checkpoints[1]], files) == ""
+    caplog.clear()
+    provenance_path(files[0]).unlink()
+    assert export(members, files) == ""
+    assert f"{files[0]}: has no record of the model" in caplog.text
+    assert str(files[1]) not in caplog.text
 
 
 def test_models_of_two_targets_are_no_ensemble(members, trained_models, tmp_path):
