@@ -10,6 +10,7 @@ prints mean ± standard deviation of the test metrics. Finished seeds are not ru
 
 import argparse
 import json
+import logging
 import statistics
 import subprocess
 import sys
@@ -115,6 +116,7 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
 
 def main() -> None:
     """Run the command line."""
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq sets DEBUG on import
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--data", default="", help="folder of the corpus as its owners give it out")

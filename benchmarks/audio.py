@@ -9,6 +9,7 @@ its own.
 """
 
 import argparse
+import logging
 import multiprocessing
 import resource
 import subprocess
@@ -102,6 +103,7 @@ def read_all(data_dir: Path, packed: Path | None, seed: int) -> Reading:
 
 def main() -> None:
     """Command line."""
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq sets DEBUG on import
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clips", type=int, default=2_000, help="of the corpus that is made")
     parser.add_argument("--data", type=Path, help="data dir whose train split is read instead")

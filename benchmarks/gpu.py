@@ -12,6 +12,7 @@ floating point operations that torch counts in an update, over its time and the 
 
 import argparse
 import copy
+import logging
 import statistics
 import sys
 import time
@@ -302,6 +303,7 @@ def measure_speed(size: str, device: str, updates: int, rounds: int, peak: float
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq sets DEBUG on import
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--size", choices=SIZES, default="large")

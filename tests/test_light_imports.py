@@ -121,9 +121,11 @@ def test_register_and_user_dir_register_everything_and_errors_of_users_print_one
 
 
 DEFERRED = """
-import sys
+import logging, sys
 from emo_fairseq.compat.deferred_imports import import_fairseq
 import_fairseq()
+root = logging.getLogger()
+assert (root.level, root.handlers) == (logging.WARNING, []), "the log is that of fairseq"
 loaded = {"pandas", "scipy", "sklearn"} & sys.modules.keys()
 assert not loaded, f"fairseq imports {loaded}"
 from fairseq.criterions import sentence_prediction

@@ -11,6 +11,7 @@ imports its module when it is called or read; whoever else imports the module ge
 import functools
 import importlib
 import importlib.util
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,13 +47,31 @@ _MODELS = "models"
 def import_fairseq(name: str = "fairseq") -> ModuleType:
     """Import fairseq without the libraries that few of its parts use; later calls import no more.
 
+    The level of the root logger stays, which one of fairseq's models sets to DEBUG on import.
+
     Args:
         name: of the module that is returned, which imports fairseq.
     """
     if "fairseq" in sys.modules:
         return importlib.import_module(name)
-    with no_garbage_collection(), _deferred(_OF_FAIRSEQ):
+    with no_garbage_collection(), _deferred(_OF_FAIRSEQ), _without_debug_log():
         return importlib.import_module(name)
+
+
+@contextmanager
+def _without_debug_log() -> Iterator[None]:
+    """Leave out a ``logging.basicConfig(level=logging.DEBUG)``; those of commands name the level."""
+    configure = logging.basicConfig
+
+    def configure_but_debug(**options: Any) -> None:
+        if options.get("level") != logging.DEBUG:
+            configure(**options)
+
+    logging.basicConfig = configure_but_debug  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        logging.basicConfig = configure
 
 
 def import_transformers() -> ModuleType:
