@@ -9,7 +9,10 @@ import numpy as np
 from data_prep.features.frame_files import FloatArray
 from emo_fairseq.errors import UsageError
 
-MIN_STD = 1e-5  # a dimension that never varies stays at zero
+MIN_STD = 1e-5  # of frames that hardly vary
+# Of a dimension that is constant where statistics are fitted: it is 0 in all frames, also in those
+# in which it has another value, of which nothing was learned.
+STD_OF_CONSTANT = 1e30
 MIN_FRAMES = 8  # of fewer, mean and deviation say more about the frames than about who made them
 
 
@@ -71,8 +74,11 @@ class FrameStatistics:
                 "frames-missing",
             )
         mean = total / count
-        variance = (total_of_squares / count - np.square(mean)).clip(min=0)
-        return cls(mean.tolist(), np.sqrt(variance).clip(min=MIN_STD).tolist())
+        std = np.sqrt((total_of_squares / count - np.square(mean)).clip(min=0))
+        # What varies by the rounding of single precision alone is constant.
+        is_constant = std <= 10 * np.finfo(np.float32).eps * np.maximum(np.abs(mean), 1.0)
+        std = np.where(is_constant, STD_OF_CONSTANT, std.clip(min=MIN_STD))
+        return cls(mean.tolist(), std.tolist())
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from codes import raises
 
 from data_prep.features.stored import StoredFeatures
 from data_prep.schema import Utterance, read_manifest
-from emo_fairseq.data.frame_statistics import FrameStatistics
+from emo_fairseq.data.frame_statistics import FrameStatistics, Normalization
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.tasks import resume
@@ -47,6 +47,15 @@ def test_a_speaker_has_mean_0_and_deviation_1(frames: StoredFrames) -> None:
             of_speaker.std(dim=0, correction=0), torch.ones(2), atol=1e-4, rtol=0
         )
     assert (rows[5][:, 1] == 0.0).all()  # eve's is constant
+
+
+def test_a_dimension_that_is_constant_in_training_is_0_in_other_rows(frames: StoredFrames) -> None:
+    statistics = FrameStatistics.fit(frames, 6, 0, np.array([3, 4, 5]))
+    assert np.isfinite(statistics.std).all()
+    rows = NormalizedFrames(frames, Normalization.of_train(statistics, len(frames)))
+    assert frames[0][0][:, 1].std() > 1.0
+    assert (rows[0][0][:, 1].abs() < 1e-6).all()
+    assert rows[0][0][:, 0].std() > 0.1
 
 
 def test_a_row_without_speaker_is_normalized_alone_and_a_short_one_as_the_train_split(
