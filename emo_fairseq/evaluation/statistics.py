@@ -346,6 +346,24 @@ def align(runs: Sequence[P]) -> list[P]:
     return aligned
 
 
+def ids_of_other_truth(runs: Sequence[P]) -> list[str]:
+    """Return the ids of the rows whose truth is not the same in all runs.
+
+    Args:
+        runs: of the same rows, see :func:`align`.
+    """
+    first, *others = runs
+    differs = np.zeros(len(first.ids), dtype=bool)
+    for other in others:
+        for name in ("truth", "votes"):
+            ours, theirs = getattr(first, name, None), getattr(other, name, None)
+            if ours is None or theirs is None:
+                continue
+            is_same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+            differs |= ~is_same.reshape(len(differs), -1).all(axis=1)
+    return [first.ids[row] for row in np.flatnonzero(differs).tolist()]
+
+
 # -- from a predictions file -----------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from data_prep.messages import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import (
     NO_INTERVAL,
@@ -30,9 +31,11 @@ from emo_fairseq.evaluation.statistics import (
     Metrics,
     Predictions,
     align,
+    ids_of_other_truth,
     keys_of,
     pool,
 )
+from emo_fairseq.evaluation.tables import format_count
 from emo_fairseq.experiments.runs import speakers_of
 from emo_fairseq.experiments.systems import SeedAndFold, Setting, System
 
@@ -125,6 +128,11 @@ def table_rows(
         for _, of_system in measured
         if of_system.has_differing_rows
     ]
+    notes += [
+        f"{of_system.name}: {_describe_other_truth(of_system.other_truth, 'its seeds')}"
+        for _, of_system in measured
+        if of_system.other_truth
+    ]
     if by == "system" and len(measured) > 1:
         first, *others = (of_system for _, of_system in measured)
         comparisons = [_Comparison(first, other) for other in others]
@@ -132,6 +140,13 @@ def table_rows(
         notes += [note for comparison in comparisons if (note := comparison.note())]
     corrected = corrected_rows([row for of_metric in rows for row in of_metric])
     return corrected, [*notes, *_notes_on_tests(corrected, n_resamples)]
+
+
+def _describe_other_truth(ids: Sequence[str], where: str) -> str:
+    return (
+        f"the truth of {format_count(len(ids), 'row')} differs between {where} ({first_few(ids)}), "
+        "of which some were scored before labels changed; score them again"
+    )
 
 
 def default_metrics(setting: Setting) -> list[str]:
@@ -186,6 +201,7 @@ class SystemMetrics:
         pooled: the predictions of all folds together, one for each complete seed; of another corpus
             than the training corpus, one for each run. None if no seed is complete.
         has_differing_rows: whether seeds differ in their rows; `pooled` has those of all.
+        other_truth: ids of rows whose truth is not the same in all seeds.
     """
 
     def __init__(self, system: System, folds: Sequence[str], n_resamples: int) -> None:
@@ -197,6 +213,7 @@ class SystemMetrics:
         seeds = _pool_folds(system, folds)
         shared = align(seeds) if seeds else []
         self.has_differing_rows = any(len(run.ids) != len(shared[0].ids) for run in seeds)
+        self.other_truth = ids_of_other_truth(shared) if shared else []
         self.pooled = None
         if shared and shared[0].ids:
             speakers = speakers_of(system.first.data)
@@ -297,17 +314,21 @@ class _Comparison:
     def __init__(self, first: SystemMetrics, second: SystemMetrics) -> None:
         self.first, self.second = first, second
         self.pooled: tuple[PooledRuns, PooledRuns] | None = None
+        self.other_truth: Sequence[str] = ()
         if first.pooled is None or second.pooled is None:
             return
         n_first = len(first.pooled.runs)
         shared = align([*first.pooled.runs, *second.pooled.runs])
-        if shared[0].ids:
+        self.other_truth = ids_of_other_truth(shared)
+        if shared[0].ids and not self.other_truth:
             ours, theirs = shared[:n_first], shared[n_first:]
             self.pooled = first.pooled.with_rows_of(ours), second.pooled.with_rows_of(theirs)
 
     def note(self) -> str:
         """Return a note on the rows, unless they are all rows of both."""
         name, other = self.second.name, self.first.name
+        if self.other_truth:
+            return f"{name}: {_describe_other_truth(self.other_truth, f'it and {other}')}"
         if self.pooled is None:
             return f"{name}: not held against {other}: no complete seed, or no row of both"
         n_shared = len(self.pooled[0])
@@ -319,6 +340,8 @@ class _Comparison:
     def compare(self, row: Row) -> Row:
         """Return the second system's row, with its difference from the first."""
         metric = row.metric
+        if self.other_truth:
+            return row
         row = replace(row, other=self._other_test(metric))
         if self.pooled is None:
             return row

@@ -125,6 +125,21 @@ def test_folds_that_no_run_has(two_folds, write_data, write_run):
     assert math.isnan(row.utterances[0])
 
 
+def test_runs_with_another_truth_are_not_compared(write_run):
+    """Their labels have changed between two scorings."""
+    write_run("plain1", ONE, 1)
+    write_run("plain2", ONE | {"b": (H, H)}, 2)
+    run = write_run("smooth1", ONE | {"c": (S, S)}, 1, criterion={"label_smoothing": 0.1})
+    rows, table, notes = rows_of(run.parent)
+    first, second = (system.name for system in table.systems)
+    differs = "the truth of 1 row differs between"
+    assert any(x.startswith(f"{first}: {differs} its seeds (b)") for x in notes)
+    changed = f"{second}: the truth of 2 rows differs between it and {first} (b, c)"
+    assert any(x.startswith(changed) for x in notes)
+    assert math.isnan(rows[second, "", "uar"].difference)
+    assert rows[first, "", "uar"].n_runs == 2
+
+
 def test_a_seed_that_one_system_lacks(write_run):
     for seed in (1, 2):
         run = write_run(f"plain{seed}", ONE, seed)
