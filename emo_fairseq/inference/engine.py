@@ -319,7 +319,8 @@ class ModelEngine(Engine):
     def _decode(
         self, items: Sequence[Item], facts: Sequence[ItemFacts], output: ModelOutput
     ) -> list[Prediction]:
-        _check_defined(items, output.logits)
+        for outputs in (output.logits, *output.auxiliary.values()):
+            _check_defined(items, outputs)
         scores, label_ids = decode(self.target.target, output.logits)
         by_name = [dict(zip(self.target.labels, row, strict=True)) for row in scores.tolist()]
         labels = [] if label_ids is None else [self.labels[k] for k in label_ids.tolist()]
@@ -361,11 +362,11 @@ class ModelEngine(Engine):
 
 
 def _check_defined(items: Sequence[Item], outputs: np.ndarray) -> None:
-    """Raise a `UsageError` if the outputs (B, n) of an item are NaN."""
-    is_undefined = np.isnan(outputs).any(axis=1).tolist()
+    """Raise a `UsageError` if the outputs (B, n) of an item are NaN or infinite."""
+    is_undefined = (~np.isfinite(outputs)).any(axis=1).tolist()
     if any(is_undefined):
         raise UsageError(
-            f"{items[is_undefined.index(True)].name}: the model's output is NaN; its weights "
-            "are damaged, or the training had failed",
+            f"{items[is_undefined.index(True)].name}: the model's output is NaN or infinite; its "
+            "weights are damaged, the training had failed, or the precision of a graph is too low",
             "output-undefined",
         )

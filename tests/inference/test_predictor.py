@@ -256,10 +256,12 @@ def test_threads_may_predict_at_once(both):
     assert [prediction.probabilities for prediction in many] == found
 
 
-def test_an_undefined_output_is_refused(trained_models):
-    predictor = _open(trained_models, BOTH)
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("part", ["head", "auxiliary_heads"])
+def test_an_undefined_output_is_refused(part, value, trained_models):
+    predictor = _open(trained_models, SEVERAL)
     with torch.no_grad():
-        next(predictor.engine.model.module.head.parameters()).fill_(float("nan"))
+        next(getattr(predictor.engine.model.module, part).parameters()).fill_(float(value))
     with raises("output-undefined") as error:
         predictor.predict(text=["rain"])
     assert str(error.value).startswith("item 1: ")
