@@ -22,6 +22,12 @@ from data_prep.audio.decoding import AudioError, Block, FloatArray, UnknownForma
 
 # Maximum difference to the length in the header: encoders round up to whole packets.
 LOST_SECONDS = 0.25
+# What lies between two packets by their times, and is no rounding of these: packets that were lost,
+# or not sent while nobody spoke. From an hour on it is a jump of the clock.
+_GAP_SECONDS, _JUMP_SECONDS = 0.1, 3600.0
+_SILENT_FRAMES = 1 << 16  # of a block of silence
+# By how much sound and pictures of a file may begin at other times.
+_OFFSET_SECONDS = 0.1
 # A clip that was cut from a stream may begin and end in the middle of a packet.
 BROKEN_PACKETS = 2
 # ITU-R BS.775: five channels to one. The bass channel (LFE) has no speech and is left out.
@@ -42,6 +48,8 @@ DEMUXER_OPTIONS = {
     "protocol_whitelist": "none",
     "max_pixels": str(_PROBED_PIXELS),
 }
+# Its lengths are from time 0 on, whenever a stream begins.
+COUNTS_FROM_ZERO = "matroska"
 # Formats without a length in the header: FFmpeg estimates it from the first bit rate.
 _UNSTATED = ("aac", "amr", "amrnb", "amrwb")
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # written by mkvmerge, FFmpeg and browsers
@@ -107,7 +115,7 @@ class ContainerReader:
         self._stated_seconds = stated = _stated_seconds(container, stream)
         self.frames: int | None = None
         self.expected_frames = None if stated is None else int(stated * self.rate)
-        self.warnings: tuple[str, ...] = ()
+        self.warnings = (*_several_streams(container, stream), *_other_start(container, stream))
         self._layout: str | None = None
         self._weights = np.full(max(self.channels, 1), 1.0, np.float32)
         self._blocks = self._decode(container, stream)
@@ -130,9 +138,22 @@ class ContainerReader:
         return np.asarray(block @ self._weights, dtype=np.float32)
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Block]:
-        n_frames = 0
+        """Yield the samples; what is missing by the times of packets is silence, as in players."""
+        n_frames, begin, missing, noted = 0, None, 0.0, self.warnings
+        has_times = container.format.name not in _UNSTATED
         for frame in self._frames(container, stream):
             self._check_layout(frame)
+            if has_times and frame.time is not None:
+                begin = frame.time if begin is None else begin
+                gap = frame.time - begin - n_frames / self.rate
+                if _GAP_SECONDS < gap < _JUMP_SECONDS:
+                    missing += gap
+                    self.warnings = (*noted, f"gaps in its times: {missing:.2f} s, read as silence")
+                    for n_silent in _parts(round(gap * self.rate)):
+                        n_frames += n_silent
+                        yield np.zeros((n_silent, self.channels), np.float32)
+                elif gap >= _JUMP_SECONDS:
+                    begin += gap
             n_frames += frame.samples
             yield np.ascontiguousarray(frame.to_ndarray().T, dtype=np.float32)
         stated = self._stated_seconds
@@ -160,7 +181,7 @@ class ContainerReader:
                 f"corrupt: {broken} of {packets} packets cannot be decoded", "audio-corrupt"
             )
         if broken and self._stated_seconds is None:
-            self.warnings = ("length in doubt: the stream ends or begins within a packet",)
+            self.warnings += ("length in doubt: the stream ends or begins within a packet",)
 
     def _check_layout(self, frame: Any) -> None:
         channels = frame.layout.channels
@@ -174,18 +195,50 @@ class ContainerReader:
             )
 
 
+def _several_streams(container: Any, stream: Any) -> tuple[str, ...]:
+    """Return the warning of a file with several audio streams, such as languages or microphones."""
+    streams = container.streams.audio
+    if len(streams) < 2:
+        return ()
+    number = [other.index for other in streams].index(stream.index) + 1
+    return (f"several audio streams: number {number} of {len(streams)} is read",)
+
+
+def _other_start(container: Any, stream: Any) -> tuple[str, ...]:
+    """Return the warning of a file whose sound and pictures do not begin together."""
+    cover = load_av().stream.Disposition.attached_pic
+    pictures = next((x for x in container.streams.video if not x.disposition & cover), None)
+    if pictures is None or None in (pictures.start_time, stream.start_time):
+        return ()
+    begins = [float(x.start_time * x.time_base) for x in (stream, pictures)]
+    if abs(begins[0] - begins[1]) <= _OFFSET_SECONDS:
+        return ()
+    which = "after" if begins[0] > begins[1] else "before"
+    return (
+        f"sound begins {which} the pictures: by {abs(begins[0] - begins[1]):.2f} s; times of each "
+        "count from its own beginning",
+    )
+
+
+def _parts(n_frames: int) -> Iterator[int]:
+    """Yield the lengths of blocks of silence."""
+    for start in range(0, n_frames, _SILENT_FRAMES):
+        yield min(_SILENT_FRAMES, n_frames - start)
+
+
 def _stated_seconds(container: Any, stream: Any) -> float | None:
     """Return the length of an audio stream by its header, Matroska's tag, or the container."""
     if container.format.name in _UNSTATED:
         return None
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    if (seconds := tagged_seconds(stream)) is not None:
-        return seconds
+    seconds = tagged_seconds(stream)
     is_stated = container.format.name in ("matroska,webm", "flv", "asf")
-    if is_stated and container.duration and not container.streams.video:
-        return float(container.duration / 1e6)  # FFmpeg's unit of time
-    return None
+    if seconds is None and is_stated and container.duration and not container.streams.video:
+        seconds = float(container.duration / 1e6)  # FFmpeg's unit of time
+    if seconds is not None and container.format.name.startswith(COUNTS_FROM_ZERO):
+        seconds -= float((stream.start_time or 0) * stream.time_base)
+    return seconds
 
 
 def tagged_seconds(stream: Any) -> float | None:

@@ -14,8 +14,9 @@ Every command loads audio by this module, so that all of them accept the same fi
   of mixing or of a codec); rates, channels and lengths beyond `AudioLimits`, before decoding if the
   header states them.
 - Warnings: digital silence (every sample is 0); channels in antiphase, whose mean is 60 dB or more
-  below them; a header with fewer samples than the file has. Such audio is loaded, since corpora
-  have silent clips; preparation and training log how many and which.
+  below them; a header with fewer samples than the file has; several audio streams, of which FFmpeg
+  chooses one. Such audio is loaded, since corpora have silent clips; preparation and training log
+  how many and which.
 - A segment [start, end) is read by seeking where the format allows, else by decoding from the
   beginning. Its end may be up to 20 ms beyond that of the recording, as rounded annotations are.
 """

@@ -16,7 +16,13 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from data_prep.audio.containers import BROKEN_PACKETS, DEMUXER_OPTIONS, load_av, tagged_seconds
+from data_prep.audio.containers import (
+    BROKEN_PACKETS,
+    COUNTS_FROM_ZERO,
+    DEMUXER_OPTIONS,
+    load_av,
+    tagged_seconds,
+)
 from data_prep.audio.decoding import AudioError
 from data_prep.files.remote import as_path
 from data_prep.video.errors import VideoError
@@ -31,7 +37,6 @@ _TOLERANCE = 1e-6  # seconds, of times that are whole pictures
 _MAX_PIXELS = "max_pixels"  # an option of all decoders
 _DEFAULT_RATE = 25.0  # pictures a second, of the last picture where the header has no rate
 _SOUGHT_BEFORE = (0.0, 2.0, 12.0)  # seconds before a segment that are sought, one after the other
-_COUNTS_FROM_ZERO = "matroska"  # its length is that from time 0, whenever the first picture begins
 _TIMES_LOST_BY_SEEKING = ("mpeg",)  # a program stream states the times of some pictures alone
 
 
@@ -304,6 +309,6 @@ def _stated_seconds(container: Any, stream: Any) -> float | None:
         if len(container.streams) > 1 or not container.duration:
             return None  # the container's length may be that of its sound
         seconds = float(container.duration / 1e6)
-    if container.format.name.startswith(_COUNTS_FROM_ZERO):
+    if container.format.name.startswith(COUNTS_FROM_ZERO):
         seconds -= float((stream.start_time or 0) * stream.time_base)
     return seconds

@@ -20,6 +20,7 @@ from data_prep.audio.loading import (
     load_audio,
     load_with_warnings,
 )
+from data_prep.audio.streaming import stream_audio
 from data_prep.audio.writing import (
     extract_all,
     extract_audio,
@@ -77,6 +78,62 @@ def test_surround_keeps_the_centre_in_front(tmp_path: Path) -> None:
 
 
 # -- bad clips -------------------------------------------------------------------------------------
+
+
+def write_streams(path: Path, streams: list[list[tuple[int, float]]], pictures_at: int = -1) -> Path:
+    """A file of mono streams, each of packets (first sample, level) of 1600 samples at 16 kHz.
+
+    `pictures_at` is the sample at which pictures begin; -1 = there are none.
+    """
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        added = [container.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in streams]
+        if pictures_at >= 0:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+            for number in range(3):
+                gray = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 128, np.uint8), "rgb24")
+                gray.pts = round(pictures_at / 1600) + number
+                container.mux(stream.encode(gray))
+            container.mux(stream.encode(None))
+        for stream, packets in zip(added, streams, strict=True):
+            for start, level in packets:
+                samples = np.full((1, 1600), round(level * 32768), np.int16)
+                frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+                frame.sample_rate, frame.pts = 16_000, start
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
+def test_gaps_between_packets_are_silence(tmp_path: Path) -> None:
+    packets = [(0, 0.25), (1600, 0.25), (11_200, 0.5), (12_800, 0.5)]
+    path = write_streams(tmp_path / "gap.mkv", [packets])
+    samples, warnings = load_with_warnings(path)
+    assert warnings == ("gaps in its times: 0.50 s, read as silence",)
+    expected = np.repeat([0.25, 0.0, 0.5], [3200, 8000, 3200])
+    np.testing.assert_allclose(samples, expected, atol=0)
+    part, _ = load_with_warnings(path, start=0.7, end=0.9)
+    assert set(part.tolist()) == {0.5}
+    with stream_audio(path) as stream:
+        assert sum(map(len, stream)) == len(samples)
+
+
+def test_of_several_streams_the_one_that_is_read_is_named(tmp_path: Path) -> None:
+    quiet, loud = ([(0, level), (1600, level)] for level in (0.25, 0.5))
+    samples, warnings = load_with_warnings(write_streams(tmp_path / "two.mkv", [quiet, loud]))
+    number = 1 if samples[0] == 0.25 else 2
+    assert warnings == (f"several audio streams: number {number} of 2 is read",)
+
+
+def test_sound_and_pictures_that_do_not_begin_together_are_noted(tmp_path: Path) -> None:
+    late = [(8000, 0.25), (9600, 0.25)]
+    path = write_streams(tmp_path / "late.mkv", [late], pictures_at=0)
+    samples, (warning,) = load_with_warnings(path)
+    assert len(samples) == 3200
+    assert warning.startswith("sound begins after the pictures: by 0.50 s;")
+    together = write_streams(tmp_path / "together.mkv", [late], pictures_at=8000)
+    assert load_with_warnings(together)[1] == ()
 
 
 def spoil(path: Path, start: float, n_bytes: int) -> Path:
