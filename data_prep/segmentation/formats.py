@@ -64,7 +64,8 @@ def read_segmentation(
     Args:
         path: of the file.
         kind: a name of `FORMATS`; None: by the suffix.
-        recording: file name of the recording, which a file of several recordings is searched for.
+        recording: file name of the recording, or its path, which a file of several recordings is
+            searched for.
         tiers: names of the tiers to be read, of formats with tiers; empty: each speaker's.
         encoding: of a text file without a byte order mark; None: UTF-8.
 

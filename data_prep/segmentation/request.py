@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,8 @@ class Request:
 
     Attributes:
         path: the file.
-        recording: file name of the recording, which a file of several recordings is searched for.
+        recording: file name of the recording, or its path, which a file of several recordings is
+            searched for.
         tiers: names of the tiers to be read; empty: all that hold turns.
         encoding: of a file without a byte order mark; None: UTF-8.
     """
@@ -99,17 +100,23 @@ class Request:
             )
         if self.recording is None or not names:
             return set(names), []
-        wanted = {self.recording, Path(self.recording).stem}
-        chosen = {name for name in names if wanted & {name, Path(name).name, Path(name).stem}}
-        if chosen:
-            return chosen, []
+        recording = Path(self.recording).name
+        for chosen in _names_of(self.recording, names):
+            if len(chosen) > 1:
+                raise CodedError(
+                    f"{self.path}: has turns of {' and '.join(chosen[:3])}, which are each "
+                    f"{recording} by name; keep those of one of them",
+                    "recording-ambiguous",
+                )
+            if chosen:
+                return {*chosen}, []
         if len(names) == 1:
             only = next(iter(names))
-            return {only}, [f"its only recording is named {only!r}, not {self.recording!r}"]
+            return {only}, [f"its only recording is named {only!r}, not {recording!r}"]
         shown = ", ".join(sorted(names)[:3])
         raise CodedError(
             f"{self.path}: has turns of {len(names)} recordings ({shown}, ...), none of which is "
-            f"{self.recording}; rename the recording, or correct the names",
+            f"{recording}; rename the recording, or correct the names",
             "recording-unknown",
         )
 
@@ -136,3 +143,21 @@ class Request:
 def without_zero(counts: Counter[str]) -> dict[str, int]:
     """Return the counts that are not zero."""
     return {name: count for name, count in counts.items() if count}
+
+
+def _names_of(recording: str, names: Collection[str]) -> Iterator[list[str]]:
+    """Yield the names that may mean a recording, those that are surest first.
+
+    These are the ends of its path, the longest first, then other files of its name, then names
+    without a suffix, and files of its stem.
+
+    >>> list(_names_of("in/x/a.wav", ["x/a.wav", "y/a.wav", "a", "a.mp3"]))[1:]
+    [['x/a.wav'], [], ['x/a.wav', 'y/a.wav'], ['a'], ['a', 'a.mp3', 'x/a.wav', 'y/a.wav']]
+    """
+    parts = Path(recording).parts
+    for start in range(len(parts)):
+        yield [name for name in names if Path(name).parts == parts[start:]]
+    yield sorted(name for name in names if Path(name).name == parts[-1])
+    stem = Path(recording).stem
+    yield sorted(name for name in names if Path(name).name == stem)
+    yield sorted(name for name in names if Path(name).stem == stem)

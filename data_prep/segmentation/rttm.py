@@ -1,7 +1,9 @@
 """RTTM, the Rich Transcription Time Marked format of NIST, which diarization writes.
 
 A line is of ten fields: type, file, channel, onset, duration, orthography, subtype, speaker,
-confidence, lookahead time. ``SPEAKER`` lines are turns. A label is written as the subtype.
+confidence, lookahead time. ``SPEAKER`` lines are turns. A label is written as the subtype. Where
+the turns of a recording are on several channels, counted from 1, each is on its own alone; where
+all are on one, as most programs write it, they are of all channels.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from data_prep.errors import CodedError
 from data_prep.segmentation.request import Request, without_zero
@@ -34,6 +37,11 @@ def read(request: Request) -> Segmentation:
             turns.append(turn)
         else:
             skipped["turns of other recordings"] += 1
+    channels = sorted({turn.channel for turn in turns if turn.channel is not None})
+    if len(channels) > 1:
+        notes = [*notes, f"channels {', '.join(map(str, channels))}, each with its turns"]
+    else:
+        turns = [replace(turn, channel=None) for turn in turns]
     return Segmentation(request.path, turns, without_zero(skipped), notes)
 
 
@@ -63,7 +71,8 @@ def _rows(request: Request) -> Iterator[tuple[str | None, str, Turn | None]]:
         except ValueError as error:
             raise CodedError(f"{at}: {error}; correct it", "time-invalid") from None
         speaker = None if fields[7] == _MISSING else fields[7]
-        turn = Turn(start, start + duration, speaker, None, f"line {number}")
+        channel = int(fields[2]) if re.fullmatch("[1-9][0-9]?", fields[2]) else None
+        turn = Turn(start, start + duration, speaker, None, f"line {number}", channel)
         yield fields[1], "SPEAKER", turn
 
 
@@ -77,7 +86,7 @@ def _lines(turns: Sequence[Turn], labels: Sequence[str | None], recording: str) 
     for turn, label in zip(turns, labels, strict=True):
         start, duration = plain_decimal(turn.start), plain_decimal(turn.end - turn.start)
         yield (
-            f"SPEAKER {name} 1 {start} {duration} {_MISSING} {_field(label)} "
+            f"SPEAKER {name} {turn.channel or 1} {start} {duration} {_MISSING} {_field(label)} "
             f"{_field(turn.speaker)} {_MISSING} {_MISSING}\n"
         )
 

@@ -203,6 +203,32 @@ def test_rttm(tmp_path: Path) -> None:
     assert "'meeting'" in only.notes[0]
 
 
+def test_turns_on_several_channels_of_rttm(tmp_path: Path) -> None:
+    lines = "SPEAKER call 1 0 2 <NA> <NA> A\nSPEAKER call 2 1 2 <NA> <NA> B\n"
+    found = read(tmp_path, "call.rttm", lines, recording="call.wav")
+    assert [turn.channel for turn in found.turns] == [1, 2]
+    assert found.notes == ["channels 1, 2, each with its turns"]
+    written = write_turns(found.turns, "rttm", recording="call.wav")
+    assert [line.split()[2] for line in written.splitlines()] == ["1", "2"]
+    alone = read(tmp_path, "call.rttm", lines.replace("call 2", "call 1"), recording="call.wav")
+    assert [turn.channel for turn in alone.turns] == [None, None]
+
+
+TWO_MICROPHONES = "file,start,end\nx/mic.wav,0,1\ny/mic.wav,1,3\n"
+
+
+def test_turns_of_two_recordings_of_one_name(tmp_path: Path) -> None:
+    by_path = read(tmp_path, "t.csv", TWO_MICROPHONES, recording="in/y/mic.wav")
+    assert values(by_path) == [("1", "3", None, None)]
+    assert by_path.skipped == {"turns of other recordings": 1}
+    for recording in ("mic.wav", "z/mic.wav", "mic.flac"):
+        with raises("recording-ambiguous") as error:
+            read(tmp_path, "t.csv", TWO_MICROPHONES, recording=recording)
+        assert "x/mic.wav and y/mic.wav" in str(error.value)
+    suffixes = TWO_MICROPHONES.replace("y/mic.wav", "mic.wav")
+    assert len(read(tmp_path, "t.csv", suffixes, recording="mic.wav").turns) == 1
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
 @pytest.mark.parametrize("text", [LONG_TEXTGRID, SHORT_TEXTGRID])
 def test_textgrid(tmp_path: Path, text: str, encoding: str) -> None:

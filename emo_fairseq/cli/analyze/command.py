@@ -212,7 +212,7 @@ class _Analysis:
         read = None
         if turn_file is not None:
             options = turn_file_options(self.options)
-            read = read_turns(turn_file, recording.path.name, options)
+            read = read_turns(turn_file, str(recording.path), options)
             read = without_labels(read, self.predictor.labels)
         with RecordingProgress(recording.path.name) as progress:
             return self.predictor.conversation(

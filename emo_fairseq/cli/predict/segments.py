@@ -31,7 +31,7 @@ def open_segments(items: Sequence[str], path: Path, options: TurnFileOptions) ->
     recording = Path(items[0])
     if not recording.is_file():
         raise UsageError(f"{recording}: there is no such file", "file-missing")
-    found = read_turns(path, recording.name, options)
+    found = read_turns(path, str(recording), options)
     parts = [f"{len(found.turns)} turns", *found.notes]
     parts += [f"{kind} skipped: {count}" for kind, count in found.skipped.items()]
     sys.stderr.write(f"{path}: {', '.join(parts)}\n")
@@ -75,7 +75,9 @@ class SegmentSource:
         text = turn.text if reads.has(TEXT) else None
         name = f"{self.segmentation.path}: {turn.where}"
         try:
-            audio = AudioSegment(self.recording, start, end) if reads.has(SPEECH) else None
+            audio = None
+            if reads.has(SPEECH):
+                audio = AudioSegment(self.recording, start, end, turn.channel)
             video = VideoSegment(self.recording, start, end) if self._is_video(reads) else None
         except CodedError as error:  # times that differ in the twentieth decimal alone
             return Item(name, error=error, cells=cells, turn=turn)
