@@ -213,11 +213,9 @@ def _other_start(container: Any, stream: Any) -> tuple[str, ...]:
     begins = [float(x.start_time * x.time_base) for x in (stream, pictures)]
     if abs(begins[0] - begins[1]) <= _OFFSET_SECONDS:
         return ()
-    which = "after" if begins[0] > begins[1] else "before"
-    return (
-        f"sound begins {which} the pictures: by {abs(begins[0] - begins[1]):.2f} s; times of each "
-        "count from its own beginning",
-    )
+    seconds, which = abs(begins[0] - begins[1]), "after" if begins[0] > begins[1] else "before"
+    warning = f"sound begins {which} the pictures: by {seconds:.2f} s; times of each count from its"
+    return (f"{warning} own beginning",)
 
 
 def _parts(n_frames: int) -> Iterator[int]:

@@ -7,7 +7,8 @@ is a table too (`data_prep.tables.folders`).
 Delimited text, whatever the delimiter:
 - Quoting is that of RFC 4180: a cell that begins with a double quote ends with one, may hold
   delimiters and line breaks, and doubles the quotes inside. A quote inside a cell that does not
-  begin with one is a quote. Text after a closing quote, and a quote that is never closed, are
+  begin with one is a quote. Text after a closing quote, a quote that is never closed, and one that
+  is closed in a later row, with rows between that are whole (`data_prep.tables.joined_rows`), are
   faults of the row in which the quote was opened. `quotes=False` reads every quote as itself.
 - A .tsv with the columns of a manifest, in their order, is one of ours and has no quoting.
 - Text is UTF-8, with or without a byte order mark; UTF-16 and UTF-32 are recognized by theirs. A
@@ -37,6 +38,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -44,6 +46,7 @@ from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.files.documents import parse_json_line
 from data_prep.manifest.cells import is_blank, shown
 from data_prep.manifest.records import REQUIRED_COLUMNS
+from data_prep.tables.joined_rows import JoinedRows
 
 CSV, TSV, PARQUET, JSONL = ".csv", ".tsv", ".parquet", ".jsonl"
 SHEETS = (".xlsx", ".ods")
@@ -315,7 +318,7 @@ class DelimitedTable:
             if self._how.header:
                 next(records, None)
             for record in records:
-                fault = record.fault or self._width_fault(record)
+                fault = record.fault or self._width_fault(record) or self._joined_fault(record)
                 values = [] if fault else record.cells[skipped:]
                 yield Row(record.number, dict(zip(self.columns, values, strict=False)), fault)
 
@@ -326,6 +329,19 @@ class DelimitedTable:
         return self._fault(
             record.number, detail, "quote fields that hold the delimiter", "row-width"
         )
+
+    def _joined_fault(self, record: _Record) -> Fault | None:
+        if len(record.lines) < 2 or not self._joined_rows.are_joined(record.cells, record.lines):
+            return None
+        last = record.number + len(record.lines) - 1
+        problem = f"a quote is opened here and closed in row {last}, and each of these is a row"
+        return self._fault(record.number, problem, _OF_QUOTES, "quote-invalid")
+
+    @cached_property
+    def _joined_rows(self) -> JoinedRows:
+        records = islice(self.records(), bool(self._how.header), None)
+        rows = (record.cells for record in records if record.fault is None and not record.lines)
+        return JoinedRows.of(rows, len(self._header), self._delimiter)
 
     def records(self) -> Iterator[_Record]:
         """Iterate over all records, the header's too, of any number of cells."""
@@ -348,9 +364,11 @@ class DelimitedTable:
         is_quoted = self._how.quotes and not is_manifest
         dialect = _Quoted if is_quoted else _Unquoted
         lines.seek(0)
-        reader = csv.reader(lines, dialect, delimiter=self._delimiter)
+        remembered = _Lines(lines)
+        reader = csv.reader(remembered, dialect, delimiter=self._delimiter)
         while True:
             number = reader.line_num + 1
+            remembered.since.clear()
             try:
                 cells = _next_record(reader)
             except StopIteration:
@@ -361,10 +379,11 @@ class DelimitedTable:
             if cells:
                 bad = _has_bad_byte("".join(cells))
                 fault = _encoding_fault(self.path, number, "UTF-8") if bad else None
-                yield _Record(number, [] if bad else cells, fault)
+                several = tuple(remembered.since) if len(remembered.since) > 1 else ()
+                yield _Record(number, [] if bad else cells, fault, several)
 
     def _quote_fault(self, number: int, last: int, error: csv.Error) -> Fault:
-        remedy = "double the quotes inside a quoted cell, or read quotes as they are: --no-quotes"
+        remedy = _OF_QUOTES
         through = f", up to row {last}" if last > number else ""
         if "end of data" in str(error):
             detail = f"a quote is opened here and never closed{through}"
@@ -378,6 +397,9 @@ class DelimitedTable:
         return Fault(str(self.path), number, problem, remedy, code)
 
 
+_OF_QUOTES = "double the quotes inside a quoted cell, or read quotes as they are: --no-quotes"
+
+
 class _Quoted(csv.excel):
     strict = True
 
@@ -388,11 +410,25 @@ class _Unquoted(csv.excel):
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """The cells of one record, or why there are none."""
+    """The cells of one record, or why there are none; its lines if there are several."""
 
     number: int
     cells: list[str]
     fault: Fault | None
+    lines: tuple[str, ...] = ()
+
+
+class _Lines(Iterator[str]):
+    """The lines of a text; `since` are those that were taken since it was last cleared."""
+
+    def __init__(self, lines: TextIO) -> None:
+        self._lines = lines
+        self.since: list[str] = []
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.since.append(line)
+        return line
 
 
 def _next_record(reader: Iterator[list[str]]) -> list[str]:

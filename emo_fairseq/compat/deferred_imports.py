@@ -60,7 +60,7 @@ def import_fairseq(name: str = "fairseq") -> ModuleType:
 
 @contextmanager
 def _without_debug_log() -> Iterator[None]:
-    """Leave out a ``logging.basicConfig(level=logging.DEBUG)``; those of commands name the level."""
+    """Leave out ``logging.basicConfig(level=logging.DEBUG)``; commands name the level as text."""
     configure = logging.basicConfig
 
     def configure_but_debug(**options: Any) -> None:

@@ -56,6 +56,32 @@ def test_a_bad_row_does_not_take_the_next_one_with_it(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("delimiter", "suffix"), [("\t", ".tsv"), (",", ".csv")])
+def test_rows_are_not_joined_by_quotes_of_their_texts(
+    delimiter: str, suffix: str, tmp_path: Path
+) -> None:
+    texts = ["so", "no way", '"I am so', "never mind", 'glad of it"', "oh", '"Yes', 'I do"', "well"]
+    rows = [delimiter.join([f"u{n}", text, "sad"]) for n, text in enumerate(texts)]
+    content = "\n".join([delimiter.join(["id", "text", "emotion"]), *rows]) + "\n"
+    table = write(tmp_path / f"t{suffix}", content)
+    found = rows_of(table)
+    problem = "a quote is opened here and closed in row {}, and each of these is a row"
+    assert [what for _, what in found if isinstance(what, str)] == [
+        problem.format(6),
+        problem.format(9),
+    ]
+    as_they_are = rows_of(table, TableFormat(quotes=False))
+    assert [cells["text"] for _, cells in as_they_are] == texts  # type: ignore[index]
+
+
+def test_texts_of_several_lines_may_have_delimiters_in_each(tmp_path: Path) -> None:
+    rows = [f"u{n},oh,sad" for n in range(5)]
+    rows += ['u5,"Well, yes\nI think, no",sad', 'u6,"Well,yes\nfine,no",glad']
+    table = write(tmp_path / "t.csv", "\n".join(["id,text,emotion", *rows]) + "\n")
+    texts = [cells["text"] for _, cells in rows_of(table)]  # type: ignore[index]
+    assert texts[5:] == ["Well, yes\nI think, no", "Well,yes\nfine,no"]
+
+
 def test_quotes_can_be_read_as_they_are(tmp_path: Path) -> None:
     table = write(tmp_path / "t.tsv", 'a\tb\n1\t"Yes" and "no"\n2\t"open\n')
     assert rows_of(table, TableFormat(quotes=False)) == [

@@ -80,7 +80,9 @@ def test_surround_keeps_the_centre_in_front(tmp_path: Path) -> None:
 # -- bad clips -------------------------------------------------------------------------------------
 
 
-def write_streams(path: Path, streams: list[list[tuple[int, float]]], pictures_at: int = -1) -> Path:
+def write_streams(
+    path: Path, streams: list[list[tuple[int, float]]], pictures_at: int = -1
+) -> Path:
     """A file of mono streams, each of packets (first sample, level) of 1600 samples at 16 kHz.
 
     `pictures_at` is the sample at which pictures begin; -1 = there are none.
