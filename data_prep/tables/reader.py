@@ -13,6 +13,7 @@ Delimited text, whatever the delimiter:
 - A .tsv with the columns of a manifest, in their order, is one of ours and has no quoting.
 - Text is UTF-8, with or without a byte order mark; UTF-16 and UTF-32 are recognized by theirs. A
   row that holds a byte of no UTF-8 is faulty.
+- A first line `sep=;`, as Excel writes it, is no row.
 - Lines end with \n, \r\n or \r. Empty lines are no rows. Every row has as many cells as the header,
   whose names are neither blank nor repeated; a blank first name, pandas' index, is no column.
 - All cells are strings, of any length; `data_prep.manifest.cells` has the rules for texts and ids.
@@ -62,6 +63,8 @@ _BOMS = {
 }
 _UTF8 = ("utf-8", "utf-8-sig")
 _BAD_BYTE = re.compile("[\udc80-\udcff]")  # a byte of no UTF-8, see `_open_text`
+# Before the header, by Excel: the delimiter, which is found by itself.
+_SEPARATOR_LINE, _LONGEST_SEPARATOR = re.compile(r'"?sep=.?"?\r?\n', re.IGNORECASE), 10
 _NO_LIMIT = 2**31 - 1  # the largest that every platform's csv module takes
 _LIMIT_LOCK = threading.Lock()
 _ROWS_AT_ONCE = 256  # a batch holds the sound of its rows
@@ -364,17 +367,21 @@ class DelimitedTable:
         is_quoted = self._how.quotes and not is_manifest
         dialect = _Quoted if is_quoted else _Unquoted
         lines.seek(0)
+        n_skipped = int(_SEPARATOR_LINE.fullmatch(lines.readline(_LONGEST_SEPARATOR)) is not None)
+        if not n_skipped:
+            lines.seek(0)
         remembered = _Lines(lines)
         reader = csv.reader(remembered, dialect, delimiter=self._delimiter)
         while True:
-            number = reader.line_num + 1
+            number = reader.line_num + 1 + n_skipped
             remembered.since.clear()
             try:
                 cells = _next_record(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield _Record(number, [], self._quote_fault(number, reader.line_num, error))
+                last = reader.line_num + n_skipped
+                yield _Record(number, [], self._quote_fault(number, last, error))
                 continue
             if cells:
                 bad = _has_bad_byte("".join(cells))

@@ -24,6 +24,7 @@ from data_prep.manifest.tsv import (
     write_manifest,
 )
 from data_prep.tables.reader import TableFormat, class_name, open_table, plain, read_table
+from data_prep.tables.sniffing import sniff
 
 
 def rows_of(path: Path, how: TableFormat | None = None) -> list[tuple[int, dict[str, Any] | str]]:
@@ -80,6 +81,16 @@ def test_texts_of_several_lines_may_have_delimiters_in_each(tmp_path: Path) -> N
     table = write(tmp_path / "t.csv", "\n".join(["id,text,emotion", *rows]) + "\n")
     texts = [cells["text"] for _, cells in rows_of(table)]  # type: ignore[index]
     assert texts[5:] == ["Well, yes\nI think, no", "Well,yes\nfine,no"]
+
+
+def test_a_line_of_excel_before_the_header_is_no_row(tmp_path: Path) -> None:
+    content = '\ufeffsep=;\r\na;b\r\n1;x\r\n2;"y\r\n'
+    table = write(tmp_path / "t.csv", content)
+    assert sniff(table, TableFormat()).format.delimiter == ";"
+    assert rows_of(table, TableFormat(delimiter=";")) == [
+        (3, {"a": "1", "b": "x"}),
+        (4, "a quote is opened here and never closed"),
+    ]
 
 
 def test_quotes_can_be_read_as_they_are(tmp_path: Path) -> None:
