@@ -78,6 +78,15 @@ def id_key(value: str) -> str:
     return value if value.isascii() else unicodedata.normalize("NFC", value)
 
 
+def fold_name(value: str) -> str:
+    """Return what names share that differ in case, spaces, composition or a decimal alone.
+
+    >>> fold_name("Ann  B"), fold_name("12.0")
+    ('ann b', '12')
+    """
+    return " ".join(id_key(value).casefold().removesuffix(".0").split())
+
+
 def is_blank(value: str) -> bool:
     r"""Return whether a value is empty, or only white space and zero-width characters.
 

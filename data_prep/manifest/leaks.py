@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_prep.manifest.cells import fold_name
 from data_prep.manifest.corpus_card import shared_values
 from data_prep.manifest.records import (
     Corpus,
@@ -192,12 +193,11 @@ def _shared(splits: Splits, key: str, level: str) -> Iterator[Leak]:
 
 
 def _alike(splits: Splits, key: str) -> Iterator[Leak]:
-    """Yield names that differ in case, spaces or a decimal (12 and 12.0) alone, in two splits."""
+    """Yield names that look alike, such as ann and Ann, or 12 and 12.0, in two splits."""
     alike: dict[str, dict[str, str]] = {}  # folded name -> name -> the first split that has it
     for split, rows in splits.items():
         for name in codes(rows, key)[1]:
-            folded = " ".join(name.casefold().removesuffix(".0").split())
-            alike.setdefault(folded, {}).setdefault(name, split)
+            alike.setdefault(fold_name(name), {}).setdefault(name, split)
     pairs = [found for found in alike.values() if len(set(found.values())) > 1]
     if pairs:
         examples = (" and ".join(f"{n!r} in {s}" for n, s in found.items()) for found in pairs)

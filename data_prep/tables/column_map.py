@@ -153,11 +153,12 @@ def _is_id(column: Contents) -> bool:
 
 
 def _is_group(column: Contents) -> bool:
-    return (
-        column.is_plain
-        and column.mean_words() <= 4
-        and not (column.share(is_number) == 1 and column.share(is_whole) < 1)
-    )
+    if not column.is_plain or column.mean_words() > 4:
+        return False
+    if column.share(is_number) < 1:
+        return True
+    # Programs write the whole numbers of a column with an empty cell as decimals: 12.0.
+    return column.share(lambda value: is_whole(value.removesuffix(".0"))) == 1
 
 
 def _are_times(

@@ -18,7 +18,7 @@ from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.folds.draw import coarse_sentence, draw_splits
 from data_prep.folds.records import ALL
 from data_prep.manifest.audio_root import to_record
-from data_prep.manifest.cells import id_key, shown
+from data_prep.manifest.cells import fold_name, id_key, shown
 from data_prep.manifest.labels import sort_labels
 from data_prep.manifest.leaks import ERROR, find_twins
 from data_prep.manifest.out_of_scale import VadScale
@@ -76,7 +76,7 @@ def prepare_table(
     if "id" not in recipe.columns:
         _make_ids(records, corpus)
     _refuse_repeated_ids(records, are_made="id" not in recipe.columns)
-    _refuse_names_as_decimals(records)
+    _check_names_alike(records, corpus)
     _check_label_use(use, recipe, corpus)
     _describe_labels(records, recipe, corpus)
     _note_votes(records, recipe, corpus)
@@ -144,17 +144,20 @@ def _refuse_repeated_ids(records: Sequence[Record], are_made: bool) -> None:
     raise_faults(faults)
 
 
-def _refuse_names_as_decimals(records: Sequence[Record]) -> None:
-    """Refuse the names 12 and 12.0, by which one speaker would be two, in two splits.
+def _check_names_alike(records: Sequence[Record], corpus: Corpus) -> None:
+    """Refuse two ways to write one name, by which one speaker would be two, in two splits.
 
-    Programs write the numbers of a column with an empty cell as decimals.
+    They are the names 12 and 12.0, since programs write the numbers of a column with an empty
+    cell as decimals, and names whose letters are composed in one and not in the other. Names
+    that differ in case and spaces alone may be two, which is noted.
     """
-    faults = []
+    faults, notes = [], []
     for key in ("speaker", "session", "dialogue"):
         first: dict[str, Record] = {}
         for record in records:
             if name := getattr(record.utterance, key):
                 first.setdefault(name, record)
+        composed: dict[str, str] = {}
         for name, record in first.items():
             whole = name.removesuffix(".0")
             if whole != name and whole.isdecimal() and (other := first.get(whole)) is not None:
@@ -163,7 +166,26 @@ def _refuse_names_as_decimals(records: Sequence[Record]) -> None:
                     "as a decimal"
                 )
                 faults.append(record.fault(problem, f"write {whole} in all rows", "name-decimal"))
+            elif (same := composed.setdefault(id_key(name), name)) != name:
+                problem = (
+                    f"{key} {name} is that of {first[same].file}, row {first[same].line}, but "
+                    "the code points of its letters differ (such as é and e + U+0301)"
+                )
+                remedy = "normalize the column to NFC"
+                faults.append(record.fault(problem, remedy, "name-composed"))
+        alike: dict[str, list[str]] = {}
+        for name in first:
+            alike.setdefault(fold_name(name), []).append(name)
+        if pairs := [names for names in alike.values() if len(names) > 1]:
+            notes.append(
+                f"{key}s that look alike are taken for different ones: "
+                + ", ".join("=".join(map(shown, names)) for names in pairs[:3])
+                + (f" and {len(pairs) - 3} more" if len(pairs) > 3 else "")
+            )
     raise_faults(faults)
+    for note in notes:
+        logger.warning("%s", note)
+    corpus.notes += notes
 
 
 def _check_label_use(use: LabelUse, recipe: TableRecipe, corpus: Corpus) -> None:

@@ -316,6 +316,16 @@ def test_a_number_and_its_decimal_are_a_decision(
     assert message.endswith("[labels-alike]")
 
 
+def test_speakers_may_be_whole_numbers_written_as_decimals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """pandas writes the numbers of a column with an empty cell so; splits must be by speaker."""
+    rows = [f"some words {n},{('sad', 'glad')[n % 2]},{n % 4 + 1}.0" for n in range(40)]
+    table = write(tmp_path, ["text,emotion,speaker", *rows])
+    assert main([str(table), str(tmp_path / "out")]) == 0
+    assert "splits drawn by speaker: 4 speakers" in capsys.readouterr().out
+
+
 def test_too_few_speakers_for_splits_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -346,6 +346,29 @@ def test_a_speaker_that_is_a_decimal_in_another_table_is_refused(
     assert "[name-decimal]" in message
 
 
+def test_a_speaker_whose_letters_are_composed_in_some_rows_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File names of macOS are decomposed: splits by speaker would put one in two of them."""
+    table = write_table(tmp_path / "mine.csv", ["u1,,hi,Zo\xeb,train,,", "u2,,ho,Zoe\u0308,test,,"])
+    out = tmp_path / "out"
+    assert main([str(table), str(out), *TEXT, *SPLIT, "--column", "speaker=who"]) == 1
+    assert "mine.csv: row 3: speaker Zoe\u0308 is that of" in (message := capsys.readouterr().err)
+    assert "[name-composed]" in message
+    assert not out.exists()
+
+
+def test_speakers_that_look_alike_are_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = write_table(tmp_path / "mine.csv", ["u1,,hi,Bob,train,,", "u2,,ho,bob,test,,"])
+    out = tmp_path / "out"
+    assert main([str(table), str(out), *TEXT, *SPLIT, "--column", "speaker=who"]) == 0
+    note = "speakers that look alike are taken for different ones: 'Bob'='bob'"
+    assert note in read_corpus(out).notes
+    assert note in caplog.text
+
+
 def test_turns_and_scores_are_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = [*TEXT, *SPLIT, "--column", "turn=who", "--column", "sentiment_score=val"]
     table = write_table(tmp_path / "mine.csv", ["u1,,hi,4,train,,-2.5"])
