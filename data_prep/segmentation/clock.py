@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from pathlib import Path
+
+from data_prep.errors import CodedError
 
 _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})", re.ASCII)
 ARROW = "-->"
@@ -37,6 +40,31 @@ def parse_times(line: str) -> tuple[Decimal, Decimal]:
     if not end:
         raise ValueError("the end of the cue is missing")
     return parse_clock(start.strip()), parse_clock(end[0])
+
+
+def refuse_joined(path: Path, first: int, lines: Sequence[str]) -> None:
+    """Refuse a cue whose text holds the times of another: no empty line is between them.
+
+    Args:
+        path: of the file.
+        first: number of the first line.
+        lines: below the times of the cue.
+
+    Raises:
+        CodedError: such a line.
+    """
+    for number, line in enumerate(lines, start=first):
+        if ARROW not in line:
+            continue
+        try:
+            parse_times(line)
+        except ValueError:
+            continue  # an arrow in what is said
+        raise CodedError(
+            f"{path}: line {number}: another cue begins in the text of a cue; put an empty line "
+            "between them",
+            "cue-invalid",
+        )
 
 
 def format_clock(seconds: Decimal, mark: str) -> str:

@@ -12,6 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import PurePath
+from unicodedata import normalize
+from urllib.parse import unquote
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
@@ -69,8 +72,20 @@ def read(request: Request) -> Segmentation:
                 skipped["annotations without times of their own"] += 1
             else:
                 turns.append(turn)
-    note = ", ".join(repr(name) for name in names if name in chosen)
-    return Segmentation(request.path, turns, without_zero(skipped), [f"tiers {note}"])
+    notes = [f"tiers {', '.join(repr(name) for name in names if name in chosen)}"]
+    notes += _compare_media(request.recording, parser.media)
+    return Segmentation(request.path, turns, without_zero(skipped), notes)
+
+
+def _compare_media(recording: str | None, media: Sequence[str]) -> list[str]:
+    """Return a note if no medium has the name of the recording; its suffix may be another one."""
+    if recording is None or not media:
+        return []
+    name = PurePath(recording).name
+    stems = {normalize("NFC", PurePath(medium).stem) for medium in media}
+    if normalize("NFC", PurePath(name).stem) in stems:
+        return []
+    return [f"its medium is {' and '.join(map(repr, media[:3]))}, not {name!r}"]
 
 
 class _Parser:
@@ -78,6 +93,7 @@ class _Parser:
 
     def __init__(self, request: Request) -> None:
         self.tiers: list[_Tier] = []
+        self.media: list[str] = []  # names of files
         self._path = request.path
         self._content = request.content()
         self._times: dict[str, Decimal | None] = {}
@@ -159,10 +175,8 @@ class _Parser:
             self._add_annotation(attributes)
         elif name == "HEADER" and attributes.get("TIME_UNITS", "milliseconds") != "milliseconds":
             raise self._error("its times are in frames", "export it in milliseconds")
-        elif name == "MEDIA_DESCRIPTOR" and attributes.get("TIME_ORIGIN", "0").strip("0"):
-            offset = attributes["TIME_ORIGIN"][:20]
-            problem = f"a medium begins {offset} ms from the beginning of the times"
-            raise self._error(problem, "remove the offset in ELAN, and export it again")
+        elif name == "MEDIA_DESCRIPTOR":
+            self._add_medium(attributes)
         self._in_value = name == "ANNOTATION_VALUE" and bool(self.tiers)
 
     def _end(self, name: str) -> None:
@@ -172,6 +186,14 @@ class _Parser:
     def _characters(self, text: str) -> None:
         if self._in_value and self.tiers[-1].annotations:
             self.tiers[-1].annotations[-1].text.append(text)
+
+    def _add_medium(self, attributes: dict[str, str]) -> None:
+        if (offset := attributes.get("TIME_ORIGIN", "0")[:20]).strip("0"):
+            problem = f"a medium begins {offset} ms from the beginning of the times"
+            raise self._error(problem, "remove the offset in ELAN, and export it again")
+        url = attributes.get("MEDIA_URL") or attributes.get("RELATIVE_MEDIA_URL", "")
+        if name := PurePath(unquote(url)).name:
+            self.media.append(name)
 
     def _add_time(self, attributes: dict[str, str]) -> None:
         value = attributes.get("TIME_VALUE")

@@ -10,7 +10,13 @@ import re
 from collections.abc import Sequence
 
 from data_prep.errors import CodedError
-from data_prep.segmentation.clock import ARROW, blocks, format_clock, parse_times
+from data_prep.segmentation.clock import (
+    ARROW,
+    blocks,
+    format_clock,
+    parse_times,
+    refuse_joined,
+)
 from data_prep.segmentation.request import Request
 from data_prep.segmentation.turn import Segmentation, Turn
 
@@ -37,6 +43,7 @@ def read(request: Request) -> Segmentation:
             raise CodedError(
                 f"{request.path}: line {number}: {error}; correct it", "time-invalid"
             ) from None
+        refuse_joined(request.path, number + 1, lines[at + 1 :])
         speaker, text = _speech(" ".join(lines[at + 1 :]))
         turns.append(Turn(start, end, speaker, text, f"line {number}"))
     return Segmentation(request.path, turns)

@@ -37,7 +37,8 @@ class _Tier:
 
 def read(request: Request) -> Segmentation:
     """Read the intervals of the tiers as turns."""
-    tiers = list(_Parser(request).tiers())
+    parser = _Parser(request)
+    tiers = list(parser.tiers())
     names = [tier.name for tier in tiers if tier.is_interval]
     speakers = [name for name in names if not _is_label_tier(name, names)]
     chosen = set(request.choose_tiers(names, speakers))
@@ -51,8 +52,11 @@ def read(request: Request) -> Segmentation:
         spoken = [turn for turn in tier.intervals if turn.text is not None]
         skipped["empty intervals"] += len(tier.intervals) - len(spoken)
         turns += [_without_mark(turn) for turn in spoken]
-    note = ", ".join(repr(name) for name in dict.fromkeys(names) if name in chosen)
-    return Segmentation(request.path, turns, without_zero(skipped), [f"tiers {note}"])
+    notes = [f"tiers {', '.join(repr(name) for name in dict.fromkeys(names) if name in chosen)}"]
+    if parser.start:
+        begin = plain_decimal(parser.start)
+        notes.append(f"its times begin at {begin} s, not at 0 s: it is of a part of a recording")
+    return Segmentation(request.path, turns, without_zero(skipped), notes)
 
 
 def _is_label_tier(name: str, names: Sequence[str]) -> bool:
@@ -66,9 +70,14 @@ def _without_mark(turn: Turn) -> Turn:
 
 
 class _Parser:
-    """Reads one value after the other; errors have the line of the last one."""
+    """Reads one value after the other; errors have the line of the last one.
+
+    Attributes:
+        start: of the times, once tiers are read.
+    """
 
     def __init__(self, request: Request) -> None:
+        self.start = Decimal(0)
         self._path = request.path
         self._content = request.text()
         self._tokens = _TOKEN.finditer(self._content)
@@ -81,7 +90,7 @@ class _Parser:
             kind := self._text("the class")
         ) != "TextGrid":
             raise self._error(f"{kind[:40]!r} is no TextGrid", "save it as a TextGrid text file")
-        self._time()
+        self.start = self._time()
         self._time()
         if self._next("flag", "<exists>") != "<exists>":
             return

@@ -11,7 +11,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from data_prep.errors import CodedError
-from data_prep.segmentation.clock import ARROW, blocks, format_clock, parse_times
+from data_prep.segmentation.clock import (
+    ARROW,
+    blocks,
+    format_clock,
+    parse_times,
+    refuse_joined,
+)
 from data_prep.segmentation.request import Request, without_zero
 from data_prep.segmentation.turn import Segmentation, Turn
 
@@ -66,6 +72,7 @@ def _cue(request: Request, first: int, lines: Sequence[str]) -> Iterator[Turn]:
         raise CodedError(
             f"{request.path}: line {number}: {error}; correct it", "time-invalid"
         ) from None
+    refuse_joined(request.path, number + 1, lines[at + 1 :])
     for speaker, text in _voices(" ".join(lines[at + 1 :])):
         yield Turn(start, end, speaker, text, f"line {number}")
 

@@ -112,6 +112,7 @@ SHORT_TEXTGRID = """File type = "ooTextFile"
 3.5
 "größer"
 """
+SRT_CUE = "00:00:01,500 --> 00:00:03,000\nhello\n"
 EAF = """<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT AUTHOR="" DATE="2024-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0">
   <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
@@ -266,6 +267,25 @@ def test_eaf(tmp_path: Path) -> None:
     assert values(same) == values(found)
 
 
+def test_a_textgrid_of_a_part_is_noted(tmp_path: Path) -> None:
+    """Praat keeps the times of the whole recording where a part is cut out so."""
+    of_part = LONG_TEXTGRID.replace("\nxmin = 0\n", "\nxmin = 0.25\n")
+    found = read(tmp_path, "a.TextGrid", of_part)
+    assert "its times begin at 0.25 s, not at 0 s: it is of a part of a recording" in found.notes
+    assert not any("begin" in note for note in read(tmp_path, "b.TextGrid", LONG_TEXTGRID).notes)
+
+
+def test_the_medium_of_an_elan_file_is_compared(tmp_path: Path) -> None:
+    named = EAF.replace("MEDIA_URL=", 'MEDIA_URL="file:///x/gr%C3%BCn.mp4" RELATIVE_MEDIA_URL=')
+    assert named != EAF
+    note = "its medium is 'grün.mp4', not 'b.wav'"
+    assert note in read(tmp_path, "a.eaf", named, recording="b.wav").notes
+    assert not any(
+        "medium" in n for n in read(tmp_path, "a.eaf", named, recording="grün.wav").notes
+    )
+    assert not any("medium" in n for n in read(tmp_path, "a.eaf", named).notes)
+
+
 def test_subtitles(tmp_path: Path) -> None:
     assert values(read(tmp_path, "a.srt", SRT)) == [
         ("0.500", "1.750", None, "fish & chips"),
@@ -337,6 +357,8 @@ def test_a_german_table(tmp_path: Path) -> None:
         ("a.eaf", EAF.replace("MEDIA_URL", 'TIME_ORIGIN="40" MEDIA_URL'), "eaf-invalid", "40 ms"),
         ("a.srt", "1\nhello\n", "cue-invalid", "line 2"),
         ("a.srt", "1\n00:00:61,500 --> 00:01:03,500\nx\n", "time-invalid", "line 2"),
+        ("a.srt", f"1\n{SRT_CUE}2\n{SRT_CUE}", "cue-invalid", "line 5"),
+        ("a.vtt", f"WEBVTT\n\n{SRT_CUE}{SRT_CUE}", "cue-invalid", "line 5"),
         ("a.srt", "00:00:02,000 --> 00:00:01,000\nx\n", "turn-times-invalid", "line 1"),
         ("a.vtt", "00:01.000 --> 00:02.000\nx\n", "vtt-invalid", "WEBVTT"),
         ("a.vtt", "WEBVTT\n00:01.000 --> 00:02.000\nx\n", "vtt-invalid", "empty line"),
