@@ -191,6 +191,9 @@ class EmotionPredictionTask(FairseqTask):
         self.state.merge_state_dict(fitted.to_state())
         if saved and self.run_config.resumes_training:
             resume.check_same_data(saved, self.state.state_dict, self.data.folder)
+            if selecting_split is not None and not self.run_config.resets_meters:
+                assert checkpoint is not None
+                resume.check_selection(checkpoint, self.run_config.metric, selecting_split)
             self.load_state_dict(saved)
         is_own_refit = self.cfg.refit and saved.get("probe", {}).get("refitted")
         for option, file in self.run_config.initial_checkpoints().items():

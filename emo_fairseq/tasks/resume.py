@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fairseq import checkpoint_utils
 
+from data_prep.manifest.provenance import SELECTED, Provenance
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.compat.torch_files import load_torch_file
 from emo_fairseq.data.vocabulary import Vocabulary
@@ -48,6 +50,40 @@ def count_updates(checkpoint: Path) -> int:
 def has_optimizer(checkpoint: Path) -> bool:
     """Return whether a checkpoint holds the state of its optimizer, so that it can be resumed."""
     return load_torch_file(checkpoint, with_tensors=False).get("last_optimizer_state") is not None
+
+
+def check_selection(checkpoint: Path, metric: str, split: str) -> None:
+    """Check that a training whose best value goes on selects its checkpoint by the same metric.
+
+    fairseq stores that value without a name. A loss of 1.2 would be the largest UAR for ever.
+
+    Args:
+        checkpoint: that is resumed.
+        metric: ``--best-checkpoint-metric``.
+        split: that it is measured on.
+
+    Raises:
+        UsageError: it was selected by another metric, or on another split.
+    """
+    saved = load_torch_file(checkpoint, with_tensors=False)
+    options = saved.get("cfg") or {}
+    if "best" not in (saved.get("extra_state") or {}) or "checkpoint" not in options:
+        return
+    before = options["checkpoint"]["best_checkpoint_metric"]
+    split_before = options["dataset"]["valid_subset"].split(",")[0]
+    anew = "or --reset-meters to select a checkpoint anew"
+    if before != metric:
+        raise UsageError(
+            f"--best-checkpoint-metric {metric}: {checkpoint} has the best value of {before}, "
+            f"which would be compared with it; give {before}, {anew}",
+            "resumed-metric-other",
+        )
+    if split_before != split:
+        raise UsageError(
+            f"--valid-subset {split}: {checkpoint} has the best value of {split_before}, which "
+            f"would be compared with it; give {split_before} first, {anew}",
+            "resumed-metric-other",
+        )
 
 
 def check_front_end(checkpoint: Path) -> None:
@@ -144,6 +180,30 @@ def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Pa
             folder,
             counts,
             before,
+        )
+    _warn_of_rows(saved, now, folder)
+
+
+def _warn_of_rows(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Warn if rows are new or gone since a checkpoint recorded them."""
+    records = [state.get("provenance") for state in (saved, now)]
+    if None in records:
+        return
+    before, here = (
+        {rows.key: rows.hashes for rows in Provenance.from_state(record, folder).seen}
+        for record in records
+    )
+    for key in before.keys() & here.keys():
+        if not (n_changed := len(np.setxor1d(before[key], here[key]))):
+            continue
+        _, split, _, use = key
+        kept = "the best value so far is of those of then" if use == SELECTED else "it goes on"
+        logger.warning(
+            "%s: %d rows of %s are new or gone since the training began; %s",
+            folder,
+            n_changed,
+            split,
+            kept,
         )
 
 

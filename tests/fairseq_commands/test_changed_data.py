@@ -90,6 +90,23 @@ def test_other_options(train):
         train(f"{TEXT} --auxiliary-targets vad --init-token 5", 3)
 
 
+def test_a_best_value_of_another_metric_does_not_go_on(train, tmp_path):
+    """A loss of 1.6 would be the largest UAR for ever, and its checkpoint the best."""
+    valid = tmp_path / "toy" / "valid.tsv"
+    by_uar = "--best-checkpoint-metric uar --maximize-best-checkpoint-metric"
+    train(TEXT, 2)
+    with raises("resumed-metric-other"):
+        train(f"{TEXT} {by_uar}", 4)
+    (tmp_path / "toy" / "dev2.tsv").write_bytes(valid.read_bytes())
+    with raises("resumed-metric-other"):
+        train(f"{TEXT} --valid-subset dev2", 4)
+    valid.write_text("".join(valid.read_text().splitlines(keepends=True)[:-2]))
+    assert "2 rows of valid are new or gone" in train(TEXT, 4)
+    train(f"{TEXT} {by_uar} --reset-meters", 6)
+    best = torch.load(tmp_path / "run" / "checkpoint_best.pt", weights_only=True)
+    assert best["cfg"]["checkpoint"]["best_checkpoint_metric"] == "uar"
+
+
 def test_rows_that_are_gone(train, tmp_path):
     """The statistics and counts that the weights were trained with stay; it is told."""
     train(FRAMES, 2)
