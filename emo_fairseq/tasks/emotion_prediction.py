@@ -176,6 +176,7 @@ class EmotionPredictionTask(FairseqTask):
         self.run_config.set_target_of_pretraining(self.cfg)
         self.run_config.check_ranks()
         self.run_config.check_wandb()
+        self.run_config.warn_of_averages()
         self.run_config.check_subsets(TRAIN)
         self.run_config.resume_from_newest()
         checkpoint = self.run_config.checkpoint_to_resume()

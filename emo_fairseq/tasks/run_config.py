@@ -300,6 +300,14 @@ class RunConfig:
                 "library-missing",
             )
 
+    def warn_of_averages(self) -> None:
+        """Warn that the averages of ``--store-ema`` are in checkpoints, and used by nothing."""
+        if self._logs and OmegaConf.select(self._run, "ema.store_ema"):
+            logger.warning(
+                "--store-ema: averages of the weights are stored in checkpoints, and nothing reads "
+                "them: validation, scores and exports are of the weights themselves"
+            )
+
     def check_subsets(self, train: str) -> None:
         """Refuse to train on another split than `train`, or to select a checkpoint by a wrong one.
 

@@ -79,6 +79,15 @@ def test_a_board_whose_library_is_not_there_is_refused(monkeypatch: pytest.Monke
     logged.check_wandb()
 
 
+@pytest.mark.parametrize("stores", [True, False])
+def test_averages_that_nothing_reads_are_warned_of(
+    stores: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    first_rank = {"distributed_rank": 0}
+    training(ema={"store_ema": stores}, distributed_training=first_rank).warn_of_averages()
+    assert ("validation, scores and exports are of the weights" in caplog.text) is stores
+
+
 def test_a_training_does_not_go_on_without_its_optimizer() -> None:
     file = Path("checkpoint_last.pt")
     plain = {"reset_optimizer": False}
