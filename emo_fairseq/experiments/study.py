@@ -2,7 +2,9 @@
 
 import argparse
 import csv
+import hashlib
 import io
+import json
 import logging
 import math
 import sys
@@ -23,7 +25,7 @@ from emo_fairseq.experiments.jobs import interrupted_by_sigterm
 from emo_fairseq.experiments.names import ALL_OF, FOLD
 from emo_fairseq.experiments.options import Options, selected_by
 from emo_fairseq.experiments.search_space import Dimension, dimension, split_overrides
-from emo_fairseq.experiments.training import refuse_data
+from emo_fairseq.experiments.training import learned_rows, refuse_data
 from emo_fairseq.experiments.trial import Evaluation, RefusedError, StoppedError, evaluate
 
 STORAGE, TRIALS = "study.db", "trials.csv"
@@ -49,13 +51,18 @@ class Search:
         args: of the command line.
         fixed: overrides of all trials.
         space: the options that are searched.
-        base: the options of a training without those that are searched.
+        planned: trainings without the options that are searched, one or one a fold.
     """
 
     args: argparse.Namespace
     fixed: Sequence[str]
     space: Sequence[Dimension]
-    base: Options
+    planned: Sequence[PlannedRun]
+
+    @property
+    def base(self) -> Options:
+        """The options of a training without those that are searched."""
+        return self.planned[0].options
 
     @property
     def metric(self) -> str:
@@ -68,13 +75,22 @@ class Search:
         return bool(self.base.get("checkpoint.maximize_best_checkpoint_metric", False))
 
     def design(self) -> dict[str, object]:
-        """Return what a study must have in common with the one that it continues."""
+        """Return what a study must have in common with the one that it continues.
+
+        A value of a trial that was trained by another YAML file, or on other rows, is no larger or
+        smaller than one of now.
+        """
+        options = [run.composed.of_training for run in self.planned]
         return {
             "config": self.args.config_name,
             "fixed": sorted(self.fixed),
             "space": [str(option) for option in self.space],
             "metric": self.metric,
             "maximized": self.is_maximized,
+            "options in the YAML file": _digest(options),
+            "rows of the train or valid set": _digest(
+                [learned_rows(run.options) for run in self.planned]
+            ),
         }
 
     def plan(self, words: Sequence[str]) -> list[PlannedRun]:
@@ -119,7 +135,11 @@ def _search(args: argparse.Namespace) -> Search:
         dimension(override, isinstance(base.get(override.key_or_group), list))
         for override in searched
     ]
-    return Search(args, fixed, space, base)
+    return Search(args, fixed, space, planned)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 
 def _open(search: Search) -> optuna.Study:
@@ -142,11 +162,14 @@ def _open(search: Search) -> optuna.Study:
     design = study.user_attrs.get(_DESIGN)
     if design is None:
         study.set_user_attr(_DESIGN, search.design())
-    elif design != search.design():
-        changed = ", ".join(k for k, value in search.design().items() if design.get(k) != value)
+    elif changed := [
+        name
+        for name, value in search.design().items()
+        if design.get(name, value) != value  # older versions have recorded less
+    ]:
         raise UsageError(
-            f"{args.folder / STORAGE}: is of another search, with another {changed}; give another "
-            "FOLDER",
+            f"{args.folder / STORAGE}: is of another search, with another {', '.join(changed)}; "
+            "give another FOLDER",
             "search-changed",
         )
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

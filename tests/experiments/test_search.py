@@ -83,6 +83,17 @@ def test_a_search_that_was_killed_goes_on_and_scores_no_test_set(
     other = [word.replace("0.0,0.1", "0.0,0.2") for word in words]
     with raises("search-changed"):
         search.main(other)
+    more = [*words[:-1], "3"]
+    config, rows = config_dir / "tiny.yaml", config_dir / "data" / "valid.tsv"
+    in_smaller_batches = config.read_text().replace("batch_size: 8", "batch_size: 4")
+    without_last_row = "".join(rows.read_text().splitlines(keepends=True)[:-1])
+    for file, changed in ((config, in_smaller_batches), (rows, without_last_row)):
+        before = file.read_text()
+        assert changed != before
+        file.write_text(changed)
+        with raises("search-changed"):
+            search.main(more)
+        file.write_text(before)
 
 
 @pytest.mark.slow
