@@ -54,20 +54,21 @@ def import_fairseq(name: str = "fairseq") -> ModuleType:
     """
     if "fairseq" in sys.modules:
         return importlib.import_module(name)
-    with no_garbage_collection(), _deferred(_OF_FAIRSEQ), _without_debug_log():
+    with no_garbage_collection(), _deferred(_OF_FAIRSEQ), _with_log_of_commands():
         return importlib.import_module(name)
 
 
 @contextmanager
-def _without_debug_log() -> Iterator[None]:
-    """Leave out ``logging.basicConfig(level=logging.DEBUG)``; commands name the level as text."""
+def _with_log_of_commands() -> Iterator[None]:
+    """Let commands of fairseq configure the log, and no task or criterion of its library."""
     configure = logging.basicConfig
 
-    def configure_but_debug(**options: Any) -> None:
-        if options.get("level") != logging.DEBUG:
+    def configure_for_commands(**options: Any) -> None:
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        if not caller.startswith("fairseq."):
             configure(**options)
 
-    logging.basicConfig = configure_but_debug  # type: ignore[assignment]
+    logging.basicConfig = configure_for_commands
     try:
         yield
     finally:

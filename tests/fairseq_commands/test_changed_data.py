@@ -94,15 +94,15 @@ def test_a_best_value_of_another_metric_does_not_go_on(train, tmp_path):
     """A loss of 1.6 would be the largest UAR for ever, and its checkpoint the best."""
     valid = tmp_path / "toy" / "valid.tsv"
     by_uar = "--best-checkpoint-metric uar --maximize-best-checkpoint-metric"
-    train(TEXT, 2)
+    train(FRAMES, 2)
     with raises("resumed-metric-other"):
-        train(f"{TEXT} {by_uar}", 4)
+        train(f"{FRAMES} {by_uar}", 4)
     (tmp_path / "toy" / "dev2.tsv").write_bytes(valid.read_bytes())
     with raises("resumed-metric-other"):
-        train(f"{TEXT} --valid-subset dev2", 4)
+        train(f"{FRAMES} --valid-subset dev2", 4)
     valid.write_text("".join(valid.read_text().splitlines(keepends=True)[:-2]))
-    assert "2 rows of valid are new or gone" in train(TEXT, 4)
-    train(f"{TEXT} {by_uar} --reset-meters", 6)
+    assert "2 rows of valid are new or gone" in train(FRAMES, 4)
+    train(f"{FRAMES} {by_uar} --reset-meters", 6)
     best = torch.load(tmp_path / "run" / "checkpoint_best.pt", weights_only=True)
     assert best["cfg"]["checkpoint"]["best_checkpoint_metric"] == "uar"
 
