@@ -319,7 +319,7 @@ def export_onnx(
             for batch, dialogue in checks
         ]
         for part in (model, front_ends):
-            make_traceable(part, _positions(state), state.limits.max_samples())
+            make_traceable(part, _positions(state))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
         file = Path(unfinished) / out.name

@@ -22,7 +22,7 @@ from emo_fairseq.pretrained.hf_whisper import (
 from emo_fairseq.pretrained.waveforms import MaskedGroupNorm, mask_beyond, prepare_samples
 
 
-def make_traceable(model: nn.Module, n_positions: int, max_samples: int) -> None:
+def make_traceable(model: nn.Module, n_positions: int) -> None:
     """Replace, in place, what tracing would fix to one batch; the outputs stay the same.
 
     LoRA's updates are merged into the weights, tables of sinusoidal positions are made long enough
@@ -33,7 +33,6 @@ def make_traceable(model: nn.Module, n_positions: int, max_samples: int) -> None
     Args:
         model: in evaluation mode; it cannot be trained any more.
         n_positions: the most frames of a row.
-        max_samples: the most samples of a row.
     """
     merge_lora(model)
     for part in list(model.modules()):
@@ -48,7 +47,7 @@ def make_traceable(model: nn.Module, n_positions: int, max_samples: int) -> None
             _replace_norms(part)
             part.__class__ = _TraceableWav2Vec
         if isinstance(part, HuggingFaceWhisper):
-            part.frames = _WhisperFrames(part, max_samples)
+            part.frames = _WhisperFrames(part)
             part.__class__ = _TraceableWhisper
         if isinstance(part, HuggingFaceImages):
             part.__class__ = _TraceableImages
@@ -188,17 +187,14 @@ class _WhisperFrames(nn.Module):
 
     Args:
         whisper: the encoder, with the settings of its front end.
-        max_samples: the most samples of a row.
     """
 
-    def __init__(self, whisper: HuggingFaceWhisper, max_samples: int) -> None:
+    def __init__(self, whisper: HuggingFaceWhisper) -> None:
         super().__init__()
         extractor = whisper.front_end
         self.n_samples, self.hop = whisper.max_samples, extractor.hop_length
         self.n_frames = self.n_samples // self.hop
         self.reach = extractor.n_fft // 2
-        # At its very end the 30 seconds are reflected, which matters to rows that reach it alone.
-        self.reaches_end = max_samples > self.n_samples - self.reach
         self.is_padded = whisper.is_padded
         n_fft = extractor.n_fft
         self.fourier = nn.Conv1d(1, 2 * (self.reach + 1), n_fft, stride=self.hop, bias=False)
@@ -213,11 +209,10 @@ class _WhisperFrames(nn.Module):
         Without padding to 30 seconds, T is that of the longest row and some frames of silence.
         """
         before = waveform[:, 1 : self.reach + 1].flip(1)
-        if self.reaches_end:
-            samples = nn.functional.pad(waveform, (0, self.n_samples))[:, : self.n_samples]
-            after = samples[:, -self.reach - 1 : -1].flip(1)
-        else:
-            samples, after = waveform, waveform.new_zeros(waveform.size(0), 8 * self.hop)
+        # Of the silence after a row, as much as its last frames read. At their very end the 30
+        # seconds are reflected, which matters to rows that reach it alone.
+        samples = nn.functional.pad(waveform, (0, 8 * self.hop))[:, : self.n_samples]
+        after = samples[:, -self.reach - 1 : -1].flip(1)
         around = torch.cat([before, samples, after], dim=1)
         real, imaginary = self.fourier(around[:, None]).transpose(1, 2).chunk(2, dim=2)
         power = (real.square() + imaginary.square()) @ self.bands  # B x T x bands
