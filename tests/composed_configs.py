@@ -33,6 +33,7 @@ def remember() -> None:
         OverridesParser.parse_override = _parsed_once(OverridesParser.parse_override)
         utils.compose = _composed_once(utils.compose)
         OmegaConf.merge = _merged_once(OmegaConf.merge)
+        OmegaConf.create = _created_once(OmegaConf.create)
         # Hydra copies it, with all configurations in it, for each that it composes.
         ConfigStore.__deepcopy__ = lambda store, memo: store
         # It looks at the source of every function that is running.
@@ -109,6 +110,62 @@ def _merged_once(merge: Compose) -> Compose:
 def _is_of_schema(schema: Any, given: Any) -> bool:
     is_there = isinstance(given, DictConfig) and not given._is_none()
     return is_there and dataclasses.is_dataclass(schema)
+
+
+def _created_once(create: Compose) -> Compose:
+    created: dict[tuple[Any, ...], tuple[_Original, list[Any]]] = {}
+
+    @functools.wraps(create)
+    def create_once(*values: Any, **options: Any) -> Any:
+        """As OmegaConf does; of a mapping with the keys of a former one, what differs is set."""
+        if len(values) != 1 or options or type(values[0]) is not dict:
+            return create(*values, **options)
+        kinds: list[Any] = []
+        plain: list[tuple[tuple[str, ...], Any]] = []
+        if not _take_apart(values[0], (), kinds, plain):
+            return create(*values)
+        key = tuple(kinds)
+        if key not in created:
+            created[key] = _Original(create(*values)), plain
+        original, before = created[key]
+        config = original.copy()
+        for (path, value), (_, known) in zip(plain, before, strict=True):
+            if value != known:
+                node: Any = config
+                for name in path:
+                    node = node._content[name]
+                node._set_value(value)
+        return config
+
+    return create_once
+
+
+def _take_apart(
+    values: dict[Any, Any], place: tuple[str, ...], kinds: list[Any], plain: list[Any]
+) -> bool:
+    """List the keys and types of nested values, and what is plain; False where neither is."""
+    for name, value in values.items():
+        path, kind = (*place, name), type(value)
+        if kind is dict:
+            kinds.append((path, len(value)))
+            if not _take_apart(value, path, kinds, plain):
+                return False
+        elif kind in (bool, int, float) or (kind is str and not _is_special(value)):
+            kinds.append((path, kind))
+            plain.append((path, value))
+        elif value is None or kind is str or (kind is list and set(map(type, value)) <= _PLAIN):
+            kinds.append((path, repr(value)))
+        else:
+            return False
+    return True
+
+
+_PLAIN = {bool, int, float, str}
+
+
+def _is_special(value: str) -> bool:
+    """Whether a string is one that OmegaConf interpolates, or that stands for a missing value."""
+    return "${" in value or value == "???"
 
 
 class _Original:

@@ -1,0 +1,64 @@
+"""Configurations that tests remember are those that OmegaConf makes."""
+
+import shlex
+from typing import Any
+
+import pytest
+from fairseq import options
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from in_process import TINY, TRAIN
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from emo_fairseq.models.config import RobertaEMOConfig
+
+
+def assert_same(one: Any, other: Any, place: str = "") -> None:
+    """Of nodes: types, flags and values, and that each belongs to its own configuration."""
+    assert type(one) is type(other), place
+    first, second = (vars(node._metadata) for node in (one, other))
+    assert {**first, "resolver_cache": None} == {**second, "resolver_cache": None}, place
+    if not isinstance(one, DictConfig | ListConfig) or one._is_none():
+        assert repr(one) == repr(other), place
+        return
+    names = list(one._content) if isinstance(one, DictConfig) else range(len(one._content))
+    assert len(one._content) == len(other._content)
+    for name in names:
+        assert other._content[name]._parent is other
+        assert_same(one._content[name], other._content[name], f"{place}.{name}")
+
+
+def composed(words: str) -> DictConfig:
+    line = shlex.split(f"{TRAIN} {TINY} --data x {words}")
+    args = options.parse_args_and_arch(options.get_training_parser(), line)
+    return convert_namespace_to_omegaconf(args)
+
+
+@pytest.mark.parametrize(
+    "words", ["--save-dir a --lr 0.1", "--save-dir b --lr 0.2 --max-update 3", "--seed 7"]
+)
+def test_a_mapping_with_other_values(words: str) -> None:
+    values = OmegaConf.to_container(composed(words))
+    expected, found = OmegaConf.create.__wrapped__(values), OmegaConf.create(values)
+    assert_same(expected, found)
+    found.common.seed = 9
+    assert_same(expected, OmegaConf.create(values))
+
+
+def test_interpolations_and_lists_are_of_their_own_configuration() -> None:
+    values = {"a": {"b": 1, "c": "${a.b}"}, "numbers": [1, 2], "nothing": None}
+    first = OmegaConf.create(values)
+    first.numbers.append(3)
+    second = OmegaConf.create({**values, "a": {"b": 2, "c": "${a.b}"}})
+    assert (first.a.c, second.a.c) == (1, 2)
+    assert_same(OmegaConf.create.__wrapped__(values), OmegaConf.create(values))
+
+
+def test_a_part_and_the_defaults_of_its_dataclass() -> None:
+    for words in ("--save-dir a", "--dropout 0.3"):
+        part = composed(words).model
+        for schema in (RobertaEMOConfig, RobertaEMOConfig()):
+            expected = OmegaConf.merge.__wrapped__(schema, part)
+            for _ in range(2):
+                found = OmegaConf.merge(schema, part)
+                assert_same(expected, found)
+                found.dropout = 0.9
