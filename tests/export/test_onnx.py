@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 from codes import raises
+from extended import all_but
 from pretrained import tiny_checkpoints
 from safetensors.torch import load_file, save_file
 
@@ -51,6 +52,8 @@ CASES = {
     "mult": f"{BOTH} --fusion mult",
     "misa": f"{BOTH} --fusion misa",
 }
+# Of fusions one that attends, one that gates, and one with a branch for an absent modality.
+KEPT = {"text, more targets", "waveform", "cross_attention", "gated", "mult"}
 PARITY = 1e-5
 _COLUMN = {"text": "text", "speech": "audio"}
 
@@ -115,7 +118,7 @@ def assert_same_answers(folder: Path, data: Path) -> None:
             )
 
 
-@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("options", all_but(KEPT, CASES))
 def test_a_graph_answers_as_its_model(options, trained_models, own_folder, toy_corpus):
     folder = own_folder(trained_models.folder(options))
     assert export_onnx(folder, check=5) < PARITY
@@ -166,7 +169,7 @@ def test_whisper(padding, trained_models, own_folder, hf_toy, tmp_path):
     assert_same_answers(folder, hf_toy / "data")
 
 
-@pytest.mark.parametrize("family", ["bert", pytest.param("whisper", marks=pytest.mark.extended)])
+@pytest.mark.parametrize("family", all_but({"bert"}, ["bert", "whisper"]))
 def test_the_newer_exporter(family, trained_models, own_folder, hf_toy, tmp_path):
     if family == "whisper":
         whisper = hf_folders.build_whisper(tmp_path / "whisper", n_layers=1)
@@ -241,7 +244,7 @@ def test_features_are_computed_inside(name, trained_models, own_folder, hf_toy, 
         assert one.truncations == other.truncations
 
 
-@pytest.mark.parametrize("kind", ["none", "gumbel", "kmeans"])
+@pytest.mark.parametrize("kind", all_but({"gumbel"}, ["none", "gumbel", "kmeans"]))
 def test_wav2vec(kind, trained_models, own_folder, hf_toy, tmp_path):
     quantizer = {"vq_type": kind, "vq_vars": 6, "vq_groups": 2, "vq_dim": 8}
     options = {"log_compression": True, "skip_connections_agg": True, **quantizer}

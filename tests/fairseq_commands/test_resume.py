@@ -15,22 +15,21 @@ from emo_fairseq.errors import UsageError
 
 # 32 utterances in batches of 4 are 8 updates an epoch: the third checkpoint lies within the second.
 COMMAND = """--modality text+speech --speech-input log_mel --batch-size 4 --seed 5
-    --max-update 60 --save-interval-updates 3 --keep-interval-updates 2
-    --lr-scheduler polynomial_decay --warmup-updates 10 --total-num-update 60
+    --max-update 45 --save-interval-updates 3 --keep-interval-updates 2
+    --lr-scheduler polynomial_decay --warmup-updates 10 --total-num-update 45
     --best-checkpoint-metric uar --maximize-best-checkpoint-metric"""
-KILLED_AFTER = 9  # updates
+N_UPDATES, KILLED_AFTER = 45, 9
 
 
-def test_kill_and_run_again(fairseq_process, commands, toy_corpus, tmp_path):
+def test_kill_and_run_again(fairseq_process, run_here, commands, toy_corpus, tmp_path):
     train = [commands["train"], f"--data {toy_corpus}", COMMAND]
-    whole = fairseq_process("train", *train, "--save-dir whole")
     first = fairseq_process("train", *train, "--save-dir resumed")
     saved = f"Saved checkpoint resumed/checkpoint_2_{KILLED_AFTER}.pt"
     wait_until(lambda: saved in first.log or not first.alive)
     first.kill()
     killed = first.wait()
     assert killed.code == -signal.SIGKILL, killed.errors[-2000:]
-    assert last_update(killed) < 60
+    assert last_update(killed) < N_UPDATES
 
     resumed = fairseq_process("train", *train, "--save-dir resumed")
     wait_until(lambda: "| INFO | train_inner |" in resumed.log or not resumed.alive)
@@ -40,12 +39,12 @@ def test_kill_and_run_again(fairseq_process, commands, toy_corpus, tmp_path):
     start = loaded_update(stopped)
     assert start >= KILLED_AFTER
     (update,) = re.findall(r"SIGUSR1: training stopped after update (\d+); resumed/", stopped.log)
-    assert last_update(stopped) == int(update) < 60
+    assert last_update(stopped) == int(update) < N_UPDATES
 
-    last = fairseq_process("train", *train, "--save-dir resumed").wait()
+    last = run_here("train", *train, "--save-dir resumed")
     assert last.code == 0, last.errors[-2000:]
     assert loaded_update(last) == int(update)
-    whole = whole.wait()
+    whole = run_here("train", *train, "--save-dir whole")
     assert whole.code == 0, whole.errors[-2000:]
     assert_same_checkpoint(tmp_path / "whole", tmp_path / "resumed")
     assert_same_course(whole, Finished(0, stopped.log + last.log, ""), start)

@@ -45,6 +45,7 @@ def test_validation_in_training(target, on_two_ranks, fairseq, commands, toy_cor
 
 
 @pytest.mark.slow
+@pytest.mark.extended
 def test_torchrun(trained, fairseq, commands, toy_corpus, tmp_path):
     """As the README has it."""
     options = "--speech-input log_mel --batch-size 8 --max-update 8 --target vad"
