@@ -148,6 +148,18 @@ def test_an_audformat_database(trained_models, folder, capsys, monkeypatch):
     assert 'pip install -e ".[audformat]"' in capsys.readouterr().err
 
 
+def test_turns_with_the_same_times_are_in_two_tables_of_audformat(trained_models, folder, caplog):
+    audformat = pytest.importorskip("audformat")
+    cue = "WEBVTT\n\n00:00.000 --> 00:01.000\n<v Ann>good</v> <v Ben>no</v>\n"
+    Path("two.vtt").write_text(cue)
+    words = ("--segments", "two.vtt", "--formats", "audformat")
+    assert analyze(trained_models.folder(MODEL), "call.wav", *words) == 0
+    database = audformat.Database.load("conversations/call.audformat")
+    speakers = {name: database[name].get()["speaker"].tolist() for name in database.tables}
+    assert speakers == {"emotion": ["Ann"], "emotion-2": ["Ben"]}
+    assert "1 turns have the times of another one" in caplog.text
+
+
 def test_a_model_of_numbers(trained_models, folder, capsys):
     words = ("--segments", "call.csv", "--formats", "csv,vtt,page", "--page-audio", "none")
     assert analyze(trained_models.folder(NUMBERS), "call.wav", *words) == 1
