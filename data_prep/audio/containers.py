@@ -1,7 +1,7 @@
 """The audio of containers that libsndfile does not support, decoded by FFmpeg through PyAV.
 
 mp4, m4a, 3gp, mov, webm, mkv, avi, wma, flv, mpeg, aac, amr, wv, ape, and what libsndfile does not
-decode of WAV, Ogg and FLAC. PyAV is imported only when such a file is opened: `pip install av`.
+decode of WAV, Ogg, FLAC and MP3. PyAV is imported when such a file is opened: `pip install av`.
 
 FFmpeg opens other files and URLs to which a file refers (HLS, concat, DASH, references in mov).
 Here it only gets the bytes of one file, is restricted to demuxers that need no more, and may not
@@ -39,7 +39,7 @@ _WEIGHTS = {
 }
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpeg,mpegts,aac,amr,amrnb,amrwb,wv,ape,wav,"
-    "w64,aiff,au,caf,flac,ogg"
+    "w64,aiff,au,caf,flac,ogg,mp3"
 )
 # Opening a file decodes some of its video, in buffers up to this size.
 _PROBED_PIXELS = 2 * 8192 * 4320
@@ -51,7 +51,7 @@ DEMUXER_OPTIONS = {
 # Its lengths are from time 0 on, whenever a stream begins.
 COUNTS_FROM_ZERO = "matroska"
 # Formats without a length in the header: FFmpeg estimates it from the first bit rate.
-_UNSTATED = ("aac", "amr", "amrnb", "amrwb")
+_UNSTATED = ("aac", "amr", "amrnb", "amrwb", "mp3")
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # written by mkvmerge, FFmpeg and browsers
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<asx", b"<ASX", b"<?xml", b"<MPD", b"v=0")
 # First bytes of files that libsndfile does not support.

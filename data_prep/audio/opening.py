@@ -1,7 +1,8 @@
 """Open a recording with the reader for its content, independent of its name.
 
 libsndfile decodes the formats that it supports. `data_prep.audio.containers` decodes others (mp4,
-m4a, webm, amr, ...), FLAC files without a length, and Ogg files of several consecutive streams.
+m4a, webm, amr, ...), FLAC files without a length, Ogg files of several consecutive streams, and MP3
+files of a wrong length.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from data_prep.audio.headers import (
     refuse_cut_sphere,
     repair_length,
 )
+from data_prep.audio.mp3 import Length, length_of
 from data_prep.files.remote import as_path
 
 _HEADER = 1 << 12  # bytes from which the format is detected
@@ -136,12 +138,15 @@ def _open_reader(file: BinaryIO) -> Iterator[Reader]:
 
 
 def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader | None:
-    """Return a reader by libsndfile; None if it knows the format, but cannot decode it."""
+    """Return a reader by libsndfile; None if it knows the format, but cannot decode all of it."""
     repaired, warnings = repair_length(file, head, size)
     if head[:4] == _OGG:
         warnings += check_ogg(file, size)
         if is_chained_ogg(file, head, size):
             return None
+    length = length_of(file, head)
+    if length is Length.WRONG:
+        return None
     try:
         reader = SoundfileReader(repaired)
     except soundfile.LibsndfileError as error:
@@ -156,6 +161,8 @@ def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader
         reader.close()
         return None
     refuse_cut_sphere(head, reader.frames)
+    if length is Length.ESTIMATED:
+        reader.frames = None
     reader.warnings = warnings
     return reader
 

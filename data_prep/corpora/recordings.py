@@ -32,7 +32,9 @@ from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
 from data_prep.video.checking import check_videos
 from data_prep.video.errors import VideoError
 
-LENGTHS_FILE = ".audio_lengths.tsv"  # in the data dir; a hidden file is no split
+# In the data dir; a hidden file is no split. The lengths of version 1 were those of before gaps in
+# containers and MP3 files without a count of frames were read whole.
+LENGTHS_FILE = ".audio_lengths.2.tsv"
 NO_TRANSCRIPT = "no transcript"
 NOT_RATED = "not rated"
 

@@ -1,5 +1,6 @@
 """The loader's segments, limits, and what it must not open."""
 
+import io
 import subprocess
 import sys
 import time
@@ -65,6 +66,53 @@ def test_mp3_of_a_variable_rate_is_whole_in_blocks_and_in_segments(tmp_path: Pat
     for start in (0.2, 1.0, 5.0):
         segment, first = load_audio(path, start=start, end=start + 0.4), round(start * RATE)
         np.testing.assert_allclose(segment, whole[first : first + 6400], atol=1e-4)
+
+
+def mp3(rate: int, mode: str = "VARIABLE", seconds: float = 4) -> bytes:
+    file = io.BytesIO()
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(int(seconds * rate)) / rate)
+    options = {"bitrate_mode": mode, "compression_level": 0.5}
+    soundfile.write(file, tone, rate, format="MP3", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("counts_nothing", [True, False])
+@pytest.mark.parametrize(
+    ("rate", "mode"), [(16000, "VARIABLE"), (44100, "VARIABLE"), (44100, "CONSTANT")]
+)
+def test_an_mp3_without_a_count_of_frames_is_read_whole(
+    rate: int, mode: str, counts_nothing: bool, tmp_path: Path
+) -> None:
+    """Encoders that write to a pipe make it; libsndfile would read .6 of 4 s, or miss samples."""
+    content, path = mp3(rate, mode), tmp_path / "a.mp3"
+    at = max(content.find(name, 0, 64) for name in (b"Info", b"Xing"))
+    assert at > 0
+    begin, n_bytes = (at + 8, 8) if counts_nothing else (at, 4)
+    path.write_bytes(content[:begin] + bytes(n_bytes) + content[begin + n_bytes :])
+    samples = load_audio(path)
+    assert 4 <= len(samples) / 16000 <= 4.3  # with the delay of the encoder, which is not known
+    assert np.abs(samples[-8000:-4000]).max() > 0.25
+    assert measure_audio(path, RATE) == len(samples)
+
+
+def test_an_mp2_whose_length_is_estimated_is_read_whole() -> None:
+    """libsndfile expects more samples than there are, which is no truncation."""
+    assert abs(len(load_audio(encode_by_pyav("mp2", "mp2", rate=44_100))) - len(VOICE)) < 1000
+
+
+@pytest.mark.parametrize("between", [b"", b"TAG" + b" " * 125, b"ID3\4\0\0\0\0\0\x20" + bytes(32)])
+def test_mp3_files_that_were_joined_are_read_whole(between: bytes) -> None:
+    samples = load_audio(mp3(16000, seconds=2) + between + mp3(16000, seconds=1))
+    assert 3 <= len(samples) / 16000 <= 3.2
+    assert np.abs(samples[-8000:-4000]).max() > 0.25
+    with raises("audio-changes-format"):
+        load_audio(mp3(16000, seconds=2) + between + mp3(24000, seconds=1))
+
+
+def test_tags_after_an_mp3_are_no_sound() -> None:
+    whole = load_audio(mp3(44100))
+    for tag in (b"TAG" + b" " * 125, b"APETAGEX" + bytes(200), bytes(4096)):
+        np.testing.assert_array_equal(load_audio(mp3(44100) + tag), whole)
 
 
 def test_a_segment_of_a_container() -> None:

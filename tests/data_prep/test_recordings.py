@@ -24,6 +24,7 @@ from data_prep.commands.validate import validate
 from data_prep.corpora.iemocap import prepare_iemocap
 from data_prep.corpora.msp_improv import prepare_msp_improv
 from data_prep.corpora.msp_podcast import prepare_msp_podcast
+from data_prep.corpora.recordings import LENGTHS_FILE
 from data_prep.schema import Corpus, Utterance, read_manifest
 
 
@@ -159,7 +160,7 @@ def test_a_second_run_writes_the_same_bytes_and_decodes_changed_files_alone(
     recorded.prepare(corpus_dir, out)
     assert files_of(out) == written
     changed = write_sound(wav(corpus_dir, recorded.ids[0]), 2000)
-    lengths = out / ".audio_lengths.tsv"
+    lengths = out / LENGTHS_FILE
     lengths.write_text(lengths.read_text() + "Audios/MSP-PODC")  # cut short in writing
     decoded = []
 
