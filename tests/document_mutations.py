@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from data_prep.files.documents import MAX_DEPTH
+from data_prep.files.document_errors import MAX_DEPTH
 
 Mutation = tuple[str, Any, str]  # what was done, the changed document, a part of the message
 

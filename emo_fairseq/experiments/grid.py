@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from data_prep.files import flow_yaml
-from data_prep.files.documents import yaml_sentence
+from data_prep.files.yaml_values import yaml_sentence
 from data_prep.folds.file import folds_path, read_folds
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.names import ALL_OF, FOLD

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from data_prep.files import flow_yaml
-from data_prep.files.documents import yaml_sentence
+from data_prep.files.yaml_values import yaml_sentence
 from data_prep.messages import USAGE_CODE
 
 _COMMAND = "fairseq-hydra-train"

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError
 
-from data_prep.files.documents import yaml_sentence
+from data_prep.files.yaml_values import yaml_sentence
 from emo_fairseq.compat.verbosity import VERBOSE_SWITCH
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import plan_runs

@@ -12,8 +12,8 @@ from codes import raises
 from pydantic import Field
 
 from data_prep.errors import ManifestError
+from data_prep.files.document_errors import MAX_DEPTH
 from data_prep.files.documents import (
-    MAX_DEPTH,
     Document,
     FileName,
     ForeignDocument,
