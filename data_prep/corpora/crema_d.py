@@ -33,7 +33,8 @@ from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.votes import format_votes, majority
 from data_prep.messages import first_few
 from data_prep.schema import Corpus, DroppedRow, Utterance
-from data_prep.tables.reader import TableFormat, read_table
+from data_prep.tables.reader import read_table
+from data_prep.tables.table import TableFormat
 
 VOTES = "processedResults/tabulatedVotes.csv"
 ACTORS = "VideoDemographics.csv"

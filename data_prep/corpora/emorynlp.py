@@ -16,7 +16,8 @@ from pathlib import Path
 from data_prep.errors import Fault, raise_faults
 from data_prep.manifest.cells import normalize_text
 from data_prep.schema import Corpus, DroppedRow, Utterance, shared_values, write_corpus
-from data_prep.tables.reader import TableFormat, read_table
+from data_prep.tables.reader import read_table
+from data_prep.tables.table import TableFormat
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 EMOTIONS = ("Neutral", "Joyful", "Peaceful", "Powerful", "Scared", "Mad", "Sad")

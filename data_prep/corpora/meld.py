@@ -27,7 +27,8 @@ from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import normalize_text
 from data_prep.schema import SAMPLE_RATE, Corpus, DroppedRow, Utterance, write_corpus
-from data_prep.tables.reader import TableFormat, read_table
+from data_prep.tables.reader import read_table
+from data_prep.tables.table import TableFormat
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 EMOTIONS = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")

@@ -33,7 +33,8 @@ from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.features.mmsa import utterance_id
 from data_prep.manifest.cells import normalize_text, parse_number
 from data_prep.schema import SPLITS, Corpus, DroppedRow, Utterance, shared_values, write_corpus
-from data_prep.tables.reader import TableFormat, read_table
+from data_prep.tables.reader import read_table
+from data_prep.tables.table import TableFormat
 
 LABEL_FILE, CLIP_FOLDER = "label.csv", "Raw"
 NEEDS = f"folder with {LABEL_FILE} and, if any, Raw/"

@@ -13,18 +13,12 @@ from pathlib import Path
 from data_prep.errors import CodedError, ManifestError
 from data_prep.segmentation.request import Request, without_zero
 from data_prep.segmentation.turn import Segmentation, Turn, parse_decimal, plain_decimal
+from data_prep.tables.cells import is_missing, plain
 from data_prep.tables.column_contents import decimal_of
-from data_prep.tables.reader import (
-    DELIMITERS,
-    Row,
-    TableFormat,
-    check_readable,
-    is_missing,
-    open_table,
-    plain,
-)
+from data_prep.tables.reader import DELIMITERS, check_readable, open_table
 from data_prep.tables.segments import SECONDS, other_units, parse_seconds
 from data_prep.tables.sniffing import sniff
+from data_prep.tables.table import Row, TableFormat
 
 _FILES = ("file", "audio", "recording")  # columns that name the recording
 

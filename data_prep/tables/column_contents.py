@@ -10,9 +10,10 @@ from typing import Any
 
 from data_prep.files.listing import AUDIO_SUFFIXES
 from data_prep.manifest.cells import is_blank
+from data_prep.tables.cells import class_name, plain
 from data_prep.tables.column_names import Names, name_key
-from data_prep.tables.reader import Table, class_name, plain
 from data_prep.tables.segments import parse_seconds
+from data_prep.tables.table import Table
 
 MOST_DISTINCT = 200_000  # values of a column that are counted one by one
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")

@@ -16,7 +16,7 @@ from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.hub import check_reachable
 from data_prep.messages import one_line
 from data_prep.tables.column_contents import split_of
-from data_prep.tables.reader import Row
+from data_prep.tables.table import Row
 
 HUB = "hf:"  # before the name of a data set of the hub: hf:org/name or hf:org/name/configuration
 _OF_DICT, _OF_DATASET = "dataset_dict.json", ("dataset_info.json", "state.json")

@@ -17,7 +17,8 @@ from typing import Any
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.listing import AUDIO_SUFFIXES, visible
 from data_prep.tables.column_contents import split_of
-from data_prep.tables.reader import Row, Table, open_table
+from data_prep.tables.reader import open_table
+from data_prep.tables.table import Row, Table
 
 FILE, LABEL, SPLIT = "file", "label", "split"
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

@@ -36,7 +36,6 @@ from data_prep.tables.reader import (
     JSONL,
     PARQUET,
     SHEETS,
-    Table,
     check_readable,
     is_folder,
     open_table,
@@ -45,6 +44,7 @@ from data_prep.tables.reader import (
 from data_prep.tables.rows import TableRecipe, check_recipe
 from data_prep.tables.sniffing import NAMES as DELIMITER_NAMES
 from data_prep.tables.sniffing import Sniffed, sniff
+from data_prep.tables.table import Table
 
 _GROUPS = ("speaker", "dialogue", "session")
 _LEAST_GROUPS = 3  # one for each of train, valid and test

@@ -116,8 +116,8 @@ def _names(text: str) -> list[str]:
 
 def recipe_of(options: argparse.Namespace) -> TableRecipe:
     """Return the recipe of the options. Raises CodedError for a malformed LEFT=RIGHT."""
-    from data_prep.tables.reader import TableFormat
     from data_prep.tables.rows import TableRecipe
+    from data_prep.tables.table import TableFormat
 
     columns = {field: name for field, name in columns_of(options).items() if name}
     return TableRecipe(

@@ -21,16 +21,11 @@ from data_prep.manifest.cells import file_stem, find_id_fault
 from data_prep.manifest.digests import sequence_digest
 from data_prep.manifest.records import AXES, LABEL_COLUMNS, Corpus
 from data_prep.manifest.tsv import read_manifest
+from data_prep.tables.cells import class_name, plain, text_cell
 from data_prep.tables.prepare import prepare_table
-from data_prep.tables.reader import (
-    Table,
-    check_has_columns,
-    check_has_rows,
-    class_name,
-    plain,
-    text_cell,
-)
+from data_prep.tables.reader import check_has_columns, check_has_rows
 from data_prep.tables.rows import FIELDS, TableRecipe, check_recipe
+from data_prep.tables.table import Table
 
 STORED_NOTE = "audio was written into this folder"
 

@@ -42,15 +42,10 @@ from data_prep.schema import (
     DroppedRow,
     Utterance,
 )
-from data_prep.tables.reader import (
-    TableFormat,
-    class_name,
-    open_table,
-    plain,
-    require_columns,
-    text_cell,
-)
+from data_prep.tables.cells import class_name, plain, text_cell
+from data_prep.tables.reader import open_table, require_columns
 from data_prep.tables.segments import SECONDS, other_units, parse_seconds
+from data_prep.tables.table import TableFormat
 
 FIELDS = tuple(name for name in KNOWN_COLUMNS if name != "n_samples")  # that one is measured
 

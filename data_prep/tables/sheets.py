@@ -22,7 +22,7 @@ from typing import Any
 
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.messages import one_line
-from data_prep.tables.reader import Row, check_header
+from data_prep.tables.table import Row, check_header
 
 XLSX, ODS = ".xlsx", ".ods"
 ENGINES = {XLSX: "openpyxl", ODS: "odf"}

@@ -17,7 +17,9 @@ from data_prep.errors import CodedError
 from data_prep.files.listing import AUDIO_SUFFIXES
 from data_prep.manifest.cells import shown
 from data_prep.tables.column_names import names_a_field
-from data_prep.tables.reader import CSV, DELIMITERS, DelimitedTable, TableFormat
+from data_prep.tables.delimited import DelimitedTable
+from data_prep.tables.reader import CSV, DELIMITERS
+from data_prep.tables.table import TableFormat
 
 CANDIDATES = (",", ";", "\t", "|")
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", ":": "colon", " ": "space"}

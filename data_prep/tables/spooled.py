@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from data_prep.tables.reader import Row, Table
+from data_prep.tables.table import Row, Table
 
 _BYTES_IN_MEMORY = 1 << 24  # beyond, the rows are in a temporary file
 _ROWS_AT_ONCE = 256

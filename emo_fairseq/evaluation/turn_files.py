@@ -22,7 +22,9 @@ from data_prep.segmentation.formats import FORMATS, format_of, read_segmentation
 from data_prep.segmentation.lanes import label_tier
 from data_prep.segmentation.table import TurnRows, open_rows, text_of
 from data_prep.segmentation.turn import Turn, check_turns
-from data_prep.tables.reader import TABLES, Row, is_missing, plain
+from data_prep.tables.cells import is_missing, plain
+from data_prep.tables.reader import TABLES
+from data_prep.tables.table import Row
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import SENTIMENT_SCORE
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY

@@ -11,7 +11,8 @@ import pytest
 from codes import raises
 
 from data_prep.schema import read_manifest
-from data_prep.tables.reader import JsonLinesTable, open_table
+from data_prep.tables.json_lines import JsonLinesTable
+from data_prep.tables.reader import open_table
 from data_prep.tables.spooled import SpooledTable
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.predict.columns import TableOptions

@@ -23,8 +23,10 @@ from data_prep.manifest.tsv import (
     read_manifest,
     write_manifest,
 )
-from data_prep.tables.reader import TableFormat, class_name, open_table, plain, read_table
+from data_prep.tables.cells import class_name, plain
+from data_prep.tables.reader import open_table, read_table
 from data_prep.tables.sniffing import sniff
+from data_prep.tables.table import TableFormat
 
 
 def rows_of(path: Path, how: TableFormat | None = None) -> list[tuple[int, dict[str, Any] | str]]:

@@ -11,7 +11,8 @@ from codes import raises
 
 from data_prep.commands.table import main
 from data_prep.schema import read_corpus, read_manifest
-from data_prep.tables.reader import Row, TableFormat, open_table, read_table
+from data_prep.tables.reader import open_table, read_table
+from data_prep.tables.table import Row, TableFormat
 
 openpyxl = pytest.importorskip("openpyxl")
 pandas = pytest.importorskip("pandas")

@@ -12,19 +12,10 @@ from pathlib import Path
 from data_prep.tables.column_contents import Contents, decimal_of, read_contents
 from data_prep.tables.column_map import Decision, map_columns
 from data_prep.tables.column_names import NAMES
-from data_prep.tables.reader import (
-    DELIMITERS,
-    JSONL,
-    PARQUET,
-    SHEETS,
-    Row,
-    Table,
-    TableFormat,
-    check_readable,
-    open_table,
-)
+from data_prep.tables.reader import DELIMITERS, JSONL, PARQUET, SHEETS, check_readable, open_table
 from data_prep.tables.sniffing import sniff
 from data_prep.tables.spooled import SpooledTable
+from data_prep.tables.table import Row, Table, TableFormat
 from emo_fairseq.errors import UsageError
 
 FIELDS = ("id", "audio", "video", "text", "start", "end", "speaker", "dialogue", "turn")

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from data_prep.manifest.cells import shown
-from data_prep.tables.reader import Row, Table, is_missing, plain
+from data_prep.tables.cells import is_missing, plain
+from data_prep.tables.table import Row, Table
 from emo_fairseq.cli.predict.items import Item
 from emo_fairseq.errors import UsageError
 

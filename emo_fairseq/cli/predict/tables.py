@@ -13,7 +13,8 @@ from data_prep.files.remote import RemotePath, as_path
 from data_prep.manifest.cells import find_id_fault, find_value_fault, id_key, shown
 from data_prep.manifest.records import segment_fault
 from data_prep.tables.audio_folder import find_audio
-from data_prep.tables.reader import Row, check_has_rows, is_missing, plain, text_cell
+from data_prep.tables.cells import is_missing, plain, text_cell
+from data_prep.tables.reader import check_has_rows
 from data_prep.tables.segments import (
     SECONDS,
     other_units,
@@ -21,6 +22,7 @@ from data_prep.tables.segments import (
     time_field,
     unread_times,
 )
+from data_prep.tables.table import Row
 from data_prep.video.segment import VideoSegment
 from emo_fairseq.cli.predict.columns import (
     Columns,
