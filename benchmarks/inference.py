@@ -24,7 +24,7 @@ from data_prep.audio.segment import audio_of
 from data_prep.manifest.audio_root import audio_root
 from data_prep.schema import read_manifest
 from emo_fairseq.inference.engine import ModelEngine
-from emo_fairseq.inference.model_folder import GRAPH_FILES
+from emo_fairseq.inference.model_folder.files import GRAPH_FILES
 from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
 
 TORCH = "torch"

@@ -8,7 +8,8 @@ import torch
 from in_process import PLAIN, TINY, TRAIN, run_tool
 
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.inference.model_folder import read_model_folder, write_model_folder
+from emo_fairseq.export.model_folder import write_model_folder
+from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.predictor import EmotionPredictor
 
 _SHORT = "--batch-size 8 --max-update 2 --disable-validation"

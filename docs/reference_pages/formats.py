@@ -70,12 +70,12 @@ FORMATS = (
     ),
     Format(
         "Model folder",
-        "emo_fairseq.inference.model_folder",
+        "emo_fairseq.inference.model_folder.config",
         ("FolderConfig", "ProcessorConfig"),
     ),
     Format(
         "Ensemble folder: ensemble.json",
-        "emo_fairseq.inference.ensemble",
+        "emo_fairseq.inference.ensemble_folder",
         ("EnsembleConfig", "StackingConfig"),
     ),
     Format("Turns: .rttm", "data_prep.segmentation.rttm"),

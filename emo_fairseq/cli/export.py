@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     if options.combine or len(options.models) > 1:
         return _export_ensemble(options)
     from emo_fairseq.export.model_card import write_card
-    from emo_fairseq.inference.model_folder import write_model_folder
+    from emo_fairseq.export.model_folder import write_model_folder
 
     checkpoint = find_checkpoint(options.models[0], takes_folders=False)
     out = Path(options.output)
@@ -207,7 +207,7 @@ def _export_ensemble(options: argparse.Namespace) -> int:
 
 def _check_inputs(folder: Path, checkpoint: Path, data: Path | None) -> None:
     """Raise a `UsageError` if a folder, not yet in place, could not preprocess any input."""
-    from emo_fairseq.inference.model_folder import read_config
+    from emo_fairseq.inference.model_folder.config import read_config
 
     config = read_config(folder)
     modalities, missing = [*config.state.encoders], config.front_end.missing

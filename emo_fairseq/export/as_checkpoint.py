@@ -11,7 +11,8 @@ from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf, open_dict
 
 from emo_fairseq.compat.checkpoints import TASK_NAME
-from emo_fairseq.inference.model_folder import read_config, read_model_folder, read_task_state
+from emo_fairseq.inference.model_folder.config import read_config, read_task_state
+from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.models.build import plain
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.tasks.config import EmotionPredictionConfig

@@ -1,4 +1,4 @@
-"""Write several models as one folder, an ensemble; see :mod:`emo_fairseq.inference.ensemble`."""
+"""Write several models as one folder; see :mod:`emo_fairseq.inference.ensemble_folder`."""
 
 import logging
 import re
@@ -18,23 +18,14 @@ from emo_fairseq.evaluation.statistics import (
     NumberPredictions,
     read_predictions,
 )
+from emo_fairseq.export.model_folder import write_model_folder
+from emo_fairseq.export.replacing import UNFINISHED, replace_folder
 from emo_fairseq.inference.engine import ModelEngine
-from emo_fairseq.inference.ensemble import (
-    MEMBERS,
-    Combination,
-    EnsembleEngine,
-    write_ensemble,
-)
+from emo_fairseq.inference.ensemble import Combination, EnsembleEngine
+from emo_fairseq.inference.ensemble_folder import MEMBERS, write_ensemble
 from emo_fairseq.inference.loading import read_checkpoint
-from emo_fairseq.inference.model_folder import (
-    CARD_FILE,
-    ENSEMBLE_FILE,
-    UNFINISHED,
-    WEIGHTS_FILE,
-    read_model_folder,
-    replace_folder,
-    write_model_folder,
-)
+from emo_fairseq.inference.model_folder.files import CARD_FILE, ENSEMBLE_FILE, WEIGHTS_FILE
+from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.pretrained.weights import read_tensors
 
 logger = logging.getLogger(__name__)

@@ -12,15 +12,9 @@ from emo_fairseq.export.graph_files import EXTERNAL
 from emo_fairseq.export.graph_rows import Measured, RowSource, calibration_batches, measure
 from emo_fairseq.export.onnx import compare_graphs, export_onnx
 from emo_fairseq.export.quantization import write_fp16, write_int8
-from emo_fairseq.inference.model_folder import (
-    FP16,
-    FP32,
-    GRAPH_FILES,
-    INT8,
-    dialogue_graph,
-    read_model_folder,
-    seal,
-)
+from emo_fairseq.inference.model_folder.files import FP16, FP32, GRAPH_FILES, INT8, dialogue_graph
+from emo_fairseq.inference.model_folder.reading import read_model_folder
+from emo_fairseq.inference.model_folder.records import seal
 from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
 
 DYNAMIC, STATIC = "dynamic", "static"
@@ -54,7 +48,7 @@ class GraphReport:
 
     Attributes:
         file: its name.
-        precision: a key of :data:`emo_fairseq.inference.model_folder.GRAPH_FILES`.
+        precision: a key of :data:`emo_fairseq.inference.model_folder.files.GRAPH_FILES`.
         megabytes: of the file, and of the weights beside it.
         quantization: ``dynamic`` or ``static`` of int8; else empty.
         difference: the largest of its outputs to the model's on made-up batches, or to those of the

@@ -51,7 +51,7 @@ from emo_fairseq.evaluation.tables import Table, format_interval, format_number,
 from emo_fairseq.export.graphs import GraphReport
 from emo_fairseq.export.model_index import hub_results
 from emo_fairseq.inference.loading import read_checkpoint
-from emo_fairseq.inference.model_folder import read_model_folder
+from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.running import LoadedModel
@@ -145,7 +145,7 @@ def write_card(
     """Write the card of a model folder into it.
 
     Args:
-        folder: of :func:`emo_fairseq.inference.model_folder.write_model_folder`.
+        folder: of :func:`emo_fairseq.export.model_folder.write_model_folder`.
         checkpoint: that the folder was made of.
         data: the data dir, whose corpus.yaml is read; by default that of the training, if it is
             still there.

@@ -45,13 +45,9 @@ from emo_fairseq.export.traceable import make_traceable
 from emo_fairseq.inference.graph_folder import WEIGHTS_KEY
 from emo_fairseq.inference.graph_inputs import TENSOR_OF, graph_name, state_of_graph
 from emo_fairseq.inference.input_processor import FeatureExtractor
-from emo_fairseq.inference.model_folder import (
-    GRAPH_FILE,
-    WEIGHTS_FILE,
-    dialogue_graph,
-    read_model_folder,
-    seal,
-)
+from emo_fairseq.inference.model_folder.files import GRAPH_FILE, WEIGHTS_FILE, dialogue_graph
+from emo_fairseq.inference.model_folder.reading import read_model_folder
+from emo_fairseq.inference.model_folder.records import seal
 from emo_fairseq.inference.onnx_model import (
     DIALOGUE,
     TURN_EMBEDDING,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from data_prep.errors import CodedError
 from data_prep.files.hub import HUB, check_reachable, parse_hub_name, refused, require_hub
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.model_folder import CONFIG_FILE, ENSEMBLE_FILE
+from emo_fairseq.inference.model_folder.files import CONFIG_FILE, ENSEMBLE_FILE
 from emo_fairseq.inference.predictor import load_predictor
 
 _NOT_SENT = (".*", "*/.*")  # such as the files of git

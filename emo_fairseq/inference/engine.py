@@ -175,7 +175,7 @@ class ModelEngine(Engine):
         """Return the engine of a model in torch.
 
         Args:
-            loaded: see :func:`emo_fairseq.inference.model_folder.read_model_folder`.
+            loaded: see :func:`emo_fairseq.inference.model_folder.reading.read_model_folder`.
             device: ``cpu``, ``cuda``, ``cuda:1``…
 
         Raises:

@@ -7,19 +7,15 @@ from typing import Any, NamedTuple
 from data_prep.files.digests import digest_once
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import InputProcessor
-from emo_fairseq.inference.model_folder import (
-    CONFIG_FILE,
-    FP32,
-    GRAPH_FILES,
-    WEIGHTS_FILE,
+from emo_fairseq.inference.model_folder.config import (
     FolderConfig,
     read_config,
     read_json,
-    read_processor,
     read_state,
-    verify_folder,
-    verify_graph,
 )
+from emo_fairseq.inference.model_folder.files import CONFIG_FILE, FP32, GRAPH_FILES, WEIGHTS_FILE
+from emo_fairseq.inference.model_folder.reading import read_processor
+from emo_fairseq.inference.model_folder.records import verify_folder, verify_graph
 from emo_fairseq.inference.onnx_model import OnnxModel, reads_dialogues
 from emo_fairseq.inference.providers import CPU
 from emo_fairseq.task_state import TaskState
@@ -49,9 +45,8 @@ def read_graph_folder(
 
     Args:
         folder: the model folder.
-        precision: which of its graphs, a key of
-            :data:`emo_fairseq.inference.model_folder.GRAPH_FILES`; None: that of ``fp32``, or the
-            only one that there is.
+        precision: a key of :data:`emo_fairseq.inference.model_folder.files.GRAPH_FILES`; None:
+            ``fp32``, or the only one that there is.
         provider: that runs it; see :data:`emo_fairseq.inference.providers.PROVIDERS`.
 
     Raises:

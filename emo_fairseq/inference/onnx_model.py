@@ -20,7 +20,7 @@ from emo_fairseq.inference.graph_inputs import (
     modalities_inside,
     state_of_graph,
 )
-from emo_fairseq.inference.model_folder import dialogue_graph
+from emo_fairseq.inference.model_folder.files import dialogue_graph
 from emo_fairseq.inference.providers import CPU, check_chosen, choose_providers
 from emo_fairseq.inference.running import ModelOutput, NetInput
 from emo_fairseq.task_state import TaskState

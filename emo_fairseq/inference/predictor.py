@@ -32,7 +32,8 @@ from emo_fairseq.inference.inputs import (
     check_batch_size,
     pair_inputs,
 )
-from emo_fairseq.inference.model_folder import is_ensemble, read_model_folder
+from emo_fairseq.inference.model_folder.files import is_ensemble
+from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.providers import CPU
 from emo_fairseq.inference.running import LoadedModel
@@ -64,7 +65,7 @@ class EmotionPredictor:
         predictor.predict(video="interview.mp4")  # and its sound, if the model reads speech
 
     Args:
-        loaded: see :func:`emo_fairseq.inference.model_folder.read_model_folder`.
+        loaded: see :func:`emo_fairseq.inference.model_folder.reading.read_model_folder`.
         device: ``cpu``, ``cuda``, ``cuda:1``…
         face_detector: the function, as ``module:function``, by which the model finds faces in
             videos. It has to be named again before it is imported, since a model folder may come
@@ -634,7 +635,7 @@ def load_predictor(
         loaded = load_checkpoint_model(path, None if data is None else Path(data))
         return EmotionPredictor(loaded, device, face_detector)
     if is_ensemble(path):
-        from emo_fairseq.inference.ensemble import read_ensemble
+        from emo_fairseq.inference.ensemble_folder import read_ensemble
 
         return EmotionPredictor.of(read_ensemble(path, device), face_detector)
     return EmotionPredictor(read_model_folder(path), device, face_detector)

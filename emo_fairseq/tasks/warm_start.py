@@ -296,7 +296,8 @@ def _read_checkpoint(file: Path) -> Stage:
 
 
 def _read_folder(folder: Path) -> Stage:
-    from emo_fairseq.inference.model_folder import read_config, read_model_folder, read_task_state
+    from emo_fairseq.inference.model_folder.config import read_config, read_task_state
+    from emo_fairseq.inference.model_folder.reading import read_model_folder
 
     parameters = read_model_folder(folder).model.state_dict()
     config = read_config(folder)

@@ -16,7 +16,7 @@ from emo_fairseq.cli import processes
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.as_checkpoint import write_checkpoint
-from emo_fairseq.inference.model_folder import seal
+from emo_fairseq.inference.model_folder.records import seal
 
 FOLD = "k_fold/3"  # whose train set is of several classes
 OPTIONS = f"--modality speech --speech-input log_mel --fold {FOLD}"

@@ -22,7 +22,7 @@ from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.predict import command as predict
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.export import onnx
-from emo_fairseq.inference.model_folder import write_model_folder
+from emo_fairseq.export.model_folder import write_model_folder
 
 BOTH = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
 SPEECH = "--modality speech --speech-input log_mel --target vad"

@@ -22,7 +22,7 @@ from emo_fairseq.export.graph_rows import RowSource
 from emo_fairseq.export.graphs import GraphOptions, export_graphs
 from emo_fairseq.export.onnx import export_onnx
 from emo_fairseq.inference import providers
-from emo_fairseq.inference.model_folder import read_model_folder
+from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.onnx_model import OnnxModel
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.types import BY_SPEAKER

@@ -16,7 +16,7 @@ import pytest
 
 from data_prep.schema import read_manifest
 from emo_fairseq.export.onnx import export_onnx
-from emo_fairseq.inference.model_folder import WEIGHTS_FILE
+from emo_fairseq.inference.model_folder.files import WEIGHTS_FILE
 from emo_fairseq.inference.predictor import EmotionPredictor
 
 LIGHT_PYTHON = "EMO_FAIRSEQ_LIGHT_PYTHON"

@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from emo_fairseq.export.onnx import export_onnx
-from emo_fairseq.inference.model_folder import WEIGHTS_FILE
+from emo_fairseq.inference.model_folder.files import WEIGHTS_FILE
 from emo_fairseq.inference.predictor import load_predictor
 
 LIGHT_PYTHON = "EMO_FAIRSEQ_LIGHT_PYTHON"

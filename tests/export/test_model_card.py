@@ -19,8 +19,8 @@ from emo_fairseq import metrics
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.model_card import changed_options, score_file, write_card
+from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.inference.loading import read_checkpoint
-from emo_fairseq.inference.model_folder import write_model_folder
 
 OPTIONS = "--modality text --dropout 0.3"
 LABELS = ("neutral", "happy", "sad", "angry")

@@ -28,13 +28,12 @@ from emo_fairseq.export.onnx import (
     make_batch,
     make_dialogue,
 )
-from emo_fairseq.inference.model_folder import (
-    DIALOGUE_GRAPH_FILE,
+from emo_fairseq.inference.model_folder.files import (
     WEIGHTS_FILE,
     dialogue_graph,
-    read_model_folder,
-    seal,
 )
+from emo_fairseq.inference.model_folder.reading import read_model_folder
+from emo_fairseq.inference.model_folder.records import seal
 from emo_fairseq.inference.onnx_model import OnnxModel
 from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
 
@@ -335,7 +334,7 @@ def _with_random_context(folder: Path) -> Path:
 def test_graphs_of_dialogues(options, trained_models, own_folder):
     folder = _with_random_context(own_folder(trained_models.folder(options)))
     assert export_onnx(folder, check=2) < PARITY
-    assert (folder / DIALOGUE_GRAPH_FILE) == dialogue_graph(folder / "model.onnx")
+    assert dialogue_graph(folder / "model.onnx").is_file()
     loaded = read_model_folder(folder)
     graph = OnnxModel(folder / "model.onnx", loaded.state)
     noise = torch.Generator().manual_seed(4)
@@ -364,7 +363,7 @@ def test_the_graph_of_dialogues_belongs_to_the_folder(trained_models, own_folder
     folder = own_folder(trained_models.folder(DIALOGUE_CASES["gru"]))
     export_onnx(folder, check=1)
     load_predictor(folder, onnx=True)
-    file = folder / DIALOGUE_GRAPH_FILE
+    file = dialogue_graph(folder / "model.onnx")
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
     with pytest.raises(UsageError, match=r"model\.dialogue\.onnx: damaged or exchanged"):

@@ -13,7 +13,7 @@ from fairseq_process import Finished
 from data_prep.schema import read_manifest
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.predictions import PROBABILITY
-from emo_fairseq.inference.model_folder import write_model_folder
+from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.inference.predictor import load_predictor
 
 transformers = pytest.importorskip("transformers")

@@ -9,7 +9,7 @@ import pytest
 
 from data_prep.schema import read_manifest
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.inference.model_folder import write_model_folder
+from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.report.__main__ import main as report_main
 

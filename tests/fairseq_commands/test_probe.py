@@ -17,7 +17,7 @@ from data_prep.schema import read_manifest
 from emo_fairseq.compat.torch_files import load_torch_file
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.model_card import write_card
-from emo_fairseq.inference.model_folder import write_model_folder
+from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.inference.predictor import load_predictor
 
 OPTIONS = """--arch robertaEMO_tiny --criterion emotion_classification --lr 0.003 --optimizer adam

@@ -14,7 +14,8 @@ from toy_copies import copy_of_toy
 from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
 from emo_fairseq.export.model_card import write_card
-from emo_fairseq.inference.model_folder import read_model_folder, write_model_folder
+from emo_fairseq.export.model_folder import write_model_folder
+from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.report import tables
 from emo_fairseq.report.plots import confusion_matrix, reliability
 from emo_fairseq.report.plots.drawing import Plot

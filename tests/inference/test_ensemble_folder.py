@@ -16,7 +16,8 @@ from emo_fairseq.cli.__main__ import main
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.ensembles import Stacking
 from emo_fairseq.export.ensemble import fit_stacking, write_ensemble_folder
-from emo_fairseq.inference.ensemble import Combination, write_ensemble
+from emo_fairseq.inference.ensemble import Combination
+from emo_fairseq.inference.ensemble_folder import write_ensemble
 from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor

@@ -8,7 +8,7 @@ import pytest
 from document_mutations import mutations
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.model_folder import read_config
+from emo_fairseq.inference.model_folder.config import read_config
 
 SPECIALS = {"init": 0, "pad": 1, "separator": 2, "unknown": 3}
 ENCODER = {

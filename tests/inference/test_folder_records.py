@@ -13,11 +13,7 @@ from data_prep.files import (
     digests,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.model_folder import (
-    seal,
-    verify_folder,
-    verify_graph,
-)
+from emo_fairseq.inference.model_folder.records import seal, verify_folder, verify_graph
 
 
 @pytest.fixture(autouse=True)

@@ -29,8 +29,10 @@ from data_prep.commands.tokenize_text import (
 from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import PROBABILITY
+from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.inference.loading import load_checkpoint_model
-from emo_fairseq.inference.model_folder import read_model_folder, seal, write_model_folder
+from emo_fairseq.inference.model_folder.reading import read_model_folder
+from emo_fairseq.inference.model_folder.records import seal
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.pretrained.weights import (
     read_tensors,

@@ -29,7 +29,7 @@ from emo_fairseq import pretrained
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.as_checkpoint import write_checkpoint
-from emo_fairseq.inference.model_folder import write_model_folder
+from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.tasks.run_config import RunConfig
 from emo_fairseq.vad_to_emotion.commands import (
     apply,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from emo_fairseq.evaluation.bootstrap import Estimate
     from emo_fairseq.evaluation.ensembles import Stacking
     from emo_fairseq.evaluation.statistics import Predictions
-    from emo_fairseq.inference.ensemble import EnsembleFolder
+    from emo_fairseq.inference.ensemble_folder import EnsembleFolder
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace, score: Score, folder: Path) -> int:
 
 def _open(options: argparse.Namespace) -> "EnsembleFolder | None":
     """Open the folder of an ensemble, if that is the model."""
-    from emo_fairseq.inference.ensemble import open_ensemble
+    from emo_fairseq.inference.ensemble_folder import open_ensemble
 
     if not is_one_ensemble(options):
         return None

@@ -50,7 +50,7 @@ def training_of_checkpoint(checkpoint: Path) -> Training:
 
 def training_of_folder(folder: Path) -> Training:
     """Read the record in a model folder."""
-    from emo_fairseq.inference.model_folder import read_config
+    from emo_fairseq.inference.model_folder.config import read_config
 
     state = read_config(folder).state
     return Training(state.fold, None, state.corpus)
