@@ -1,18 +1,8 @@
-"""Endpoints of the JSON API: from the fields of a request to a dictionary that JSON can hold.
-
-    POST /api/predict    audio, video and text, or some of these, or rows of these; embedding=true
-                         adds the embedding
-    POST /api/timeline   audio; window_seconds, hop_seconds, text
-    POST /api/explain    audio and/or text; start, end: of a segment of the audio
-    POST /api/conversation  audio; turns, turns_format: a file of turns; speakers, recording
+"""Requests to one predictor: read, batched and predicted, within limits.
 
 A request is multipart/form-data, or JSON with a text (to predict, also with audio and video in
-base64). The rows of one request have a result each, a prediction or an error, in their order. The
-"cut" of a response lists which inputs were truncated; its "transcript", and that of each window of
-a timeline, is what the server transcribed of audio without a text, null where it did not. A new
-endpoint is a function and a row of :data:`ENDPOINTS`.
-
-The functions run in a thread of the workers, and use nothing of HTTP but :class:`HttpError`.
+base64). The rows of one request have a result each, a prediction or an error, in their order.
+:mod:`emo_fairseq.serving.endpoints` has what is specific to an address.
 """
 
 import functools
@@ -22,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,18 +19,13 @@ import numpy.typing as npt
 
 from data_prep.audio.loading import SILENCE
 from data_prep.errors import CodedError
-from data_prep.files.hub import name_of_folder
 from data_prep.messages import sentence
-from data_prep.schema import SAMPLE_RATE
-from data_prep.segmentation.formats import FORMATS
 from emo_fairseq.compat.excepthook import find_mistake
-from emo_fairseq.diarization.options import AUTO, CHANNELS, NO_SPEAKERS, TurnOptions
 from emo_fairseq.inference.inputs import Item
-from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError
-from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe, Transcript
+from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
 from emo_fairseq.serving.audio_uploads import TOO_LONG, AudioUpload, decode_upload
 from emo_fairseq.serving.http_errors import INTERNAL, HttpError
 from emo_fairseq.serving.limits import Limits
@@ -51,99 +35,24 @@ from emo_fairseq.serving.request_body import (
     audio_bytes,
     audio_or_base64,
     check_json_size,
-    file_bytes,
-    flag,
     json_pairs,
-    line_up_to,
     media_type,
-    number_between,
-    one_of,
     read_fields,
     read_parts,
     text_up_to,
-    video_or_base64,
 )
 from emo_fairseq.serving.rows import REPEATED, Row, read_rows, row_readers
-from emo_fairseq.serving.segmentation_uploads import read_turns
 from emo_fairseq.serving.video_uploads import STATUSES, has_sound, limited_video
 from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 logger = logging.getLogger(__name__)
 
-_CARD = "README.md"
-_WINDOW, _HOP = 4.0, 2.0  # seconds, where the model reads so many at once
-_SHORTEST, _LONGEST = 0.25, 60.0  # seconds of a window or a hop
-_NAME_CHARACTERS = 255  # of a recording
-_NUMBERS = [str(number) for number in range(1, 21)]  # of speakers
-_TABLE = "csv"  # format of a file of turns, unless another is named
-_OVERLAP = 8  # windows that may contain the same sample
 _LENGTHS_PER_OCTAVE = 4  # of recordings of one batch: the longest is a fifth longer, at most
 _BATCHED_SECONDS = 30.0  # recordings up to this length are computed in batches
 
 Fields = Mapping[str, Any]
 Outputs = dict[str, Any]
 Samples = npt.NDArray[np.float32]
-
-
-# -- GET /api/model --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ModelDescription:
-    """A model's name, and its card in Markdown (empty if there is none)."""
-
-    name: str = "model"
-    card: str = ""
-
-
-def read_description(path: Path) -> ModelDescription:
-    """Return the name of a model folder and its README.md without front matter.
-
-    Of a checkpoint the name of its folder.
-
-    >>> read_description(Path("checkpoints/toy/checkpoint_best.pt"))
-    ModelDescription(name='toy', card='')
-    """
-    if not path.is_dir():
-        return ModelDescription(path.resolve().parent.name)
-    file = path / _CARD
-    card = file.read_text(encoding="utf-8") if file.is_file() else ""
-    if card.startswith("---\n"):
-        card = card.partition("\n---\n")[2]
-    return ModelDescription(name_of_folder(path.absolute()), card.strip())
-
-
-def describe_model(
-    predictor: EmotionPredictor,
-    limits: Limits,
-    description: ModelDescription,
-    transcriber: FasterWhisper | None = None,
-) -> Outputs:
-    """Return the response of ``GET /api/model``."""
-    max_seconds = predictor.max_seconds()
-    return {
-        "name": description.name,
-        "card": description.card,
-        "modalities": list(predictor.modalities),
-        "transcribes": None if transcriber is None else transcriber.name,
-        "labels": list(predictor.labels),
-        "axes": list(predictor.axes),
-        "auxiliary": {name: list(outputs) for name, outputs in predictor.auxiliary.items()},
-        "heard_seconds": max_seconds if math.isfinite(max_seconds) else None,
-        "limits": {
-            "upload_bytes": limits.upload_bytes,
-            "audio_seconds": limits.audio_seconds,
-            "video_seconds": limits.video_seconds,
-            "video_frames": limits.video_frames,
-            "video_pixels": limits.video_pixels,
-            "text_characters": limits.text_characters,
-            "explained_seconds": min(limits.explained_seconds, max_seconds),
-            "rows": limits.rows,
-        },
-    }
-
-
-# -- endpoints -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -265,7 +174,7 @@ class Api:
                 return request
             raise
         with _mistakes_as_http_errors():
-            samples, rate = _samples(audio)
+            samples, rate = samples_of(audio)
             item = self.predictor.read_item(samples, text, rate)
         others = {name: value for name, value in fields.items() if name != "audio"}
         warnings = () if audio is None else audio.warnings
@@ -364,21 +273,12 @@ def _mistakes_as_http_errors() -> Iterator[None]:
         raise HttpError(status, message, code or "input-unusable") from error
 
 
-def _predict(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
-    limits = api.limits
-    item, warnings = _read_item(
-        api, fields, limits.audio_seconds, limits.video_seconds, should_stop
-    )
-    (prediction,) = api.predictor.predict_items([item], 1, should_stop=should_stop)
-    return _prediction_outputs(fields, prediction, warnings, item.seconds is not None)
-
-
-def _read_item(
+def read_item(
     api: Api, fields: Fields, audio_seconds: float, video_seconds: float, should_stop: ShouldStop
 ) -> tuple[Item, tuple[str, ...]]:
     """Return the item of a request or a row, and the warnings of its audio."""
     audio, text = api.inputs(fields, audio_seconds)
-    samples, rate = _samples(audio)
+    samples, rate = samples_of(audio)
     video, name = None, "the input"
     if "video" in fields:
         video = limited_video(fields["video"], api.limits, video_seconds, should_stop)
@@ -396,7 +296,7 @@ def _predict_items(api: Api, requests: Sequence[Request], should_stop: ShouldSto
     def run() -> list[Outputs]:
         predictions = api.predictor.predict_items(items, len(items), should_stop=should_stop)
         return [
-            _prediction_outputs(
+            prediction_outputs(
                 request.fields, prediction, request.warnings, item.seconds is not None
             )
             for request, item, prediction in zip(requests, items, predictions, strict=True)
@@ -423,28 +323,29 @@ def _predict_rows(api: Api, request: Request, should_stop: ShouldStop) -> Output
             if isinstance(row, HttpError):
                 raise row
             left = api.limits.audio_seconds - seconds, api.limits.video_seconds - video_seconds
-            one = _read_row(api, request, row, *left, should_stop)
+            row_request = _read_row(api, request, row, *left, should_stop)
         except HttpError as error:
             results[number] = error
             continue
-        assert one.item is not None
-        seconds += one.item.seconds or 0.0
-        if one.item.clips:  # whose pictures are not kept while further videos are decoded
-            video_seconds += max(clip.total for clip in one.item.clips.values())
-            (results[number],) = _predict_items(api, [one], should_stop)
+        item = row_request.item
+        assert item is not None
+        seconds += item.seconds or 0.0
+        if item.clips:  # whose pictures are not kept while further videos are decoded
+            video_seconds += max(clip.total for clip in item.clips.values())
+            (results[number],) = _predict_items(api, [row_request], should_stop)
         else:
-            read[number] = one
+            read[number] = row_request
     size = 1 if api.predictor.engine.groups_items else api.limits.batch
     alike: dict[tuple[bool, int] | None, list[int]] = defaultdict(list)
-    for number, one in read.items():
-        alike[one.batch_key].append(number)
+    for number, row_request in read.items():
+        alike[row_request.batch_key].append(number)
     starts = [(group, start) for group in alike.values() for start in range(0, len(group), size)]
     for group, start in starts:
         if should_stop():
             raise StoppedError
         batch = group[start : start + size]
-        found = _predict_items(api, [read[number] for number in batch], should_stop)
-        results |= zip(batch, found, strict=True)
+        outputs = _predict_items(api, [read[number] for number in batch], should_stop)
+        results |= zip(batch, outputs, strict=True)
     in_order = [results[number] for number in range(len(request.rows))]
     return {"predictions": [x.content() if isinstance(x, HttpError) else x for x in in_order]}
 
@@ -468,164 +369,36 @@ def _read_row(
         message = "The videos of the rows before have the limit of a request."
         raise HttpError(413, message, "video-too-long")
     with _mistakes_as_http_errors():
-        item, warnings = _read_item(api, row, audio_left, video_left, should_stop)
+        item, warnings = read_item(api, row, audio_left, video_left, should_stop)
     return Request(request.fields, item, warnings, name=request.name)
 
 
-def _prediction_outputs(
+def prediction_outputs(
     fields: Fields, prediction: Prediction, warnings: Sequence[str], has_audio: bool
 ) -> Outputs:
+    """Return the response of one input.
+
+    Args:
+        fields: of the request.
+        prediction: of the input.
+        warnings: of its audio file.
+        has_audio: whether there is one, whose silence is among its own warnings.
+    """
     outputs: Outputs = prediction.as_dict(embedding=fields.get("embedding", False))
     others = [x for x in prediction.warnings if not (has_audio and x == SILENCE)]
     warnings = [*warnings, *others]
-    return {**outputs, "warnings": warnings, "cut": _truncated(prediction.truncations)}
+    return {**outputs, "warnings": warnings, "cut": describe_truncations(prediction.truncations)}
 
 
-def _timeline(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
-    audio, text = api.inputs(fields)
-    if audio is None:
-        raise HttpError(422, "A timeline needs audio; send a file.", "audio-missing")
-    window = fields.get("window_seconds", min(_WINDOW, api.predictor.max_seconds()))
-    hop = fields.get("hop_seconds", min(_HOP, window / 2))
-    if window > _OVERLAP * hop:  # each second of audio would be computed that many times
-        message = "hop_seconds has to be at least an eighth of window_seconds."
-        raise HttpError(422, message, "hop-too-short")
-    if audio.seconds / hop > (limit := api.limits.segments):
-        message = f"This would be more than {limit} windows; make hop_seconds longer."
-        raise HttpError(422, message, "windows-too-many")
-    segments = api.predictor.timeline(
-        audio.samples,
-        window_seconds=window,
-        hop_seconds=hop,
-        sample_rate=audio.sample_rate,
-        text=text,
-        transcribe=api.transcribe(should_stop, words=True),
-        should_stop=should_stop,
-    )
-    return {
-        "seconds": audio.seconds,
-        "segments": [segment.as_dict() for segment in segments],
-        "warnings": list(audio.warnings),
-        "cut": _truncated(segments[0].prediction.truncations),
-    }
-
-
-def _explain(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
-    audio, text = api.inputs(fields)
-    start = fields.get("start", 0.0)
-    if "start" in fields or "end" in fields:
-        if audio is None:
-            message = "start and end are times in the audio; send a file."
-            raise HttpError(422, message, "audio-missing")
-        audio = audio.segment(start, fields.get("end", audio.seconds))
-    if audio is not None and audio.seconds > (limit := api.limits.explained_seconds):
-        message = f"At most {limit:g} s are explained at once; choose a segment by start and end."
-        raise HttpError(422, message, "explanation-too-long")
-    samples, rate = _samples(audio)
-    samples, text, transcript = _transcribed(api, samples, text, should_stop)
-    explanation = explain(api.predictor, samples, text, rate, should_stop)
-    outputs = explanation.as_dict(from_second=start)
-    truncated = _truncated(explanation.truncations)  # left_out is about audio
-    found = None if transcript is None else transcript.text
-    warnings = [] if audio is None else list(audio.warnings)
-    return {**outputs, "transcript": found, "warnings": warnings, "cut": truncated}
-
-
-def _conversation(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
-    if fields.get("text") is not None:
-        message = "A conversation has a text for each turn; send a file with the turns."
-        raise HttpError(422, message, "text-not-read")
-    audio, _ = api.inputs(fields)
-    if audio is None:
-        raise HttpError(422, "A conversation needs audio; send a file.", "audio-missing")
-    name = fields.get("recording") or "the recording"
-    turns = None
-    if "turns" in fields and "speakers" in fields:
-        message = "speakers is for turns that are found; a file of turns names its own."
-        raise HttpError(422, message, "option-idle")
-    if "turns" in fields:
-        turns = read_turns(fields["turns"], fields.get("turns_format", _TABLE), name)
-        if len(turns.turns) > (limit := api.limits.segments):
-            message = f"The file has {len(turns.turns)} turns; the limit is {limit}."
-            raise HttpError(422, message, "turns-too-many")
-
-    def report(*_: object) -> None:
-        if should_stop():  # while turns are found
-            raise StoppedError
-
-    options = TurnOptions(speakers=_speakers(fields))
-    conversation = api.predictor.conversation(
-        fields["audio"] if options.speakers == CHANNELS else audio.samples,  # which are mixed
-        turns,
-        name=name,
-        turn_options=options,
-        transcribe=api.transcribe(should_stop),
-        progress=report,
-        should_stop=should_stop,
-    )
-    document = conversation.to_document()
-    return {**document, "notes": [*document["notes"], *audio.warnings]}
-
-
-def _speakers(fields: Fields) -> str | int:
-    value = fields.get("speakers", NO_SPEAKERS)
-    return int(value) if value.isdecimal() else value
-
-
-def _transcribed(
-    api: Api, samples: Samples | None, text: str | None, should_stop: ShouldStop
-) -> tuple[Samples | None, str | None, Transcript | None]:
-    """Return samples, text and transcript of an input to be explained.
-
-    A model of text alone gets no samples: the words of the transcript have the weights.
-    """
-    transcribe = api.transcribe(should_stop)
-    if transcribe is None or samples is None or text is not None:
-        return samples, text, None
-    item = api.predictor.read_item(samples, sample_rate=SAMPLE_RATE, transcribe=transcribe)
-    return item.samples, item.text, item.transcript
-
-
-def _samples(audio: AudioUpload | None) -> tuple[Samples | None, int | None]:
+def samples_of(audio: AudioUpload | None) -> tuple[Samples | None, int | None]:
+    """Return the samples of an upload and their rate in Hz; None of both without one."""
     return (None, None) if audio is None else (audio.samples, audio.sample_rate)
 
 
-def _truncated(truncations: Sequence[Truncation]) -> list[str]:
+def describe_truncations(truncations: Sequence[Truncation]) -> list[str]:
     """Return a sentence for each input that was truncated."""
     return [f"{_capitalized(truncation.describe())}." for truncation in truncations]
 
 
 def _capitalized(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
-
-
-_SECOND = number_between(0, 1e6)
-_LENGTH = number_between(_SHORTEST, _LONGEST)
-ENDPOINTS = {
-    "predict": Endpoint(
-        "Predict the emotion of a recording, a video, a text or several of these, or of rows.",
-        {"video": video_or_base64, "embedding": flag},
-        _predict,
-        is_predict=True,
-    ),
-    "timeline": Endpoint(
-        "Predict for every window of a recording.",
-        {"window_seconds": _LENGTH, "hop_seconds": _LENGTH},
-        _timeline,
-    ),
-    "explain": Endpoint(
-        "Weigh the words of a text and the segments of a recording.",
-        {"start": _SECOND, "end": _SECOND},
-        _explain,
-    ),
-    "conversation": Endpoint(
-        "Predict for the turns of a recording.",
-        {
-            "turns": file_bytes,
-            "turns_format": one_of(*FORMATS),
-            "speakers": one_of(NO_SPEAKERS, AUTO, CHANNELS, *_NUMBERS),
-            "recording": line_up_to(_NAME_CHARACTERS),
-        },
-        _conversation,
-    ),
-}

@@ -1,6 +1,6 @@
 """The ASGI application: the page, the API, and the description of the model.
 
-    POST /api/...        the endpoints of :mod:`emo_fairseq.serving.api`
+    POST /api/...        the endpoints of :mod:`emo_fairseq.serving.endpoints`
     WebSocket /api/live  a conversation as it is spoken, see :mod:`emo_fairseq.serving.live`
     GET  /api/model      name, labels, axes, modalities, card, limits
     GET  /healthz        {"status": "ok"} while the process works
@@ -27,22 +27,18 @@ from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop
 from emo_fairseq.inference.transcribing import FasterWhisper, check_reads_text
 from emo_fairseq.serving.access_log import AccessLog
-from emo_fairseq.serving.api import (
-    ENDPOINTS,
-    Api,
-    Endpoint,
-    ModelDescription,
-    Request,
-    describe_model,
-)
+from emo_fairseq.serving.api import Api, Endpoint, Request
+from emo_fairseq.serving.clients import TokenBuckets, client_address
 from emo_fairseq.serving.concurrency import ConcurrencyLimiter, Job
+from emo_fairseq.serving.endpoints import ENDPOINTS
 from emo_fairseq.serving.http_errors import HttpError, error_response
 from emo_fairseq.serving.lifecycle import Lifecycle
-from emo_fairseq.serving.limits import Limits, TokenBuckets, client_address
+from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.lingering import LingeringClose
 from emo_fairseq.serving.live import Live
 from emo_fairseq.serving.live_turns import VoiceActivity
 from emo_fairseq.serving.meter import Meter
+from emo_fairseq.serving.model_description import ModelDescription, describe_model
 from emo_fairseq.serving.openapi import OPENAPI, describe_api
 from emo_fairseq.serving.proxies import TrustedProxies
 from emo_fairseq.serving.request_body import JSON, body_limit, media_type, read_body

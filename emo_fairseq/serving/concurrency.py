@@ -10,8 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from emo_fairseq.serving.clients import client_of
 from emo_fairseq.serving.http_errors import HttpError
-from emo_fairseq.serving.limits import Limits, client_of
+from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.meter import Meter
 
 # -- threads ---------------------------------------------------------------------------------------

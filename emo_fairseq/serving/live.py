@@ -26,9 +26,10 @@ from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
+from emo_fairseq.serving.clients import client_address
 from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.lifecycle import Lifecycle
-from emo_fairseq.serving.limits import Limits, client_address
+from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.live_protocol import (
     NORMAL,
     RESTART,

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from emo_fairseq.serving.limits import Limits, client_of
+from emo_fairseq.serving.clients import client_of
+from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.live_protocol import TRY_AGAIN, LiveError
 
 

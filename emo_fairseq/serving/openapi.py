@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from emo_fairseq.serving import schemas
-from emo_fairseq.serving.api import ENDPOINTS
+from emo_fairseq.serving.endpoints import ENDPOINTS
 from emo_fairseq.serving.request_body import JSON, MULTIPART
 from emo_fairseq.serving.request_ids import HEADER
 

@@ -6,8 +6,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emo_fairseq.serving.access_log import AccessLog
+from emo_fairseq.serving.clients import client_address
 from emo_fairseq.serving.lifecycle import Lifecycle
-from emo_fairseq.serving.limits import client_address
 from emo_fairseq.serving.meter import Meter
 from emo_fairseq.serving.request_ids import HEADER, begin_request
 

@@ -1,7 +1,7 @@
 """Models of what the API takes and returns, of which its OpenAPI description is made.
 
 Requests are read by :mod:`emo_fairseq.serving.request_body`, byte by byte and within limits, and
-responses are made by :mod:`emo_fairseq.serving.api`; tests compare both with these models.
+responses are made by :mod:`emo_fairseq.serving.endpoints`; tests compare both with these models.
 """
 
 from typing import Annotated, Any, Literal

@@ -22,11 +22,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emo_fairseq.serving.clients import TokenBuckets, client_address
 from emo_fairseq.serving.http_errors import INTERNAL, HttpError, error_response
-from emo_fairseq.serving.limits import (
-    TokenBuckets,
-    client_address,
-)
 from emo_fairseq.serving.request_ids import current_request_id
 from emo_fairseq.serving.tokens import Tokens
 

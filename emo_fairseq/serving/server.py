@@ -33,12 +33,12 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.inference.transcribing import FasterWhisper
 from emo_fairseq.serving.access_log import AccessLog
-from emo_fairseq.serving.api import read_description
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.http_errors import CLOSE, HttpError, error_response
 from emo_fairseq.serving.lifecycle import Lifecycle
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.memory import bound_fragmentation
+from emo_fairseq.serving.model_description import read_description
 
 logger = logging.getLogger(__name__)
 

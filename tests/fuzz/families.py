@@ -505,9 +505,9 @@ def _read_requests(folder: Path, model: Path) -> Any:
 def _client(model: Path) -> Any:
     from starlette.testclient import TestClient
 
-    from emo_fairseq.serving.api import read_description
     from emo_fairseq.serving.app import create_app
     from emo_fairseq.serving.limits import Limits
+    from emo_fairseq.serving.model_description import read_description
 
     limits = Limits(requests_per_second=1e6, burst=1_000_000)
     app = create_app(load_predictor(model, "cpu"), limits, read_description(model))

@@ -17,10 +17,10 @@ from starlette.testclient import TestClient
 from trained_models import load_with_options
 
 from emo_fairseq.inference.predictor import load_predictor
-from emo_fairseq.serving.api import read_description
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.concurrency import Job
 from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.model_description import read_description
 from emo_fairseq.serving.server import Server, server_config
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"

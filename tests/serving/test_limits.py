@@ -11,8 +11,9 @@ import httpx
 import pytest
 from starlette.requests import Request
 
+from emo_fairseq.serving.clients import TokenBuckets
 from emo_fairseq.serving.http_errors import HttpError
-from emo_fairseq.serving.limits import Limits, TokenBuckets
+from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.request_body import read_body
 
 FORM = "multipart/form-data; boundary=b"

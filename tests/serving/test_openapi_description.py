@@ -8,7 +8,7 @@ from loudness import Loudness
 from starlette.testclient import TestClient
 
 from emo_fairseq.serving import schemas
-from emo_fairseq.serving.api import ENDPOINTS
+from emo_fairseq.serving.endpoints import ENDPOINTS
 from emo_fairseq.serving.request_body import JSON, MULTIPART
 
 TEXT = "what a lovely day"

@@ -11,7 +11,8 @@ from queue_meter import PATIENCE
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.serving import concurrency
-from emo_fairseq.serving.api import ENDPOINTS, Api, Request
+from emo_fairseq.serving.api import Api, Request
+from emo_fairseq.serving.endpoints import ENDPOINTS
 from emo_fairseq.serving.limits import Limits
 
 TEXTS = ["what a lovely day", "no", "one more sad day, number five"]

@@ -5,11 +5,8 @@ import pytest
 from trained_models import load_with_options
 
 from emo_fairseq.inference.predictor import load_predictor
-from emo_fairseq.serving.api import (
-    ModelDescription,
-    describe_model,
-)
 from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.model_description import ModelDescription, describe_model
 
 SENTENCE = "what a lovely day it was when we all went out to see the sea"
 

@@ -16,7 +16,8 @@ from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 from data_prep.schema import read_manifest
 from data_prep.video.loading import ClipLoader
 from emo_fairseq.inference.predictor import load_predictor
-from emo_fairseq.serving.api import ENDPOINTS, Api, Request
+from emo_fairseq.serving.api import Api, Request
+from emo_fairseq.serving.endpoints import ENDPOINTS
 from emo_fairseq.serving.limits import Limits
 
 pytest.importorskip("av")
