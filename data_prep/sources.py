@@ -195,8 +195,8 @@ def _sources_in(folder: Path) -> Iterator[Source]:
 def _tables_in(folder: Path) -> Iterator[Source]:
     from data_prep.tables.audformat import HEADER
     from data_prep.tables.folders import has_class_folders, is_audio_folder
-    from data_prep.tables.published import find_shards
     from data_prep.tables.reader import PARQUET
+    from data_prep.tables.shards import find_shards
 
     name = corpus_name(folder.resolve().name)
     if is_saved_dataset(folder):

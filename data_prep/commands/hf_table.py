@@ -46,15 +46,10 @@ from data_prep.tables.inference import (
     render,
 )
 from data_prep.tables.options import corpus_name, recipe_of, tables_of
-from data_prep.tables.published import (
-    ROW_ID,
-    Sources,
-    find_shards,
-    make_plan,
-    prepare_hf_table,
-)
+from data_prep.tables.published import ROW_ID, Sources, make_plan, prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe
+from data_prep.tables.shards import find_shards
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,14 +23,8 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.features.extraction import extract
-from data_prep.features.mmsa import (
-    LENGTHS,
-    NONFINITE,
-    PickledFeatures,
-    Report,
-    load_pickle,
-    read_modality,
-)
+from data_prep.features.mmsa import LENGTHS, NONFINITE, PickledFeatures, Report
+from data_prep.features.mmsa_pickles import load_pickle, read_modality
 from data_prep.files.digests import file_digests
 from data_prep.tokens.binarize import read_splits
 

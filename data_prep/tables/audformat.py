@@ -30,9 +30,9 @@ from data_prep.manifest.cells import shown
 from data_prep.manifest.labels import MISSING_WORDS
 from data_prep.manifest.records import SPLITS
 from data_prep.tables.cells import plain
-from data_prep.tables.published import SPLIT_OF
 from data_prep.tables.reader import CSV, PARQUET, open_table
 from data_prep.tables.rows import TableRecipe
+from data_prep.tables.shards import SPLIT_OF
 from data_prep.tables.table import Row
 
 HEADER = "db.yaml"

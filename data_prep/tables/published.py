@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from data_prep.manifest.records import AXES, LABEL_COLUMNS, Corpus
 from data_prep.manifest.tsv import read_manifest
 from data_prep.tables.cells import class_name, plain, text_cell
 from data_prep.tables.prepare import prepare_table
+from data_prep.tables.published_cells import Sound, as_frames, as_sound
 from data_prep.tables.reader import check_has_columns, check_has_rows
 from data_prep.tables.rows import FIELDS, TableRecipe, check_recipe
 from data_prep.tables.table import Table
@@ -252,130 +251,6 @@ def map_features(columns: Collection[str], given: Iterable[str]) -> dict[str, st
             raise CodedError(f"--features {name}={column}: no such column", "column-missing")
         folders = {n: c for n, c in folders.items() if c != column} | {name: column}
     return folders
-
-
-# -- Shards ----------------------------------------------------------------------------------------
-
-SPLIT_OF = {
-    "train": "train",
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "valid"),
-    "test": "test",
-}
-_SHARD = re.compile(r"([a-z]+)(?:-(\d{5})-of-(\d{5}))?\.(?:parquet|csv|tsv|jsonl)")
-
-
-def find_shards(folder: Path) -> dict[str, list[Path]]:
-    """Find {split: files} of a folder, or of its `data/`, as `datasets` names them.
-
-    Such as `train-00000-of-00002.parquet` and `validation.csv`. Raises CodedError if there are
-    none, a shard is missing, or a split is found twice.
-    """
-    shards_of: dict[tuple[str, str], dict[int, Path]] = {}
-    wanted: dict[tuple[str, str], int] = {}
-    for path in sorted([*folder.glob("*"), *(folder / "data").glob("*")]):
-        match = _SHARD.fullmatch(path.name)
-        if not match or match[1] not in SPLIT_OF:
-            continue
-        key = (match[1], path.suffix)
-        shards_of.setdefault(key, {})[int(match[2] or 0)] = path
-        wanted[key] = int(match[3] or 1)
-    if not shards_of:
-        raise CodedError(
-            f"{folder}: no train-00000-of-00001.parquet, train.csv or the like; name its files",
-            "table-missing",
-        )
-    shards: dict[str, list[Path]] = {}
-    for (name, suffix), files in shards_of.items():
-        if sorted(files) != list(range(wanted[name, suffix])):
-            message = f"{folder}: {name} has {len(files)} of {wanted[name, suffix]} shards"
-            raise CodedError(message, "shards-missing")
-        if SPLIT_OF[name] in shards:
-            message = f"{folder}: {SPLIT_OF[name]} is found twice; name the files to read"
-            raise CodedError(message, "splits-ambiguous")
-        shards[SPLIT_OF[name]] = [files[i] for i in sorted(files)]
-    return {split: shards[split] for split in dict.fromkeys(SPLIT_OF.values()) if split in shards}
-
-
-# -- Cells: lists of numbers and sounds, in Parquet and in CSV -------------------------------------
-
-_BETWEEN_NUMBERS = re.compile(r"(?<=[\d.])\s+(?=[-\d])")
-_BETWEEN_ROWS = re.compile(r"\]\s+\[")
-_NUMPY_ARRAY = re.compile(r"\barray\((\[[^()]*\])(?:,\s*dtype=\w+)?\)")
-
-
-@dataclass(frozen=True)
-class Sound:
-    """Audio as `datasets` stores it: the file itself, its path, or both."""
-
-    content: bytes | None
-    path: str | None
-
-
-def as_sound(value: Any) -> Sound | None:
-    """Read a struct {bytes, path}, its text in a CSV, or a path. Raises ValueError for others."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError) as error:
-            raise ValueError(f"no text of a struct {{bytes, path}} ({error})") from None
-    if not value:
-        return None
-    if isinstance(value, str):
-        return Sound(None, value)
-    if not isinstance(value, dict) or not {"bytes", "path"} >= set(value):
-        raise ValueError(f"neither a path nor a struct {{bytes, path}}, but {type(value).__name__}")
-    sound = Sound(value.get("bytes"), value.get("path"))
-    return sound if sound.content or sound.path else None
-
-
-def as_frames(value: Any) -> FloatArray | None:
-    """Read (T, C) from a list of lists, (1, C) from a list of numbers, or the text of either.
-
-    A result of emotion2vec as FunASR returns it, `[{"feats": ...}]`, is read as its features.
-    Raises ValueError for other values, and for rows of several lengths.
-    """
-    if isinstance(value, str):
-        value = _parse_list(value) if value.strip() else None
-    value = _features_of_result(value)
-    if value is None:
-        return None
-    try:
-        array = np.asarray(value, dtype=np.float32)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"no list of numbers, or of lists of one length ({error})") from None
-    if array.ndim not in (1, 2) or not array.size:
-        raise ValueError(f"of shape {array.shape}, neither (C,) nor (T, C)")
-    return array if array.ndim == 2 else array[None, :]
-
-
-RESULT_KEY = "feats"  # of the record in which FunASR returns the features of a recording
-
-
-def _features_of_result(value: Any) -> Any:
-    """Return the features of `[{"feats": ...}]`, or of the record alone; other values unchanged."""
-    records = [value] if isinstance(value, Mapping) else value
-    if not isinstance(records, list | np.ndarray) or not len(records):
-        return value
-    if not all(isinstance(record, Mapping) for record in records):
-        return value
-    if len(records) > 1:
-        raise ValueError(f"{len(records)} results; a row has one, of its own recording")
-    if RESULT_KEY not in records[0]:
-        keys = ", ".join(map(str, records[0]))
-        raise ValueError(f"a record of {keys or 'nothing'}, and none of {RESULT_KEY}")
-    return records[0][RESULT_KEY]
-
-
-def _parse_list(text: str) -> Any:
-    """Parse the text of a list, with commas or as numpy prints it."""
-    if "..." in text:
-        raise ValueError("cut short by a printer's '...'; export the table as Parquet")
-    plain_lists = _NUMPY_ARRAY.sub(r"\1", text.strip())
-    commas = _BETWEEN_ROWS.sub("], [", _BETWEEN_NUMBERS.sub(", ", plain_lists))
-    try:
-        return ast.literal_eval(commas)
-    except (ValueError, SyntaxError) as error:
-        raise ValueError(f"the text of no list ({error})") from None
 
 
 # -- Loading: plain rows, sounds as files, frames by id --------------------------------------------

@@ -22,7 +22,7 @@ Face's BERT, wav2vec 2.0 and Whisper, wav2vec 1.0, and the encoders of pictures 
 
 import tempfile
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,20 +30,24 @@ import torch
 from torch import Tensor, nn
 
 from data_prep.audio.frames import num_frames
-from data_prep.features.log_mel import N_MELS
 from emo_fairseq.data.in_memory import InMemoryData
-from emo_fairseq.data.input_limits import MIN_SAMPLES
-from emo_fairseq.data.modality_dataset import pad_right
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.dynamo import DYNAMO, OPSET, TRACE, export_by_dynamo
+from emo_fairseq.export.example_batches import Batch, Check, make_batch, make_checks, make_dialogue
+from emo_fairseq.export.flat_models import (
+    FlatDialogueModel,
+    FlatModel,
+    flatten_input,
+    flatten_output,
+)
 from emo_fairseq.export.front_ends import build_front_ends
 from emo_fairseq.export.graph_files import save_graph
 from emo_fairseq.export.interface import as_metadata, describe, write_interface
 from emo_fairseq.export.tokenizer_json import write_tokenizer_json
 from emo_fairseq.export.traceable import make_traceable
 from emo_fairseq.inference.graph_folder import WEIGHTS_KEY
-from emo_fairseq.inference.graph_inputs import TENSOR_OF, graph_name, state_of_graph
+from emo_fairseq.inference.graph_inputs import graph_name, state_of_graph
 from emo_fairseq.inference.input_processor import FeatureExtractor
 from emo_fairseq.inference.model_folder.files import GRAPH_FILE, WEIGHTS_FILE, dialogue_graph
 from emo_fairseq.inference.model_folder.reading import read_model_folder
@@ -56,86 +60,13 @@ from emo_fairseq.inference.onnx_model import (
     output_names,
 )
 from emo_fairseq.inference.running import LoadedModel, ModelOutput
-from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
 from emo_fairseq.pretrained.weights import weights_file_digest
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import (
     BY_UTTERANCE,
-    LOG_MEL,
-    PIXELS,
-    TOKENS,
-    WAVEFORM,
 )
-
-Inputs = Mapping[str, Mapping[str, Tensor]]  # of each modality what its dataset collates
-InputName = tuple[str, str]  # modality, and name of the tensor
-
-
-class FlatModel(nn.Module):
-    """A model whose inputs and outputs are positional tensors, as a graph's are.
-
-    Args:
-        model: see :class:`emo_fairseq.models.roberta_emo.RobertaEMOModel`.
-        names: of the inputs in their order.
-        front_ends: what makes frames of the samples of a modality; see
-            :mod:`emo_fairseq.export.front_ends`.
-    """
-
-    def __init__(
-        self, model: RobertaEMOModel, names: Sequence[InputName], front_ends: nn.ModuleDict
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.names = list(names)
-        self.front_ends = front_ends
-
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Logits (B, n_outputs), embedding (B, E), then each auxiliary target's outputs.
-
-        Of a model of dialogues the embeddings (U, E) of single turns alone.
-        """
-        inputs: dict[str, dict[str, Tensor]] = {}
-        for (modality, part), tensor in zip(self.names, tensors, strict=True):
-            inputs.setdefault(modality, {})[part] = tensor
-        for modality, front_end in self.front_ends.items():
-            of_samples = inputs[modality]
-            frames, mask = front_end(of_samples["waveform"], of_samples["padding_mask"])
-            present = of_samples["present"]
-            inputs[modality] = {"frames": frames, "padding_mask": mask, "present": present}
-        if self.model.dialogue_encoder is not None:
-            return (self.model.embed(**inputs),)
-        return flatten_output(self.model(**inputs))
-
-
-class FlatDialogueModel(nn.Module):
-    """What a model of dialogues computes of the embeddings of turns, likewise.
-
-    Args:
-        model: has a dialogue encoder.
-        names: of the tensors of the dialogue in their order.
-    """
-
-    def __init__(self, model: RobertaEMOModel, names: Sequence[str]) -> None:
-        super().__init__()
-        self.model = model
-        self.names = list(names)
-
-    def forward(self, embedding: Tensor, *dialogue: Tensor) -> tuple[Tensor, ...]:
-        """Logits (B, n_outputs), embedding (B, E), then each auxiliary target's outputs."""
-        return flatten_output(
-            self.model.classify(embedding, dict(zip(self.names, dialogue, strict=True)))
-        )
-
-
-def flatten_output(output: EmotionOutput) -> tuple[Tensor, ...]:
-    """Return logits, embedding and auxiliary outputs, in the order of :func:`output_names`."""
-    return output.logits, output.embedding, *output.auxiliary.values()
-
-
-def flatten_input(inputs: Inputs) -> dict[InputName, Tensor]:
-    """Return the tensors of a batch, in its order."""
-    return {(m, part): x for m, parts in inputs.items() for part, x in parts.items()}
 
 
 def check_exportable(*parts: nn.Module) -> None:
@@ -153,123 +84,6 @@ def check_exportable(*parts: nn.Module) -> None:
                 "onnx-unsupported",
             )
 
-
-# -- made-up batches, to trace the graph with and to compare it on ---------------------------------
-# The content is noise. What matters to a graph is the shape: short and long rows, one and several,
-# rows with padding, and rows that lack a modality.
-
-Batch = dict[str, dict[str, Tensor]]
-
-_MOST_TOKENS, _MOST_FRAMES, _MOST_SAMPLES = 48, 240, 40_000  # of a row
-_FEW_FRAMES = 8  # more than the convolutions over frames reach
-_CLIP = 8  # pictures, where an encoder reads single ones
-
-
-def make_batch(
-    state: TaskState,
-    lengths: Sequence[float],
-    generator: torch.Generator,
-    absent: Collection[tuple[int, str]] = (),
-) -> Batch:
-    """Make a batch of noise, collated as the model's datasets do.
-
-    Args:
-        state: modalities, encoders and vocabularies of the model.
-        lengths: of each of the B rows, from 0 (the shortest that there is) to 1.
-        generator: of the noise.
-        absent: (row, modality) that are missing.
-    """
-    batch = {}
-    for modality in state.modalities:
-        kind = state.encoders[modality].input
-        rows = [_row(state, modality, kind, share, generator) for share in lengths]
-        present = [(number, modality) not in absent for number in range(len(rows))]
-        batch[modality] = _collate(state, modality, kind, rows, present)
-    return batch
-
-
-def check_batches(state: TaskState, n_batches: int, seed: int = 1) -> list[Batch]:
-    """Make batches of one row and of several, of the shortest, the longest and other lengths.
-
-    In every third batch the first row lacks a modality, if there are several.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    batches = []
-    for number in range(n_batches):
-        n_rows = (1, 3, 2, 5)[number % 4]
-        lengths = torch.rand(n_rows, generator=generator).tolist()
-        lengths[0] = (0.0, 1.0, 0.5)[number % 3]
-        several = len(state.modalities) > 1 and number % 3 == 2
-        left_out = state.modalities[number // 3 % len(state.modalities)]
-        absent = {(0, left_out)} if several else ()
-        batches.append(make_batch(state, lengths, generator, absent))
-    return batches
-
-
-def make_dialogue(n_rows: int, n_windows: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Make the dialogues of a batch of rows, in which the order and the speakers are random.
-
-    Args:
-        n_rows: U.
-        n_windows: W, at most U; all but the last one have as many turns as each other.
-        generator: of the order, of the speakers, and of which turns are scored.
-    """
-    order = torch.randperm(n_rows, generator=generator)
-    parts = order.tensor_split(n_windows)
-    turns, padding_mask = pad_right(list(parts), 0)
-    speaker = torch.randint(-1, 3, turns.shape, generator=generator)
-    n_scored = 1 + int(torch.randint(n_rows, (1,), generator=generator))
-    scored = torch.randperm(n_rows, generator=generator)[:n_scored]
-    return {"turns": turns, "padding_mask": padding_mask, "speaker": speaker, "scored": scored}
-
-
-def _row(
-    state: TaskState, modality: str, kind: str, share: float, generator: torch.Generator
-) -> Tensor:
-    """Make one row: ids (T,), samples (T,), frames (T, C) or pictures (T, H, W, 3).
-
-    Args:
-        state: of the model.
-        modality: of the row.
-        kind: what its encoder reads.
-        share: length, from 0 (the shortest) to 1 (the longest).
-        generator: of the noise.
-    """
-
-    def between(shortest: int, longest: int) -> int:
-        return shortest + round(share * max(0, longest - shortest))
-
-    if kind == TOKENS:
-        vocabulary = state.vocabularies[modality]
-        specials = vocabulary.specials
-        n_words = between(1, min(state.limits.max_tokens(modality), _MOST_TOKENS) - 2)
-        words = torch.randint(vocabulary.size, (n_words,), generator=generator)
-        words[words == specials.pad] = specials.unknown
-        first, last = torch.tensor([specials.init]), torch.tensor([specials.separator])
-        return torch.cat([first, words, last])
-    if kind == WAVEFORM:
-        longest = min(state.limits.max_samples(), _MOST_SAMPLES)
-        return torch.randn(between(MIN_SAMPLES, longest), generator=generator) * 0.1
-    if kind == PIXELS:
-        encoder = state.encoders[modality]
-        clip = int(encoder.architecture["config"].get("num_frames") or _CLIP)
-        longest = min(state.limits.picture_options(modality).max_pictures, clip + clip // 2 + 1)
-        size = (between(1, longest), encoder.picture_size.height, encoder.picture_size.width, 3)
-        return torch.randint(256, size, generator=generator, dtype=torch.uint8)
-    width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
-    return torch.randn(between(_FEW_FRAMES, _MOST_FRAMES), width, generator=generator)
-
-
-def _collate(
-    state: TaskState, modality: str, kind: str, rows: Sequence[Tensor], present: Sequence[bool]
-) -> dict[str, Tensor]:
-    name = TENSOR_OF[kind]
-    pad = state.vocabularies[modality].specials.pad if kind == TOKENS else 0.0
-    items, padding_mask = pad_right(rows, pad)
-    return {name: items, "padding_mask": padding_mask, "present": torch.tensor(present)}
-
-
-# -- export ----------------------------------------------------------------------------------------
 
 TOLERANCE = 1e-4  # of logits, embeddings and auxiliary outputs, absolute
 
@@ -308,7 +122,7 @@ def export_onnx(
     front_ends = build_front_ends(loaded)
     check_exportable(model, front_ends)
     state = _state_of_graph(loaded, front_ends)
-    checks = _checks(model, state, check)
+    checks = make_checks(model, state, check)
     with torch.no_grad():
         outputs = [
             flatten_output(model(**frames_of_batch(loaded, front_ends, batch), dialogue=dialogue))
@@ -357,10 +171,10 @@ def compare_graphs(loaded: LoadedModel, exact: Path, other: Path, check: int) ->
     """
     settings = {name: x.settings for name, x in loaded.processor.extractors.items()}
     graphs = [OnnxModel(file, loaded.state, settings=settings) for file in (exact, other)]
-    checks = _checks(loaded.model, graphs[0].state, check)
+    checks = make_checks(loaded.model, graphs[0].state, check)
     outputs = [
-        tuple(map(torch.from_numpy, _flatten(graphs[0].forward(_with_dialogue(*one)))))
-        for one in checks
+        tuple(map(torch.from_numpy, _flatten(graphs[0].forward(_with_dialogue(*batch_of_check)))))
+        for batch_of_check in checks
     ]
     difference = _largest_difference(graphs[1], checks, outputs)
     if not np.isfinite(difference):
@@ -506,25 +320,6 @@ def _write_graph(
     save_graph(graph, file, metadata)
 
 
-_Check = tuple[Batch, dict[str, Tensor] | None]
-_LONG = 40  # turns, beyond the distances that have biases of their own
-
-
-def _checks(model: RobertaEMOModel, state: TaskState, n_batches: int) -> list[_Check]:
-    """Make batches to compare on, with dialogues for a model that reads them."""
-    batches = check_batches(state, n_batches)
-    if model.dialogue_encoder is None:
-        return [(batch, None) for batch in batches]
-    generator = torch.Generator().manual_seed(2)
-    batches.append(make_batch(state, [0.0] * _LONG, generator))
-    checks: list[_Check] = []
-    for batch in batches:
-        n_rows = len(next(iter(batch.values()))["present"])
-        n_windows = 1 if n_rows == _LONG else 1 + len(checks) % n_rows
-        checks.append((batch, make_dialogue(n_rows, n_windows, generator)))
-    return checks
-
-
 def _with_dialogue(batch: Batch, dialogue: dict[str, Tensor] | None) -> Batch:
     return batch if dialogue is None else {**batch, DIALOGUE: dialogue}
 
@@ -534,7 +329,7 @@ def _flatten(output: ModelOutput) -> tuple[np.ndarray, ...]:
 
 
 def _largest_difference(
-    graph: OnnxModel, checks: Sequence[_Check], outputs: Sequence[tuple[Tensor, ...]]
+    graph: OnnxModel, checks: Sequence[Check], outputs: Sequence[tuple[Tensor, ...]]
 ) -> float:
     differences = [
         float(np.abs(actual - expected.numpy()).max())

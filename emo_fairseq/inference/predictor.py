@@ -21,7 +21,7 @@ from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.chunks import group_turns
-from emo_fairseq.inference.conversation import Conversation, predict_conversation
+from emo_fairseq.inference.conversation import Conversation
 from emo_fairseq.inference.engine import Engine, ModelEngine
 from emo_fairseq.inference.graph_folder import read_graph_folder
 from emo_fairseq.inference.inputs import (
@@ -34,6 +34,7 @@ from emo_fairseq.inference.inputs import (
 )
 from emo_fairseq.inference.model_folder.files import is_ensemble
 from emo_fairseq.inference.model_folder.reading import read_model_folder
+from emo_fairseq.inference.predict_conversation import predict_conversation
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.providers import CPU
 from emo_fairseq.inference.running import LoadedModel

@@ -18,14 +18,9 @@ from data_prep.commands.validate import validate
 from data_prep.features.stored import open_features
 from data_prep.files.listing import suffix_of
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.tables.published import (
-    STORED_NOTE,
-    as_frames,
-    as_sound,
-    find_shards,
-    map_columns,
-    map_features,
-)
+from data_prep.tables.published import STORED_NOTE, map_columns, map_features
+from data_prep.tables.published_cells import as_frames, as_sound
+from data_prep.tables.shards import find_shards
 
 WriteSound = Callable[..., Path]
 WIDTH = 6

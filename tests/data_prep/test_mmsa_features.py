@@ -16,7 +16,7 @@ from data_prep.commands.mmsa_features import (
     unpack_features,
 )
 from data_prep.commands.validate import validate
-from data_prep.features.mmsa import load_pickle
+from data_prep.features.mmsa_pickles import load_pickle
 from data_prep.features.stored import open_features, read_card
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
 

@@ -18,8 +18,10 @@ from data_prep.schema import read_manifest
 from emo_fairseq import metrics
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.export.model_card import changed_options, score_file, write_card
+from emo_fairseq.export.changed_options import changed_options
+from emo_fairseq.export.model_card import write_card
 from emo_fairseq.export.model_folder import write_model_folder
+from emo_fairseq.export.scored_predictions import score_file
 from emo_fairseq.inference.loading import read_checkpoint
 
 OPTIONS = "--modality text --dropout 0.3"

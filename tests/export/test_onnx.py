@@ -23,11 +23,8 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.export import graph_files
 from emo_fairseq.export import onnx as onnx_export
 from emo_fairseq.export.dynamo import DYNAMO
-from emo_fairseq.export.onnx import (
-    export_onnx,
-    make_batch,
-    make_dialogue,
-)
+from emo_fairseq.export.example_batches import make_batch, make_dialogue
+from emo_fairseq.export.onnx import export_onnx
 from emo_fairseq.inference.model_folder.files import (
     WEIGHTS_FILE,
     dialogue_graph,

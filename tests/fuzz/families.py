@@ -21,10 +21,7 @@ from data_prep.commands.pack_audio import pack_audio
 from data_prep.commands.validate import validate
 from data_prep.corpora.toy import prepare_toy
 from data_prep.errors import ManifestError
-from data_prep.features.mmsa import (
-    load_pickle,
-    read_modality,
-)
+from data_prep.features.mmsa_pickles import load_pickle, read_modality
 from data_prep.features.stored import open_features, write_split
 from data_prep.folds.file import read_folds
 from data_prep.manifest.corpus_card import read_corpus
