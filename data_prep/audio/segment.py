@@ -6,17 +6,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from data_prep.errors import CodedError
 from data_prep.files.digests import file_digests
 from data_prep.files.remote import as_path
-from data_prep.manifest.records import (
-    SAMPLE_RATE,
-    Utterance,
-    segment_fault,
-    segment_key,
-)
+from data_prep.manifest.lazy_rows import LazyRows
+from data_prep.manifest.records import SAMPLE_RATE, Utterance
+from data_prep.manifest.segment import RecordingSegment
 
 if TYPE_CHECKING:
     from data_prep.audio.loading import FloatArray
@@ -25,18 +22,14 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class AudioSegment:
-    """An audio file from `start` to `end`; by default the whole file.
+class AudioSegment(RecordingSegment):
+    """An audio file from `start` to `end`, and the channel that is read; by default all of it.
 
     Attributes:
-        path: the file; a string is converted to a Path.
-        start: in seconds.
-        end: in seconds; None = end of the recording.
         channel: number of the only channel that is read, from 1; None = all, mixed to mono.
 
     Raises:
-        ValueError: a time is negative or not finite, `end` is not after `start`, or there can be no
-            such channel.
+        CodedError: see :class:`RecordingSegment`; or there can be no such channel.
 
     >>> AudioSegment("dialog.wav", 1.5, 4.0).name
     'dialog.wav from 1.5 s to 4 s'
@@ -44,43 +37,24 @@ class AudioSegment:
     'call.wav, channel 2'
     """
 
-    path: Path
-    start: float = 0.0
-    end: float | None = None
     channel: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", as_path(self.path))
-        if fault := segment_fault(str(self.path), self.start, self.end):
-            problem, remedy = fault
-            raise CodedError(f"{self.path}: {problem}; {remedy}", "segment-invalid")
+        super().__post_init__()
         if self.channel is not None and self.channel < 1:
             raise CodedError(
                 f"{self.path}: channel {self.channel}; channels are numbered from 1",
                 "audio-channel-missing",
             )
 
-    def __str__(self) -> str:
-        return f"{self.path}{self._span}"
-
-    @property
-    def name(self) -> str:
-        """Return the name of the file, and the times of the segment, for messages."""
-        return f"{self.path.name}{self._span}"
-
     @property
     def _span(self) -> str:
-        channel = "" if self.channel is None else f", channel {self.channel}"
-        if not self.start and self.end is None:
-            return channel
-        end = "the end" if self.end is None else f"{self.end:g} s"
-        return f" from {self.start:g} s to {end}{channel}"
+        return super()._span + ("" if self.channel is None else f", channel {self.channel}")
 
     @property
     def key(self) -> str:
-        """Return the segment as text for digests, "" for a whole file."""
-        channel = "" if self.channel is None else f" channel {self.channel}"
-        return segment_key(self.start, self.end) + channel
+        """Return the segment as text for digests, "" for all of a recording."""
+        return super().key + ("" if self.channel is None else f" channel {self.channel}")
 
     @property
     def known_digest(self) -> str | None:
@@ -135,7 +109,7 @@ def audio_of(row: Utterance, root: Path) -> AudioSegment | None:
     return AudioSegment(root / row.audio, row.start or 0.0, row.end)
 
 
-class AudioRows(Sequence[AudioSegment | None]):
+class AudioRows(LazyRows[AudioSegment | None]):
     """The audio of a manifest's rows, as `audio_of` returns it; each is made when it is read.
 
     Args:
@@ -153,18 +127,11 @@ class AudioRows(Sequence[AudioSegment | None]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    @overload
-    def __getitem__(self, index: int) -> AudioSegment | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[AudioSegment | None]: ...
-    def __getitem__(self, index: int | slice) -> AudioSegment | list[AudioSegment | None] | None:
-        numbers = range(len(self))[index]
-        if isinstance(numbers, range):
-            return [self[number] for number in numbers]
-        path = self._paths[numbers]
+    def row(self, number: int) -> AudioSegment | None:
+        path = self._paths[number]
         if path is None:
             return None
-        start, end = (times[numbers].as_py() for times in self._times)
+        start, end = (times[number].as_py() for times in self._times)
         return AudioSegment(self._root / path, start or 0.0, end)
 
 

@@ -44,7 +44,7 @@ from data_prep.folds.file import fold_faults, folds_path, refuse_other_folds, wr
 from data_prep.folds.records import ALL, Folds, composition_lines, composition_of
 from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import find_id_fault
-from data_prep.manifest.records import segment_fault
+from data_prep.manifest.segment import segment_fault
 from data_prep.messages import first_few
 from data_prep.schema import SAMPLE_RATE, SPLITS, Corpus, DroppedRow, Utterance, write_corpus
 from data_prep.tables.reader import open_table

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from data_prep.manifest.records import Utterance, segment_key
+from data_prep.manifest.records import Utterance
+from data_prep.manifest.segment import segment_key
 
 if TYPE_CHECKING:
     import pyarrow as pa

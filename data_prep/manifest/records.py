@@ -1,8 +1,7 @@
-"""Records of a data dir: `Utterance`, `Corpus`, segments, the VAD scale."""
+"""Records of a data dir: `Utterance`, `Corpus`, the VAD scale."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from data_prep.manifest.columns import (
     OPTIONAL_COLUMNS,
     REQUIRED_COLUMNS,
 )
+from data_prep.manifest.segment import segment_key
 
 __all__ = [
     "AXES",
@@ -29,8 +29,6 @@ __all__ = [
     "DroppedRow",
     "Utterance",
     "scale_vad",
-    "segment_fault",
-    "segment_key",
     "unscale_vad",
     "vad_scale",
 ]
@@ -81,37 +79,6 @@ class Utterance:
     def segment_key(self) -> str:
         """Return the segment as text for digests: "" for a whole file, else " 1.5-2.25"."""
         return segment_key(self.start, self.end)
-
-
-def segment_key(start: float | None, end: float | None) -> str:
-    """Return a segment as text for digests; equal segments give equal texts, a whole file "".
-
-    >>> segment_key(0.0, None), segment_key(None, 2.0), segment_key(1.5, None)
-    ('', ' 0.0-2.0', ' 1.5-end')
-    """
-    if not start and end is None:
-        return ""
-    return f" {float(start or 0.0)!r}-{'end' if end is None else repr(float(end))}"
-
-
-def segment_fault(
-    recording: str | None, start: float | None, end: float | None
-) -> tuple[str, str] | None:
-    """Return (problem, remedy) if `start` and `end` are not a segment of a recording, else None."""
-    if start is None and end is None:
-        return None
-    times = {"start": start, "end": end}
-    for name, time in times.items():
-        if time is not None and not 0.0 <= time < math.inf:  # NaN fails too
-            return f"{name} is {time}", "write seconds from 0 up, or leave the field empty"
-    given = [name for name, time in times.items() if time is not None]
-    if given and recording is None:
-        problem = f"{' and '.join(given)} without audio or video"
-        return problem, "name the recording, or empty start and end"
-    if end is not None and end <= (start or 0.0):
-        problem = f"end {end} is not after start {start or 0.0}"
-        return problem, "write the seconds at which the segment begins and ends in the recording"
-    return None
 
 
 @dataclass(frozen=True, slots=True)

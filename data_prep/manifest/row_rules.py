@@ -31,7 +31,8 @@ from data_prep.manifest.columns import (
     Kind,
     names_of,
 )
-from data_prep.manifest.records import Utterance, segment_fault
+from data_prep.manifest.records import Utterance
+from data_prep.manifest.segment import segment_fault
 from data_prep.manifest.votes import VOTES_FORM, parse_votes
 
 MAX_COUNT = 2**63 - 1

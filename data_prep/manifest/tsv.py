@@ -21,8 +21,9 @@ from data_prep.manifest.columns import (
     REQUIRED_COLUMNS,
     Kind,
 )
-from data_prep.manifest.records import Utterance, segment_fault
+from data_prep.manifest.records import Utterance
 from data_prep.manifest.row_rules import find_fault, format_text, scan_rows
+from data_prep.manifest.segment import segment_fault
 from data_prep.manifest.votes import parse_votes
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.digests import FileRecord, file_digest, is_whole
 from data_prep.files.lock import locked
 from data_prep.manifest.digests import sequence_digest
+from data_prep.manifest.lazy_rows import LazyRows
 from data_prep.manifest.records import Utterance
 from data_prep.manifest.table import counts, values
 from data_prep.packed_audio.card import (
@@ -317,8 +317,8 @@ class _Earlier:
 # -- Chunks of rows --------------------------------------------------------------------------------
 
 
-class _Chunks(Sequence[Audio]):
-    """The audio of chunks of rows, made when it is requested: a list of it may not fit in memory.
+class _Chunks(LazyRows[Audio]):
+    """The audio of chunks of rows, made when it is requested.
 
     Args:
         split: of the rows.
@@ -334,18 +334,10 @@ class _Chunks(Sequence[Audio]):
     def __len__(self) -> int:
         return len(self._bounds) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> Audio: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Audio]: ...
-    def __getitem__(self, index: int | slice) -> Audio | Sequence[Audio]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        if not 0 <= index < len(self):
-            raise IndexError(index)
+    def row(self, number: int) -> Audio:
         return [
             None if self._skipped[row] else self._split.audio[row]
-            for row in range(self._bounds[index], self._bounds[index + 1])
+            for row in range(self._bounds[number], self._bounds[number + 1])
         ]
 
 

@@ -10,7 +10,8 @@ from hashlib import blake2b, sha256
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.manifest.records import Utterance, segment_key
+from data_prep.manifest.records import Utterance
+from data_prep.manifest.segment import segment_key
 from data_prep.manifest.table import numbers, values
 
 _KEY_BYTES = 16

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from data_prep.audio.segment import AudioRows, AudioSegment
+from data_prep.manifest.lazy_rows import LazyRows
 from data_prep.manifest.records import SAMPLE_RATE, Utterance
 from data_prep.packed_audio.opening import open_packed
 from data_prep.packed_audio.stored import PackedAudio
@@ -49,7 +50,7 @@ class PackedSegment(AudioSegment):
         return self.packed.read(self.row), ()
 
 
-class PackedRows(Sequence[AudioSegment | None]):
+class PackedRows(LazyRows[AudioSegment | None]):
     """The audio of a manifest's rows; of those that could not be packed, their files.
 
     Args:
@@ -64,19 +65,12 @@ class PackedRows(Sequence[AudioSegment | None]):
     def __len__(self) -> int:
         return len(self._audio)
 
-    @overload
-    def __getitem__(self, index: int) -> AudioSegment | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[AudioSegment | None]: ...
-    def __getitem__(self, index: int | slice) -> AudioSegment | list[AudioSegment | None] | None:
-        numbers = range(len(self))[index]
-        if isinstance(numbers, range):
-            return [self[number] for number in numbers]
-        part = self._audio[numbers]
-        if part is None or not self._packed.has_samples(numbers):
+    def row(self, number: int) -> AudioSegment | None:
+        part = self._audio[number]
+        if part is None or not self._packed.has_samples(number):
             return part
         times = part.path, part.start, part.end, part.channel
-        return PackedSegment(*times, packed=self._packed, row=numbers)
+        return PackedSegment(*times, packed=self._packed, row=number)
 
 
 def audio_of_splits(data_dir: Path, root: Path, folder: Path | None) -> AudioOf:

@@ -24,7 +24,7 @@ from data_prep.manifest.cells import (
     shown,
 )
 from data_prep.manifest.out_of_scale import CLIP, DROP_AXIS, REFUSE, VadScale
-from data_prep.manifest.records import segment_fault
+from data_prep.manifest.segment import segment_fault
 from data_prep.manifest.votes import (
     OTHER,
     VOTES_FORM,

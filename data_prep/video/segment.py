@@ -7,63 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.errors import CodedError
 from data_prep.files.digests import file_digests
 from data_prep.files.remote import as_path
-from data_prep.manifest.records import Utterance, segment_fault, segment_key
+from data_prep.manifest.records import Utterance
+from data_prep.manifest.segment import RecordingSegment
 from data_prep.video.folders import list_pictures
 
 
 @dataclass(frozen=True)
-class VideoSegment:
-    """A video from `start` to `end`, by default all of it; or a folder of pictures.
-
-    Attributes:
-        path: the file or the folder; a string is converted to a Path.
-        start: in seconds.
-        end: in seconds; None = end of the video.
-
-    Raises:
-        CodedError: a time is negative or not finite, or `end` is not after `start`.
-
-    >>> VideoSegment("dialog.mp4", 1.5, 4.0).name
-    'dialog.mp4 from 1.5 s to 4 s'
-    """
-
-    path: Path
-    start: float = 0.0
-    end: float | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", as_path(self.path))
-        if fault := segment_fault(str(self.path), self.start, self.end):
-            problem, remedy = fault
-            raise CodedError(f"{self.path}: {problem}; {remedy}", "segment-invalid")
-
-    def __str__(self) -> str:
-        return f"{self.path}{self._span}"
-
-    @property
-    def name(self) -> str:
-        """Return the name of the file, and the times of the segment, for messages."""
-        return f"{self.path.name}{self._span}"
-
-    @property
-    def is_whole(self) -> bool:
-        """Return whether it is the whole file or folder."""
-        return not self.start and self.end is None
-
-    @property
-    def _span(self) -> str:
-        if self.is_whole:
-            return ""
-        end = "the end" if self.end is None else f"{self.end:g} s"
-        return f" from {self.start:g} s to {end}"
-
-    @property
-    def key(self) -> str:
-        """Return the segment as text for digests, "" for a whole file."""
-        return segment_key(self.start, self.end)
+class VideoSegment(RecordingSegment):
+    """A video from `start` to `end`, by default all of it; or a folder of pictures."""
 
 
 def as_video(video: str | Path | VideoSegment) -> VideoSegment:

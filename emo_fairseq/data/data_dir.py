@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, overload
+from typing import Protocol
 
 import numpy as np
 from fairseq.data import FairseqDataset
@@ -15,6 +15,7 @@ from data_prep.features.frame_files import FrameRows, JoinedFeatures
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
 from data_prep.manifest.audio_root import audio_root, video_root
+from data_prep.manifest.lazy_rows import LazyRows
 from data_prep.manifest.provenance import (
     TRAINED,
     Provenance,
@@ -401,7 +402,7 @@ class _SplitReader:
         return StoredFrames(stored, limit)
 
 
-class _RowNames(Sequence[str]):
+class _RowNames(LazyRows[str]):
     """The file and the id of each row of splits on disk, for messages."""
 
     def __init__(self, parts: Sequence[Split]) -> None:
@@ -411,16 +412,10 @@ class _RowNames(Sequence[str]):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(len(self))[index]]
-        number = int(np.searchsorted(self._ends, index, side="right"))
-        part = self._parts[number]
-        row = index - int(self._ends[number])  # from the end of the part
+    def row(self, number: int) -> str:
+        part_number = int(np.searchsorted(self._ends, number, side="right"))
+        part = self._parts[part_number]
+        row = number - int(self._ends[part_number])  # from the end of the part
         return f"{part.file}: {part.utterances[row].id}"
 
 

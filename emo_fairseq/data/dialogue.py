@@ -3,10 +3,11 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from data_prep.manifest.lazy_rows import LazyRows
 from data_prep.schema import Utterance
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
@@ -63,7 +64,7 @@ def neighbors_of(
         yield Neighbors([turns[x] for x in reversed(before)], [turns[x] for x in after])
 
 
-class NeighborTable(Sequence[Neighbors]):
+class NeighborTable(LazyRows[Neighbors]):
     """The turns around each of N rows, as parts of one array of turns.
 
     Args:
@@ -102,15 +103,9 @@ class NeighborTable(Sequence[Neighbors]):
     def __len__(self) -> int:
         return len(self.past_start)
 
-    @overload
-    def __getitem__(self, index: int) -> Neighbors: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Neighbors]: ...
-    def __getitem__(self, index: int | slice) -> Neighbors | list[Neighbors]:
-        if isinstance(index, slice):
-            return [self[row] for row in range(len(self))[index]]
-        past = self.turns[self.past_start[index] : self.past_end[index]]
-        future = self.turns[self.future_start[index] : self.future_end[index]]
+    def row(self, number: int) -> Neighbors:
+        past = self.turns[self.past_start[number] : self.past_end[number]]
+        future = self.turns[self.future_start[number] : self.future_end[number]]
         return Neighbors(past[::-1].tolist(), future.tolist())
 
     def by_distance(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -11,7 +11,7 @@ from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.errors import CodedError, ManifestError
 from data_prep.files.remote import RemotePath, as_path
 from data_prep.manifest.cells import find_id_fault, find_value_fault, id_key, shown
-from data_prep.manifest.records import segment_fault
+from data_prep.manifest.segment import segment_fault
 from data_prep.tables.audio_folder import find_audio
 from data_prep.tables.cells import is_missing, plain, text_cell
 from data_prep.tables.reader import check_has_rows
