@@ -155,11 +155,11 @@ def table(measured: Sequence[Measured], day: datetime.date, on: str) -> str:
         "| what | measured | ratio | to | command |",
         "|---|---|---|---|---|",
     ]
-    for one in measured:
-        ratio = one.ratio
+    for result in measured:
+        ratio = result.ratio
         lines.append(
             f"| {ratio.of} | {ratio.measured:.4g} {ratio.unit} | {ratio.ratio:.2f} | "
-            f"{ratio.against} | `{one.command}` |"
+            f"{ratio.against} | `{result.command}` |"
         )
     return "\n".join(lines)
 
@@ -189,7 +189,8 @@ def save(file: Path, measured: Sequence[Measured]) -> None:
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "ratios": [
-            {"row": one.row, "command": one.command, **asdict(one.ratio)} for one in measured
+            {"row": result.row, "command": result.command, **asdict(result.ratio)}
+            for result in measured
         ],
     }
     file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -213,11 +214,12 @@ def find_regressions(
     []
     """
     messages = []
-    for one in measured:
-        before = earlier.get((one.command, one.ratio.name))
-        if before is not None and one.ratio.ratio < (1 - REGRESSION) * before:
+    for result in measured:
+        before = earlier.get((result.command, result.ratio.name))
+        if before is not None and result.ratio.ratio < (1 - REGRESSION) * before:
             messages.append(
-                f"{one.ratio.name}: {one.ratio.ratio:.2f}, which was {before:.2f} ({one.command})"
+                f"{result.ratio.name}: {result.ratio.ratio:.2f}, which was {before:.2f} "
+                f"({result.command})"
             )
     return messages
 

@@ -78,10 +78,10 @@ def stitch(root: Path, actors: Sequence[int], noise: np.random.Generator) -> Rec
 
 def annotation(turns: Sequence[Turn]) -> Annotation:
     """Return turns as pyannote.metrics reads them."""
-    found = Annotation()
+    result = Annotation()
     for number, turn in enumerate(turns):
-        found[Segment(float(turn.start), float(turn.end)), number] = turn.speaker
-    return found
+        result[Segment(float(turn.start), float(turn.end)), number] = turn.speaker
+    return result
 
 
 def print_missed(root: Path) -> None:

@@ -147,11 +147,13 @@ def check_parity(device: str) -> dict[str, float]:
     model = build("tiny").train()
     moved = copy.deepcopy(model).to(device)
     results = []
-    for one, where in ((model, "cpu"), (moved, device)):
+    for moved_model, where in ((model, "cpu"), (moved, device)):
         inputs, labels = make_batch("tiny", where)
-        logits = one(**inputs).logits
+        logits = moved_model(**inputs).logits
         nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
-        gradients = {name: p.grad for name, p in one.named_parameters() if p.grad is not None}
+        gradients = {
+            name: p.grad for name, p in moved_model.named_parameters() if p.grad is not None
+        }
         results.append((logits, gradients))
     (logits, gradients), (there, gradients_there) = results
     assert gradients.keys() == gradients_there.keys()

@@ -65,13 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepared = {name: _Prepared.of(predictor, items) for name, predictor in peers.items()}
     for name, predictor in peers.items():
         _round(predictor, items, prepared[name])  # warms up
-    found: dict[str, list[Speed]] = {name: [] for name in peers}
+    measured: dict[str, list[Speed]] = {name: [] for name in peers}
     for _ in range(options.rounds):
         for name, predictor in peers.items():
-            found[name].append(_round(predictor, items, prepared[name]))
+            measured[name].append(_round(predictor, items, prepared[name]))
     n_items = len(next(iter(items.values())))
     print(f"{n_items} rows, {options.threads} threads, {options.device}, {options.rounds} rounds")
-    medians = {name: _median(speeds) for name, speeds in found.items()}
+    medians = {name: _median(speeds) for name, speeds in measured.items()}
     _print(medians)
     save_ratios(options.json, _ratios(options.name or options.model.resolve().name, medians))
 
@@ -126,8 +126,8 @@ def _round(predictor: Any, items: dict[str, list[Any]], prepared: _Prepared) -> 
     n_items = _length(items)
     single = []
     for number in range(n_items):
-        one = {name: column[number] for name, column in items.items()}
-        single.append(1000 * _seconds(partial(predictor.predict, **one)))
+        row = {name: column[number] for name, column in items.items()}
+        single.append(1000 * _seconds(partial(predictor.predict, **row)))
     seconds = _seconds(partial(predictor.predict, **items, batch_size=BATCH))
     forward = predictor.engine.forward
     alone = [1000 * _seconds(partial(forward, inputs)) for inputs in prepared.single]
@@ -148,13 +148,13 @@ def _median(speeds: Sequence[Speed]) -> Speed:
     return Speed(*(statistics.median(column) for column in zip(*speeds, strict=True)))
 
 
-def _print(found: dict[str, Speed]) -> None:
-    first = found[TORCH]
+def _print(speeds: dict[str, Speed]) -> None:
+    first = speeds[TORCH]
     head = ("p50 ms", "p95 ms", f"utt/s, {BATCH}", "model ms", "model utt/s")
     print(
         f"{'':10s} {' '.join(f'{name:>11s}' for name in head)}   times torch: p50, batches; model"
     )
-    for name, speed in found.items():
+    for name, speed in speeds.items():
         faster = (
             first.p50 / speed.p50,
             speed.throughput / first.throughput,
@@ -168,10 +168,10 @@ def _print(found: dict[str, Speed]) -> None:
         )
 
 
-def _ratios(model: str, found: dict[str, Speed]) -> list[Ratio]:
-    first = found[TORCH]
+def _ratios(model: str, speeds: dict[str, Speed]) -> list[Ratio]:
+    first = speeds[TORCH]
     ratios = []
-    for name, speed in found.items():
+    for name, speed in speeds.items():
         if name == TORCH:
             continue
         title = f"prediction, {model}, {name}"

@@ -96,7 +96,7 @@ def draw_labels(
     truth = draw.multinomial(n, shares / shares.sum(axis=-1, keepdims=True))
     of_speaker = 0.4 * draw.standard_normal(shape)[..., None]
     is_outlier = draw.random(shape)[..., None] < outliers
-    found, diagonal = [], np.arange(N_CLASSES)
+    confusions, diagonal = [], np.arange(N_CLASSES)
     typical = 0.8 if outliers else 0.65
     for _ in range(n_systems):
         own = 0.4 * draw.standard_normal((*shape, N_CLASSES))
@@ -105,8 +105,8 @@ def draw_labels(
         cells[..., diagonal, diagonal] = 0.0
         cells *= ((1 - recall) / cells.sum(axis=-1))[..., None]
         cells[..., diagonal, diagonal] = recall
-        found.append(draw.multinomial(truth, cells).reshape(*shape, -1))
-    return np.stack(found).astype(float)
+        confusions.append(draw.multinomial(truth, cells).reshape(*shape, -1))
+    return np.stack(confusions).astype(float)
 
 
 def label_metrics(sums: Array) -> Array:
@@ -133,14 +133,14 @@ def draw_numbers(
     counted = np.arange(n.max()) < n[..., None]
     mean = 0.5 + 0.05 * draw.standard_normal((*shape, 1))
     x = mean + 0.15 * draw.standard_normal(counted.shape)
-    found = []
+    moments = []
     for _ in range(n_systems):
         slope = 0.6 + 0.15 * draw.standard_normal((*shape, 1))
         shift = 0.06 * draw.standard_normal((*shape, 1))
         y = 0.5 + slope * (x - 0.5) + shift + 0.1 * draw.standard_normal(counted.shape)
         terms = (np.ones_like(x), x, y, x * x, y * y, x * y)
-        found.append(np.stack([(term * counted).sum(axis=-1) for term in terms], axis=-1))
-    return np.stack(found)
+        moments.append(np.stack([(term * counted).sum(axis=-1) for term in terms], axis=-1))
+    return np.stack(moments)
 
 
 def number_metrics(sums: Array) -> Array:
@@ -191,12 +191,12 @@ def left_out_metrics(population: Population, rows: Array) -> Array:
 def resampled_metrics(population: Population, rows: Array, draw: np.random.Generator) -> Array:
     """(D, S, statistics) -> (D, R, metrics), of speakers drawn with replacement."""
     n = rows.shape[1]
-    found = []
+    metrics = []
     for first in range(0, len(rows), _CHUNK):
         part = rows[first : first + _CHUNK]
         weights = draw.multinomial(n, np.full(n, 1 / n), size=(len(part), _N_RESAMPLES))
-        found.append(population.metrics(weights.astype(float) @ part))
-    return np.concatenate(found)
+        metrics.append(population.metrics(weights.astype(float) @ part))
+    return np.concatenate(metrics)
 
 
 def in_use(name: str, metric: Array, left_out: Array, sizes: Array) -> Array:

@@ -72,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         file = Path(folder) / "microphone.wav"
         seconds = _write_turns(file, options)
         with _server(Served("live", _HERE), options.model) as (server, port):
-            found, cpu = _listen(port, server.pid, file, seconds)
-    _report(options.turns, found, cpu)
+            result, cpu = _listen(port, server.pid, file, seconds)
+    _report(options.turns, result, cpu)
 
 
 def _write_turns(file: Path, options: argparse.Namespace) -> float:
@@ -124,10 +124,10 @@ def _listen(port: int, pid: int, file: Path, seconds: float) -> tuple[dict[str, 
             memory.append(_megabytes(pid))
         page.locator("#live-button").click()
         page.locator("#live-status", has_text="Stopped").wait_for()
-        found: dict[str, Any] = {**page.evaluate("live"), "memory": memory}
+        result: dict[str, Any] = {**page.evaluate("live"), "memory": memory}
         browser.close()
     silent, spoken = np.diff(used).tolist()
-    return found, [silent / (_LEAD - 2.0), spoken, seconds - _LEAD + 1.0]
+    return result, [silent / (_LEAD - 2.0), spoken, seconds - _LEAD + 1.0]
 
 
 def _megabytes(pid: int) -> float:
@@ -145,12 +145,12 @@ def _wait(page: Any, seconds: float) -> None:
         page.wait_for_timeout(250)
 
 
-def _latencies(found: dict[str, Any]) -> Iterator[tuple[float, float, float]]:
+def _latencies(result: dict[str, Any]) -> Iterator[tuple[float, float, float]]:
     """Yield of each turn, in ms: detection to message, the server's part, end to message."""
     options = TurnOptions()
-    lengths, times = np.transpose(found["sent"])
+    lengths, times = np.transpose(result["sent"])
     ends = np.cumsum(lengths)  # of blocks, in samples
-    for end, delay, arrived in found["turns"]:
+    for end, delay, arrived in result["turns"]:
         speech_end = round((end - options.padding) * _RATE)
         # Known with the first frame that begins a pause after the end of speech.
         known = FRAME * (1 + np.ceil((speech_end + options.pause * _RATE) / FRAME))
@@ -160,9 +160,9 @@ def _latencies(found: dict[str, Any]) -> Iterator[tuple[float, float, float]]:
         yield arrived - detected, 1000 * delay, arrived - spoken
 
 
-def _report(n_spoken: int, found: dict[str, Any], cpu: Sequence[float]) -> None:
-    columns = np.transpose(list(_latencies(found)))
-    n_predicted, n_dropped = len(found["turns"]), found["dropped"]
+def _report(n_spoken: int, result: dict[str, Any], cpu: Sequence[float]) -> None:
+    columns = np.transpose(list(_latencies(result)))
+    n_predicted, n_dropped = len(result["turns"]), result["dropped"]
     names = ("detection to message", "of this on the server", "end of speech to message")
     print(f"{n_spoken} turns spoken, {n_predicted} predicted, {n_dropped} dropped")
     print(f"load average of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -174,7 +174,7 @@ def _report(n_spoken: int, found: dict[str, Any], cpu: Sequence[float]) -> None:
     print(f"CPU of the server: {1000 * used / n_predicted:.1f} ms a turn with detection")
     print(f"  silence    {1000 * of_silence:.1f} ms a second")
     print(f"  prediction {1000 * of_turns:.1f} ms a turn")
-    memory = ", ".join(f"{value:.0f}" for value in found["memory"])
+    memory = ", ".join(f"{value:.0f}" for value in result["memory"])
     print(f"memory of the server at the beginning, before the turns, after them: {memory} MiB")
 
 

@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name, _, words = variant.partition(":")
         servers.append(Served(name, _HERE, tuple(shlex.split(words))))
     print(f"| clients | server | {_COLUMNS} |\n{'|---' * 9}|", flush=True)
-    found: dict[tuple[int, Served], list[Round]] = {}
+    rounds: dict[tuple[int, Served], list[Round]] = {}
     for _, server in itertools.product(range(options.rounds), servers):
         with _server(server, options.model) as (process, port):
             for n_clients in options.clients:
@@ -135,11 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 before = _cpu_seconds(process.pid)
                 measured = asyncio.run(load(options.requests, options.seconds))
                 measured.cpu_seconds = _cpu_seconds(process.pid) - before
-                found.setdefault((n_clients, server), []).append(measured)
+                rounds.setdefault((n_clients, server), []).append(measured)
                 sys.stderr.write(f"{n_clients} clients, {server.name}: {measured}\n")
     wholes: dict[tuple[int, Served], Round] = {}
     for n_clients, server in itertools.product(options.clients, servers):
-        wholes[n_clients, server] = whole = _joined(found[n_clients, server])
+        wholes[n_clients, server] = whole = _joined(rounds[n_clients, server])
         print(f"| {n_clients} | {server.name} | {whole} |", flush=True)
     n_clients, fastest = max(wholes, key=lambda key: wholes[key].speed)
     n_wrong = sum(whole.n_lost + whole.n_mixed_up for whole in wholes.values())
@@ -155,11 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _joined(rounds: Sequence[Round]) -> Round:
     return Round(
-        sum(one.seconds for one in rounds),
-        [latency for one in rounds for latency in one.latencies],
-        [status for one in rounds for status in one.statuses],
-        sum(one.n_mixed_up for one in rounds),
-        sum(one.cpu_seconds for one in rounds),
+        sum(part.seconds for part in rounds),
+        [latency for part in rounds for latency in part.latencies],
+        [status for part in rounds for status in part.statuses],
+        sum(part.n_mixed_up for part in rounds),
+        sum(part.cpu_seconds for part in rounds),
     )
 
 
@@ -247,9 +247,9 @@ def _print_stops(options: argparse.Namespace, server: "Served", n_clients: int) 
             seconds = time.perf_counter() - start
         n_lost += before.n_lost + before.n_mixed_up + after.n_mixed_up
         cells = [
-            f"{len(one.latencies)} | {len(one.statuses) - len(one.latencies) - one.n_lost} | "
-            f"{one.n_lost}"
-            for one in (before, after)
+            f"{len(part.latencies)} | {len(part.statuses) - len(part.latencies) - part.n_lost} | "
+            f"{part.n_lost}"
+            for part in (before, after)
         ]
         print(f"| {number} | {' | '.join(cells)} | {seconds:.1f} s | {code} |", flush=True)
     return n_lost
@@ -299,12 +299,12 @@ def _children(pid: int) -> list[int]:
 
 
 def _print_dropped(options: argparse.Namespace, servers: Sequence["Served"]) -> None:
-    found: dict[Served, list[float]] = {}
+    latencies: dict[Served, list[float]] = {}
     for _, server in itertools.product(range(options.rounds), servers):
         with _server(server, options.model) as (process, port):
             used = _dropped(process.pid, port, options.dropped_minutes)
-            found.setdefault(server, []).append(used)
-    for server, seconds in found.items():
+            latencies.setdefault(server, []).append(used)
+    for server, seconds in latencies.items():
         median = statistics.median(seconds)
         print(f"{server.name}: {median:.2f} CPU s after a dropped timeline ({seconds})")
 

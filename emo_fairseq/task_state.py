@@ -161,8 +161,8 @@ class TaskState:
             options=TaskOptions.from_config(options),
             labels=list(state["labels"]),
             encoders={name: EncoderSpec(**spec) for name, spec in state["encoders"].items()},
-            vocabularies={name: Vocabulary.from_state(one) for name, one in vocabularies},
-            frame_statistics={name: FrameStatistics(**one) for name, one in statistics},
+            vocabularies={name: Vocabulary.from_state(entry) for name, entry in vocabularies},
+            frame_statistics={name: FrameStatistics(**entry) for name, entry in statistics},
             normalize_by=state.get("normalize_by", BY_TRAIN),
             auxiliary_labels=state.get("auxiliary_labels", {}),
             class_counts=state.get("class_counts"),
@@ -179,8 +179,10 @@ class TaskState:
         state = {
             "labels": self.labels,
             "encoders": {name: spec.to_state() for name, spec in self.encoders.items()},
-            "vocabulary": {name: one.to_state() for name, one in self.vocabularies.items()},
-            "frame_statistics": {name: asdict(one) for name, one in self.frame_statistics.items()},
+            "vocabulary": {name: entry.to_state() for name, entry in self.vocabularies.items()},
+            "frame_statistics": {
+                name: asdict(entry) for name, entry in self.frame_statistics.items()
+            },
             "normalize_by": self.normalize_by,
             "auxiliary_labels": self.auxiliary_labels,
             "feature_contents": self.feature_contents,

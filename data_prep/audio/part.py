@@ -242,6 +242,6 @@ def _taken(part: Part, block: Block) -> FloatArray | AudioError | None:
 def _index_of(channel: int | None, n_channels: int) -> int | None:
     """Return the index of a channel that is numbered from 1. Raises AudioError."""
     if channel is not None and not 1 <= channel <= n_channels:
-        there = "1 channel" if n_channels == 1 else f"channels 1 to {n_channels}"
-        raise AudioError(f"has no channel {channel}: it has {there}", "audio-channel-missing")
+        described = "1 channel" if n_channels == 1 else f"channels 1 to {n_channels}"
+        raise AudioError(f"has no channel {channel}: it has {described}", "audio-channel-missing")
     return None if channel is None else channel - 1

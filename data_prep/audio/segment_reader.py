@@ -64,7 +64,7 @@ class SegmentReader:
 
 def _are_ordered(parts: Sequence[AudioSegment]) -> bool:
     ends = [math.inf if part.end is None else part.end for part in parts]
-    return all(one <= other for one, other in pairwise(ends))
+    return all(end <= other for end, other in pairwise(ends))
 
 
 class _Pass:

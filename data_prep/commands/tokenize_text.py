@@ -291,8 +291,8 @@ BPES: Mapping[str, _Bpe] = {
 
 def _bpe(value: str) -> str:
     """A type for argparse: the name of a tokenizer, with the model's folder after ``hf:``."""
-    kind, _, place = value.partition(":")
-    if kind not in BPES or (kind == "hf") != bool(place):
+    kind, _, path = value.partition(":")
+    if kind not in BPES or (kind == "hf") != bool(path):
         raise argparse.ArgumentTypeError(f"{value!r} is none of sentencepiece, gpt2, hf:FOLDER")
     return value
 

@@ -363,13 +363,13 @@ def _video_faults(
                 places.append((file, int(scan.lines[row]), scan.rows[row].video))
                 videos.append(video)
     checked = check_segments(videos, workers=workers, progress=progress)
-    for (file, line, path), video, found in zip(places, videos, checked, strict=True):
-        if found is not None:
+    for (file, line, path), video, result in zip(places, videos, checked, strict=True):
+        if result is not None:
             remedy = "copy the file again, or empty the field"
             if not video.is_whole:
                 remedy = f"correct start and end, {remedy}"
-            problem = f"video {path}: {found}"
-            yield Fault(str(file), line, problem, remedy, "video-invalid", str(found))
+            problem = f"video {path}: {result}"
+            yield Fault(str(file), line, problem, remedy, "video-invalid", str(result))
 
 
 def _video_of(row: Utterance, root: Path) -> VideoSegment | None:

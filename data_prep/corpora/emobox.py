@@ -257,7 +257,7 @@ def note_speakers(speakers: Speakers, keys: Collection[str], corpus: Corpus) -> 
         f"lines of {SPEAKER_FILE} cannot be read": speakers.odd_lines,
         f"rows have no line in {SPEAKER_FILE}, and so no speaker": silent,
     }
-    corpus.notes += [f"{len(ids)} {what}: {first_few(ids)}" for what, ids in notes.items() if ids]
+    corpus.notes += [f"{len(ids)} {name}: {first_few(ids)}" for name, ids in notes.items() if ids]
 
 
 # -- Metadata: folds, label map and, with --speakers, speakers -------------------------------------
@@ -405,8 +405,8 @@ def _read_lines(path: Path, faults: list[Fault]) -> Iterator[tuple[int, Item]]:
         yield row.number, Item(line.key, line.dataset, line.wav, line.emo, *times)
 
 
-def _fault(path: Path, number: int, what: str) -> Fault:
-    return Fault(str(path), number, what, _COMPARE, "row-invalid")
+def _fault(path: Path, number: int, problem: str) -> Fault:
+    return Fault(str(path), number, problem, _COMPARE, "row-invalid")
 
 
 @dataclass(frozen=True)

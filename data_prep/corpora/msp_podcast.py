@@ -397,9 +397,9 @@ def read_workers(corpus_dir: Path, corpus: Corpus) -> dict[str, list[Judgment]]:
 
 
 def _table_judgments(path: Path) -> Iterator[tuple[str, str, dict[str, float]]]:
-    there = {axis: name for axis, name in AXIS_COLUMNS.items() if name in open_table(path).columns}
-    for _, row in read_table(path, ("FileName", _CHOICE, *there.values())):
-        ratings = {axis: _number(row[name]) for axis, name in there.items()}
+    axes = {axis: name for axis, name in AXIS_COLUMNS.items() if name in open_table(path).columns}
+    for _, row in read_table(path, ("FileName", _CHOICE, *axes.values())):
+        ratings = {axis: _number(row[name]) for axis, name in axes.items()}
         yield row["FileName"], row[_CHOICE], ratings
 
 

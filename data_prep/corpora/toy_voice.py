@@ -153,8 +153,8 @@ def _articulate(
     for vowel in np.unique(vowels):
         response = _formants(frequency, VOWELS[vowel] * formant_ratio)
         voiced = np.fft.irfft(spectrum * response, length)[:n_samples]
-        here = vowels[syllable] == vowel
-        speech[here] = voiced[here]
+        is_spoken = vowels[syllable] == vowel
+        speech[is_spoken] = voiced[is_spoken]
     return np.asarray(speech * swell)
 
 

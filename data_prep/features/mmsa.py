@@ -199,11 +199,11 @@ def _positions(splits: Mapping[str, PickledSplit]) -> dict[str, tuple[str, int]]
 
 
 def _are_same(
-    splits: Mapping[str, PickledSplit], one: tuple[str, int], other: tuple[str, int]
+    splits: Mapping[str, PickledSplit], first: tuple[str, int], other: tuple[str, int]
 ) -> bool:
     """Whether two rows have the same frames and length."""
     frames, lengths = [], []
-    for split, number in (one, other):
+    for split, number in (first, other):
         rows = splits[split]
         frames.append(rows.frames[number])
         lengths.append(None if rows.lengths is None else rows.lengths[number])
@@ -278,14 +278,15 @@ class Unpadded:
 
 
 def _check_lengths(splits: Mapping[str, PickledSplit]) -> None:
-    for split, found in splits.items():
-        n_frames = found.frames.shape[1]
-        lengths = np.zeros(0) if found.lengths is None else found.lengths
+    for split, content in splits.items():
+        n_frames = content.frames.shape[1]
+        lengths = np.zeros(0) if content.lengths is None else content.lengths
         is_one = (lengths >= 0) & (lengths <= n_frames) & (lengths == np.floor(lengths))
         for number in np.flatnonzero(~is_one).tolist():
             raise CodedError(
-                f"{split}: {found.ids[number]}: its length is {lengths[number]}, where the pickle "
-                f"has {n_frames} frames a row; fetch the pickle again, or give --lengths content",
+                f"{split}: {content.ids[number]}: its length is {lengths[number]}, where the "
+                f"pickle has {n_frames} frames a row; fetch the pickle again, or give --lengths "
+                "content",
                 "lengths-mismatch",
             )
 

@@ -173,9 +173,9 @@ def _open(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures
     made_from = _rows_digests(rows, card["settings"])
     changed = [name for name, digest in made_from.items() if entry.get(name) != digest]
     if changed or len(stored) != len(rows):
-        what = {_TEXT: "the texts have", _VIDEOS: "the videos have"}
+        names = {_TEXT: "the texts have", _VIDEOS: "the videos have"}
         only = changed[0] if len(changed) == 1 else ""
-        problem = what.get(only, "the manifest has")
+        problem = names.get(only, "the manifest has")
         fault = Fault(
             f"{folder / split}.npy", None, f"{problem} changed since", remedy, "features-outdated"
         )

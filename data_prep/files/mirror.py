@@ -160,8 +160,8 @@ class _Mirror:
     def upload(self, parts: Sequence[str]) -> None:
         """Write and remove at the URL what has changed here, cards last."""
         entries = self._entries()
-        here = {name for part in parts for name in self._local_in(part)}
-        changed = [name for name in here if not self._is_same(name, entries.get(name))]
+        local = {name for part in parts for name in self._local_in(part)}
+        changed = [name for name in local if not self._is_same(name, entries.get(name))]
         for name in sorted(changed, key=lambda name: (name.endswith(_CARD), name)):
             self._check_version(name, entries)
             stamp = self._stamp(name)
@@ -171,7 +171,7 @@ class _Mirror:
                 raise OSError(None, "it is not there after it was written", str(self.url / name))
             entries[name] = _Entry(version=file.version, stamp=stamp)
             self._save(entries)
-        for name in [name for name in entries if _is_in(name, parts) and name not in here]:
+        for name in [name for name in entries if _is_in(name, parts) and name not in local]:
             self._check_version(name, entries)
             (self.url / name).unlink()
             del entries[name]

@@ -191,7 +191,7 @@ class RemotePath(PosixPath):
                 infos = file_system.find(path, detail=True).values()
             else:
                 infos = file_system.ls(path, detail=True)
-        found = {}
+        paths = {}
         for info in infos:
             name = str(info["name"]).removeprefix(f"{path}/")
             if info["type"] != "file" or name == info["name"] or name.endswith("/") or not name:
@@ -202,8 +202,8 @@ class RemotePath(PosixPath):
                     "rename it",
                     "object-name-invalid",
                 )
-            found[name] = RemoteFile(self / name, int(info["size"] or 0), _version_of(info))
-        return found
+            paths[name] = RemoteFile(self / name, int(info["size"] or 0), _version_of(info))
+        return paths
 
     def described(self) -> RemoteFile | None:
         """Return the file that is here now, as its folder lists it; None without one."""

@@ -198,9 +198,9 @@ def _alike(splits: Splits, key: str) -> Iterator[Leak]:
     for split, rows in splits.items():
         for name in codes(rows, key)[1]:
             alike.setdefault(fold_name(name), {}).setdefault(name, split)
-    pairs = [found for found in alike.values() if len(set(found.values())) > 1]
+    pairs = [ids for ids in alike.values() if len(set(ids.values())) > 1]
     if pairs:
-        examples = (" and ".join(f"{n!r} in {s}" for n, s in found.items()) for found in pairs)
+        examples = (" and ".join(f"{n!r} in {s}" for n, s in ids.items()) for ids in pairs)
         yield _leak(NOTE, len(pairs), f"{key}s in more than one split look alike", examples)
 
 
@@ -235,8 +235,8 @@ def _overlaps(rows: _Rows) -> Iterator[Leak]:
     """Yield overlapping segments of one recording: across splits, and within one."""
     recordings: dict[int, list[Row]] = {}
     for row in _of_divided_recordings(rows).tolist():
-        found = (rows.splits[int(rows.split[row])], rows.table[row])
-        recordings.setdefault(int(rows.recording[row]), []).append(found)
+        match = (rows.splits[int(rows.split[row])], rows.table[row])
+        recordings.setdefault(int(rows.recording[row]), []).append(match)
     pairs = [pair for parts in recordings.values() for pair in overlapping(parts)]
     across = [pair for pair in pairs if pair[0][0] != pair[1][0]]
     within = [pair for pair in pairs if pair[0][0] == pair[1][0]]

@@ -135,10 +135,10 @@ def _scan(file: Path) -> Scan:
             lines.append(np.arange(first, first + len(parts[-1])))
             continue
         text = _decode(file, content, first)
-        rows, found = scan_rows(str(file), columns, text.removesuffix("\n").split("\n"), first)
+        rows, row_faults = scan_rows(str(file), columns, text.removesuffix("\n").split("\n"), first)
         parts.append(ManifestTable.of(utterance for _, utterance in rows))
         lines.append(np.array([number for number, _ in rows], dtype=np.int64))
-        faults += found
+        faults += row_faults
     rows_read = ManifestTable.joined(parts)
     numbered = np.concatenate([np.zeros(0, dtype=np.int64), *lines])
     doubled = _duplicate_ids(str(file), rows_read, numbered)

@@ -302,13 +302,13 @@ class _Earlier:
         usable = np.flatnonzero(is_usable).tolist()
         rows = {packed.rows["key"][row].tobytes(): row for row in usable}
         row_of[:] = [rows.get(key.tobytes(), -1) for key in keys]
-        there = np.flatnonzero(row_of >= 0)
-        numbers, first = np.unique(packed.rows["source"][row_of[there]], return_index=True)
-        paths = [f"{split.root}/{split.paths[row]}" for row in there[first].tolist()]
+        packed_rows = np.flatnonzero(row_of >= 0)
+        numbers, first = np.unique(packed.rows["source"][row_of[packed_rows]], return_index=True)
+        paths = [f"{split.root}/{split.paths[row]}" for row in packed_rows[first].tolist()]
         changed = compare(packed.sources[numbers], paths, folder / DIGESTS_FILE).changed
-        is_changed = np.isin(packed.rows["source"][row_of[there]], numbers[changed])
-        row_of[there[is_changed]] = -1
-        row_of[[row for row in there.tolist() if not packed.is_intact(int(row_of[row]))]] = -1
+        is_changed = np.isin(packed.rows["source"][row_of[packed_rows]], numbers[changed])
+        row_of[packed_rows[is_changed]] = -1
+        row_of[[row for row in packed_rows.tolist() if not packed.is_intact(int(row_of[row]))]] = -1
         if n_rows := int((row_of >= 0).sum()):
             logger.info("%s: %s has %d rows already", folder, split.name, n_rows)
         return cls(packed, row_of)

@@ -267,8 +267,8 @@ def polarity_warnings(corpora: Mapping[str, Centroids]) -> Iterator[str]:
 
     Classes are matched by name or synonym; corpora that share fewer than three are skipped.
     """
-    for (first, one), (second, other) in combinations(corpora.items(), 2):
-        ours, theirs = ({canonical_label(k): v for k, v in c.items()} for c in (one, other))
+    for (first, means), (second, other) in combinations(corpora.items(), 2):
+        ours, theirs = ({canonical_label(k): v for k, v in c.items()} for c in (means, other))
         shared = [label for label in ours if label in theirs]
         if len(shared) < MIN_SHARED:
             continue

@@ -106,8 +106,8 @@ def _check_rows(vad: Floats, labels: Ids, n_classes: int) -> None:
     _check_ids("label", labels, len(vad), n_classes)
 
 
-def _check_ids(what: str, ids: Ids, n_rows: int, n_ids: int) -> None:
+def _check_ids(name: str, ids: Ids, n_rows: int, n_ids: int) -> None:
     if ids.shape != (n_rows,):
-        raise ValueError(f"{what} ids of shape {ids.shape} for {n_rows} rows")
+        raise ValueError(f"{name} ids of shape {ids.shape} for {n_rows} rows")
     if n_rows and not -1 <= ids.min() <= ids.max() < n_ids:
-        raise ValueError(f"{what} ids from {ids.min()} to {ids.max()} where there are {n_ids}")
+        raise ValueError(f"{name} ids from {ids.min()} to {ids.max()} where there are {n_ids}")

@@ -87,8 +87,8 @@ def read_segmentation(
         )
     if tiers and not FORMATS[name].has_tiers:
         raise CodedError(f"--tier {tiers[0]}: {path} has no tiers; leave it out", "option-idle")
-    found = FORMATS[name].read(Request(path, recording, tiers, encoding))
-    return replace(found, turns=check_turns(path, found.turns))
+    segmentation = FORMATS[name].read(Request(path, recording, tiers, encoding))
+    return replace(segmentation, turns=check_turns(path, segmentation.turns))
 
 
 def write_turns(

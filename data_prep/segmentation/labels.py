@@ -10,23 +10,25 @@ from data_prep.segmentation.turn import Segmentation
 LABELS_IN_BRACKETS = "labels in brackets"
 
 
-def without_labels(found: Segmentation, labels: Collection[str]) -> Segmentation:
+def without_labels(segmentation: Segmentation, labels: Collection[str]) -> Segmentation:
     """Return turns whose texts do not begin with one of these labels, ``[happy] Good morning``.
 
     It was predicted or annotated, and nobody said it. Other words in brackets stay: ``[laughs]``.
 
     Args:
-        found: turns, of which those that lose a label are counted in `skipped`.
+        segmentation: turns, of which those that lose a label are counted in `skipped`.
         labels: of the model that will read the texts.
     """
     marks = [f"[{label}]" for label in labels]
     turns = []
     n_labels = 0
-    for turn in found.turns:
+    for turn in segmentation.turns:
         text = turn.text or ""
         mark = next((mark for mark in marks if f"{text} ".startswith(f"{mark} ")), "")
         n_labels += bool(mark)
         turns.append(replace(turn, text=text[len(mark) :].strip() or None) if mark else turn)
     if not n_labels:
-        return found
-    return replace(found, turns=turns, skipped={**found.skipped, LABELS_IN_BRACKETS: n_labels})
+        return segmentation
+    return replace(
+        segmentation, turns=turns, skipped={**segmentation.skipped, LABELS_IN_BRACKETS: n_labels}
+    )

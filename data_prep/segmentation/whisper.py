@@ -36,12 +36,12 @@ class _Transcript(ForeignDocument):
 
 def read(request: Request) -> Segmentation:
     """Read the segments as turns."""
-    found: _Transcript | list[_Segment] = load_json(
+    content: _Transcript | list[_Segment] = load_json(
         request.path,
         _Transcript | list[_Segment],  # type: ignore[arg-type]
         remedy=_REMEDY,
     )
-    segments = found if isinstance(found, list) else found.segments
+    segments = content if isinstance(content, list) else content.segments
     skipped: Counter[str] = Counter()
     turns = []
     for number, segment in enumerate(segments):

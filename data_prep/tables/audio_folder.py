@@ -103,8 +103,8 @@ def _absolute(written: Mapping[str, str], paths: Mapping[str, str]) -> FoundAudi
     if len(absolute) < len(written):
         problem = f"{len(absolute)} of {len(written)} audio paths are absolute, and others are not"
         return FoundAudio(None, problem=problem)
-    there = [path for path in absolute if Path(path).is_file()]
-    if not there:
+    existing = [path for path in absolute if Path(path).is_file()]
+    if not existing:
         problem = f"none of its {len(written)} audio files is there, such as {shown(absolute[0])}"
         return FoundAudio(None, problem=problem)
     root = Path(os.path.commonpath([str(Path(path).parent) for path in absolute]))

@@ -110,8 +110,8 @@ def make_plan(
     further += [recipe.split_column] if recipe.split_column else []
     plan = Plan(columns, folders, further)
     for table in (table for tables in sources.values() for table in tables):
-        there = {*table.columns, *(f"{name}.path" for name in table.columns), ROW_ID}
-        if lacking := sorted({*columns.values(), *folders.values(), *further} - there):
+        available = {*table.columns, *(f"{name}.path" for name in table.columns), ROW_ID}
+        if lacking := sorted({*columns.values(), *folders.values(), *further} - available):
             message = f"{table.path}: has no column {', '.join(lacking)}"
             raise CodedError(message, "column-missing")
     order = {key: _order(key, first, columns, recipe) for key in LABEL_COLUMNS}

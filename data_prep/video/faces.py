@@ -78,8 +78,8 @@ def load_detector(name: str) -> Detector:
         raise CodedError(
             f"--face-detector {name}: is no function; name one", "face-detector-missing"
         )
-    found: Detector = detector
-    return found
+    loaded: Detector = detector
+    return loaded
 
 
 def crop_faces(pictures: npt.NDArray[np.uint8], detect: Detector) -> list[Picture | None]:
@@ -130,10 +130,10 @@ def crop(picture: Picture, box: Boxes) -> Picture | None:
     return face if face.size else None
 
 
-def _checked(found: Any, n_pictures: int) -> list[Boxes]:
+def _checked(boxes_of: Any, n_pictures: int) -> list[Boxes]:
     """Return what a detector has found as arrays of numbers."""
     try:
-        boxes: list[Boxes] = [np.asarray(of_picture, dtype=np.float64) for of_picture in found]
+        boxes: list[Boxes] = [np.asarray(of_picture, dtype=np.float64) for of_picture in boxes_of]
     except (TypeError, ValueError):
         boxes = []
     boxes = [np.zeros((0, _CORNERS)) if x.size == 0 else x for x in boxes]
@@ -184,12 +184,12 @@ class OpenCvFaces:
     def _find(self, picture: Picture) -> Boxes:
         gray = self._cv2.cvtColor(picture, self._cv2.COLOR_RGB2GRAY)
         width = gray.shape[1]
-        if len(found := self._detect(self._front, gray)):
-            return found
-        if len(found := self._detect(self._profile, gray)):  # of faces that look to the left
-            return found
-        found = self._detect(self._profile, np.ascontiguousarray(gray[:, ::-1]))
-        return found if not len(found) else _mirrored(found, width)
+        if len(boxes := self._detect(self._front, gray)):
+            return boxes
+        if len(boxes := self._detect(self._profile, gray)):  # of faces that look to the left
+            return boxes
+        boxes = self._detect(self._profile, np.ascontiguousarray(gray[:, ::-1]))
+        return boxes if not len(boxes) else _mirrored(boxes, width)
 
     def _detect(self, cascade: Any, gray: npt.NDArray[np.uint8]) -> Boxes:
         smallest = (_LEAST_EDGE, _LEAST_EDGE)

@@ -127,10 +127,10 @@ class ClipLoader:
             return part
         shapes = {picture.shape for picture in part}
         if len(shapes) == 1:
-            found = crop_faces(np.stack(part), self._detector)
+            faces = crop_faces(np.stack(part), self._detector)
         else:  # of a folder
-            found = [face for one in part for face in crop_faces(one[None], self._detector)]
-        return [face for face in found if face is not None]
+            faces = [face for one in part for face in crop_faces(one[None], self._detector)]
+        return [face for face in faces if face is not None]
 
 
 def _decode(

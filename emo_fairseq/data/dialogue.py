@@ -56,9 +56,9 @@ def neighbors_of(
         n_past: how many turns before, at most.
         n_future: how many turns after, at most.
     """
-    places = [place for place, row in enumerate(turns) if usable[row]]
-    for place, row in enumerate(turns):
-        first = bisect_left(places, place)  # of the usable places, from this turn on
+    places = [position for position, row in enumerate(turns) if usable[row]]
+    for position, row in enumerate(turns):
+        first = bisect_left(places, position)  # of the usable places, from this turn on
         before = places[max(0, first - n_past) : first]
         after = places[first + bool(usable[row]) :][:n_future]
         yield Neighbors([turns[x] for x in reversed(before)], [turns[x] for x in after])

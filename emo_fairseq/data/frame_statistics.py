@@ -116,8 +116,8 @@ class Normalizer:
 
     def __init__(self, normalization: Normalization) -> None:
         statistics = normalization.statistics
-        self.mean = np.array([one.mean for one in statistics], dtype=np.float32)  # (G, C)
-        self.std = np.array([one.std for one in statistics], dtype=np.float32)
+        self.mean = np.array([group.mean for group in statistics], dtype=np.float32)  # (G, C)
+        self.std = np.array([group.std for group in statistics], dtype=np.float32)
         self._of_row = normalization.of_row
         self.n_features = int(self.mean.shape[1])
 

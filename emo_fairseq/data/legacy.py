@@ -99,12 +99,14 @@ def find_label_set(data_dir: Path) -> LabelSet | None:
     }
     if not words:
         return None
-    others = {one: {n for x in LABEL_SETS if x is not one for n in x.names} for one in LABEL_SETS}
-    own = {one: sorted((words & set(one.names)) - others[one]) for one in LABEL_SETS}
-    holding = [one for one in LABEL_SETS if own[one]]
+    others = {
+        known: {n for x in LABEL_SETS if x is not known for n in x.names} for known in LABEL_SETS
+    }
+    own = {known: sorted((words & set(known.names)) - others[known]) for known in LABEL_SETS}
+    holding = [known for known in LABEL_SETS if own[known]]
     if len(holding) > 1:
         mixed = " and ".join(
-            f"{one.column}s of {one.corpus} ({', '.join(own[one])})" for one in holding
+            f"{known.column}s of {known.corpus} ({', '.join(own[known])})" for known in holding
         )
         raise UsageError(
             f"{data_dir}: the label files hold {mixed}; keep those of one in a folder",
@@ -125,11 +127,11 @@ def label_names(data_dir: Path, column: str) -> list[str]:
     Raises:
         UsageError: the label files hold something else.
     """
-    found = find_label_set(data_dir)
-    if found is not None and found.column == column:
-        return list(found.labels)
-    fitting = [", ".join(one.names) for one in LABEL_SETS if one.column == column]
-    holds = "numbers, which name no label" if found is None else f"{found.column}s"
+    label_set = find_label_set(data_dir)
+    if label_set is not None and label_set.column == column:
+        return list(label_set.labels)
+    fitting = [", ".join(other.names) for other in LABEL_SETS if other.column == column]
+    holds = "numbers, which name no label" if label_set is None else f"{label_set.column}s"
     raise UsageError(
         f"{data_dir}: the label files hold {holds}; write each {column} as one of "
         f"{', or of '.join(fitting)}, or choose another --target",

@@ -230,7 +230,9 @@ def presence_cases(present: Mapping[str, np.ndarray]) -> list[str] | None:
     Args:
         present: for each modality which rows have it, (N,) bool.
     """
-    number = np.sum([here.astype(np.int64) << bit for bit, here in enumerate(present.values())], 0)
+    number = np.sum(
+        [is_present.astype(np.int64) << bit for bit, is_present in enumerate(present.values())], 0
+    )
     if not len(number) or (number == number[0]).all():
         return None
     names = [

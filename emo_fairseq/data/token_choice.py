@@ -85,9 +85,9 @@ def _named(data_dir: Path, modality: str, encoder: EncoderSpec, name: str) -> To
         if tokens.name == name:
             return tokens
     names = ", ".join(tokens.name for tokens in sets)
-    there = f"there are {names}" if names else "there are none"
+    others = f"there are {names}" if names else "there are none"
     raise UsageError(
-        f"--{modality}-tokens {name}: {data_dir / modality / name} holds no tokens, and {there}; "
+        f"--{modality}-tokens {name}: {data_dir / modality / name} holds no tokens, and {others}; "
         f"give one of these, or run `{tokenize_command(modality, encoder, data_dir)} "
         f"--name {name}`",
         "tokens-missing",

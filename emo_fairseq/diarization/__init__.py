@@ -7,6 +7,6 @@ The modules, in the order in which they are used::
     stretches ──transcribe──▶ words ──words──▶ text of each turn
     all of it ──turns──▶ Segmentation
 
-:mod:`.options` says what is wanted, :mod:`.cutting` where a long stretch is cut, and
-:mod:`.crosstalk` what of a channel is another channel's voice.
+:mod:`.options` has the options, :mod:`.cutting` finds where a long stretch is cut, and
+:mod:`.crosstalk` which speech of a channel is another channel's voice.
 """

@@ -34,8 +34,8 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class Listening:
-    """What a recording was found to hold.
+class RecordingActivity:
+    """The speech and the level of a recording.
 
     Attributes:
         channels: of each channel, or of all mixed to one.
@@ -55,15 +55,15 @@ class Listening:
             return float(10 * np.log10(peak))
 
 
-def listen(
+def measure_activity(
     source: Source,
     *,
     source_rate: float | None = None,
     separate_channels: bool = False,
     progress: Progress = no_progress,
     limits: AudioLimits = UNLIMITED,
-) -> Listening:
-    """Detect speech in a recording.
+) -> RecordingActivity:
+    """Measure the speech probability and the level of each frame of a recording.
 
     Args:
         source: see `load_audio`.
@@ -97,24 +97,24 @@ def listen(
             )
             for channel in range(stream.channels)
         ]
-        return Listening(channels, n_samples, stream.warnings)
+        return RecordingActivity(channels, n_samples, stream.warnings)
 
 
 class FramePowers:
     """Mean square of each frame of a stream of samples."""
 
     def __init__(self) -> None:
-        self._rest = np.zeros(0, np.float32)
+        self._incomplete = np.zeros(0, np.float32)
 
     def feed(self, block: FloatArray) -> FloatArray:
         """Return (n_frames,) of the frames that a block (n_samples,) completes."""
-        samples = np.concatenate([self._rest, block])
+        samples = np.concatenate([self._incomplete, block])
         n_frames = len(samples) // FRAME
-        self._rest = samples[n_frames * FRAME :]
+        self._incomplete = samples[n_frames * FRAME :]
         frames = samples[: n_frames * FRAME].reshape(-1, FRAME)
         return np.asarray(np.square(frames).mean(axis=1), np.float32)
 
     def finish(self) -> FloatArray:
         """Return (1,) of an incomplete last frame; (0,) if there is none."""
-        rest, self._rest = self._rest, np.zeros(0, np.float32)
-        return np.square(rest).mean(keepdims=True) if len(rest) else rest
+        samples, self._incomplete = self._incomplete, np.zeros(0, np.float32)
+        return np.square(samples).mean(keepdims=True) if len(samples) else samples

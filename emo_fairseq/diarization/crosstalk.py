@@ -53,7 +53,7 @@ def echoes(channels: Sequence[Activity], options: TurnOptions) -> list[npt.NDArr
     """
     levels = [10 * np.log10(channel.powers + _SILENCE) for channel in channels]
     recent = [_recent_max(_moving_mean(channel.powers)) for channel in channels]
-    found = []
+    masks = []
     for index, channel in enumerate(channels):
         others = [other for other in range(len(channels)) if other != index]
         loudest = np.max([recent[other] for other in others], axis=0)
@@ -63,8 +63,8 @@ def echoes(channels: Sequence[Activity], options: TurnOptions) -> list[npt.NDArr
         for start, end in _runs(is_quiet):
             if any(_is_echo(levels[index], levels[other], start, end) for other in others):
                 mask[start:end] = True
-        found.append(mask)
-    return found
+        masks.append(mask)
+    return masks
 
 
 def _moving_mean(powers: FloatArray) -> npt.NDArray[np.float64]:

@@ -101,16 +101,16 @@ class Cutter:
             most: length of a part; longer only if a single word is.
             least: length of a part, at most a quarter of `most`.
         """
-        found: list[int] = []
+        cuts: list[int] = []
         while end - start > most:
             cut = self.best(
                 start + most // 2, min(start + most, end - least), start + least, end - least
             )
             if cut is None:
                 break
-            found.append(cut)
+            cuts.append(cut)
             start = cut
-        return found
+        return cuts
 
 
 def _is_within(sample: int, spans: Sequence[tuple[float, float]]) -> bool:

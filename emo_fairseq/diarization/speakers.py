@@ -140,12 +140,12 @@ def smooth_path(scores: FloatArray, change_cost: float) -> list[int]:
 def changes(voice: Voice, labels: Sequence[int]) -> list[tuple[int, int, int]]:
     """Return (earliest sample, latest sample, label after it) of each change in a stretch."""
     reach = round(0.2 * SAMPLE_RATE)
-    found = []
+    intervals = []
     for index in range(1, len(labels)):
         if labels[index] != labels[index - 1]:
             low, high = voice.centers[index - 1], voice.centers[index]
-            found.append((int(low) - reach, int(high) + reach, labels[index]))
-    return found
+            intervals.append((int(low) - reach, int(high) + reach, labels[index]))
+    return intervals
 
 
 def _unit(vectors: FloatArray) -> FloatArray:

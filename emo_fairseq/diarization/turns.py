@@ -16,34 +16,40 @@ from data_prep.audio.decoding import AudioError, AudioLimits, FloatArray, Source
 from data_prep.audio.streaming import UNLIMITED, load_segments
 from data_prep.manifest.records import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
-from emo_fairseq.diarization.activity import Activity, Listening, Progress, listen, no_progress
+from emo_fairseq.diarization.activity import (
+    Activity,
+    Progress,
+    RecordingActivity,
+    measure_activity,
+    no_progress,
+)
 from emo_fairseq.diarization.crosstalk import are_alike, echoes
 from emo_fairseq.diarization.cutting import Cutter
 from emo_fairseq.diarization.options import CHANNELS, LONGEST_STRETCH, TurnOptions
 from emo_fairseq.diarization.speaker_encoder import load_encoder
 from emo_fairseq.diarization.speakers import Voice, changes, embed_stretch, label_windows
 from emo_fairseq.diarization.voice_activity import SpeechSegmenter, Stretch
-from emo_fairseq.diarization.words import Said, TranscribeWords, said_in
+from emo_fairseq.diarization.words import SpeechText, TranscribeWords, text_between
 from emo_fairseq.errors import UsageError
 
 
 @dataclass
 class Speech:
-    """A stretch of speech of one channel, and what is known of it.
+    """A stretch of speech of one channel, its voice and its text.
 
     Attributes:
-        stretch: its place.
+        stretch: from which to which sample it is.
         channel: its number, from 1; None = all, mixed to one.
         probabilities: (n_frames,) of speech in the whole channel.
         voice: embeddings of it, where speakers are distinguished by their voices.
-        said: its transcript, where there is a transcriber.
+        text: its transcript, where there is a transcriber.
     """
 
     stretch: Stretch
     channel: int | None
     probabilities: FloatArray
     voice: Voice | None = None
-    said: Said = field(default_factory=Said)
+    text: SpeechText = field(default_factory=SpeechText)
 
 
 def find_turns(
@@ -91,7 +97,7 @@ def find_turns(
     if options.clusters_voices:
         load_encoder()  # before the work that would be lost without it
     try:
-        heard = listen(
+        activity = measure_activity(
             recording,
             source_rate=source_rate,
             separate_channels=is_separate,
@@ -99,55 +105,55 @@ def find_turns(
             limits=limits,
         )
         if is_separate:
-            _check_channels(name, heard)
+            _check_channels(name, activity)
         skipped: Counter[str] = Counter()
-        channels = heard.channels
+        channels = activity.channels
         if is_separate:
-            channels = _without_echoes(heard, options, skipped)
-        speech = _find_speech(heard, channels, options, skipped)
+            channels = _without_echoes(activity, options, skipped)
+        speech = _find_speech(activity, channels, options, skipped)
         if not speech:
-            raise _no_speech(name, heard)
+            raise _no_speech(name, activity)
         if options.clusters_voices or transcribe is not None:
             describe = _Describer(options.clusters_voices, transcribe, progress)
             describe(recording, source_rate, speech)
-        if n_words := sum(part.said.n_dropped for part in speech):
+        if n_words := sum(part.text.n_dropped for part in speech):
             skipped["words after the end of their speech"] += n_words
     except AudioError as error:
         raise UsageError(
             f"{name}: {error}; give a recording that can be decoded", error.code
         ) from error
     turns = _turns(speech, options)
-    notes = list(heard.warnings)
+    notes = list(activity.warnings)
     if options.clusters_voices:
         n_speakers = len({turn.speaker for turn in turns})
         notes.append(f"{n_speakers} speakers" if n_speakers > 1 else "1 speaker")
     return Segmentation(Path(name), turns, dict(skipped), notes)
 
 
-def _check_channels(name: str, heard: Listening) -> None:
+def _check_channels(name: str, activity: RecordingActivity) -> None:
     """Raise a `UsageError` if the channels cannot be one of each speaker."""
-    if len(heard.channels) == 1:
+    if len(activity.channels) == 1:
         raise UsageError(
             f"{name}: has one channel, and so not a channel for each speaker; give speakers "
             "another value than channels",
             "channels-missing",
         )
-    if are_alike(heard.channels):
+    if are_alike(activity.channels):
         raise UsageError(
-            f"{name}: its {len(heard.channels)} channels hold the same sound, and so not a speaker "
-            "each; give speakers another value than channels",
+            f"{name}: its {len(activity.channels)} channels hold the same sound, and so not a "
+            "speaker each; give speakers another value than channels",
             "channels-alike",
         )
 
 
 def _without_echoes(
-    heard: Listening, options: TurnOptions, skipped: Counter[str]
+    activity: RecordingActivity, options: TurnOptions, skipped: Counter[str]
 ) -> Sequence[Activity]:
     """Return the channels without the voices of other channels, of which stretches are counted."""
     channels = []
-    for channel, mask in zip(heard.channels, echoes(heard.channels, options), strict=True):
+    for channel, mask in zip(activity.channels, echoes(activity.channels, options), strict=True):
         probabilities = channel.probabilities
-        dropped, _ = _stretches(np.where(mask, probabilities, 0), heard.n_samples, options)
+        dropped, _ = _stretches(np.where(mask, probabilities, 0), activity.n_samples, options)
         if dropped:
             skipped["echoes of another channel"] += len(dropped)
         kept = np.where(mask, np.float32(0), probabilities)
@@ -156,12 +162,15 @@ def _without_echoes(
 
 
 def _find_speech(
-    heard: Listening, channels: Sequence[Activity], options: TurnOptions, skipped: Counter[str]
+    activity: RecordingActivity,
+    channels: Sequence[Activity],
+    options: TurnOptions,
+    skipped: Counter[str],
 ) -> list[Speech]:
     """Return the stretches of speech in order of time, and count those that are too short."""
     speech = []
     for number, channel in enumerate(channels, start=1):
-        stretches, n_too_short = _stretches(channel.probabilities, heard.n_samples, options)
+        stretches, n_too_short = _stretches(channel.probabilities, activity.n_samples, options)
         only = number if options.speakers == CHANNELS else None
         speech += [Speech(stretch, only, channel.probabilities) for stretch in stretches]
         if n_too_short:
@@ -202,19 +211,21 @@ class _Describer:
             if self.embeds:
                 part.voice = embed_stretch(part.stretch, samples)
             if self.transcribe is not None:
-                part.said = said_in(self.transcribe(samples), part.stretch.start, part.stretch.end)
+                part.text = text_between(
+                    self.transcribe(samples), part.stretch.start, part.stretch.end
+                )
             self.progress(stage, part.stretch.end / SAMPLE_RATE, total)
 
 
-def _no_speech(name: str, heard: Listening) -> UsageError:
-    seconds = heard.n_samples / SAMPLE_RATE
-    if heard.loudest == -math.inf:
+def _no_speech(name: str, activity: RecordingActivity) -> UsageError:
+    seconds = activity.n_samples / SAMPLE_RATE
+    if activity.loudest == -math.inf:
         problem = f"{name}: its {seconds:.1f} s are silent throughout; check the recording"
     else:
         problem = (
             f"{name}: no speech was found in its {seconds:.1f} s, whose loudest part is at "
-            f"{heard.loudest:.0f} dB of full scale; check the recording, or lower the threshold of "
-            "speech"
+            f"{activity.loudest:.0f} dB of full scale; check the recording, or lower the threshold "
+            "of speech"
         )
     return UsageError(problem, "speech-missing")
 
@@ -224,14 +235,14 @@ def _turns(speech: Sequence[Speech], options: TurnOptions) -> list[Turn]:
     voices = [part.voice for part in speech if part.voice is not None]
     number = options.speakers if isinstance(options.speakers, int) else None
     labels = iter(label_windows(voices, number) if voices else [])
-    found: list[Turn] = []
+    turns: list[Turn] = []
     for part in speech:
-        cutter = Cutter(part.stretch.start, part.stretch.end, part.probabilities, part.said.words)
+        cutter = Cutter(part.stretch.start, part.stretch.end, part.probabilities, part.text.words)
         of_windows = next(labels) if part.voice is not None else []
         pieces = _by_speaker(part, cutter, of_windows, _least(options))
-        found += _divided(part, cutter, pieces, options)
-    found.sort(key=lambda turn: (turn.start, turn.end))
-    return [replace(turn, where=f"turn {number}") for number, turn in enumerate(found, start=1)]
+        turns += _divided(part, cutter, pieces, options)
+    turns.sort(key=lambda turn: (turn.start, turn.end))
+    return [replace(turn, where=f"turn {number}") for number, turn in enumerate(turns, start=1)]
 
 
 def _by_speaker(
@@ -268,7 +279,7 @@ def _divided(
         cuts = cutter.divided(start, end, most, least)
         borders = [start, *cuts, end]
         spans += [(*span, speaker) for span in itertools.pairwise(borders)]
-    texts = part.said.divided([start for start, _, _ in spans[1:]])
+    texts = part.text.divided([start for start, _, _ in spans[1:]])
     return [
         Turn(_seconds(start), _seconds(end), speaker, text, channel=part.channel)
         for (start, end, speaker), text in zip(spans, texts, strict=True)

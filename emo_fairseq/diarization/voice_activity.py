@@ -199,16 +199,16 @@ class VoiceActivity:
             block: (n_samples,) float32 at 16 kHz, of any length.
         """
         self._kept = np.concatenate([self._kept, block], dtype=np.float32)
-        found = self._segmenter.feed(self._probabilities.feed(block))
-        return self._segments(found)
+        stretches = self._segmenter.feed(self._probabilities.feed(block))
+        return self._segments(stretches)
 
     def finish(self) -> list[SpeechSegment]:
         """Return the speech that the end of the stream ends."""
-        found = self._segmenter.feed(self._probabilities.finish())
-        found += self._segmenter.finish(self._kept_from + len(self._kept))
-        return self._segments(found)
+        stretches = self._segmenter.feed(self._probabilities.finish())
+        stretches += self._segmenter.finish(self._kept_from + len(self._kept))
+        return self._segments(stretches)
 
-    def _segments(self, found: list[Stretch]) -> list[SpeechSegment]:
+    def _segments(self, stretches: list[Stretch]) -> list[SpeechSegment]:
         end = self._kept_from + len(self._kept)
         segments = [
             SpeechSegment(
@@ -216,7 +216,7 @@ class VoiceActivity:
                 min(stretch.end, end),
                 self._kept[stretch.start - self._kept_from : stretch.end - self._kept_from].copy(),
             )
-            for stretch in found
+            for stretch in stretches
         ]
         needless = self._segmenter.needed_from - self._kept_from
         if needless > 0:

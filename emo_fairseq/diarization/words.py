@@ -48,7 +48,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Said:
+class SpeechText:
     """The transcript of a stretch of speech.
 
     Attributes:
@@ -78,14 +78,14 @@ class Said:
         return ["".join(part).strip() or None for part in parts]
 
 
-def said_in(transcript: str | TimedTranscript, start: int, end: int) -> Said:
+def text_between(transcript: str | TimedTranscript, start: int, end: int) -> SpeechText:
     """Return a transcript of the stretch from sample `start` to before sample `end`.
 
     Words that begin at its end or later are dropped, and counted: Whisper writes them where it
     repeats a phrase without end.
     """
     if isinstance(transcript, str):
-        return Said(transcript.strip())
+        return SpeechText(transcript.strip())
     offset = start / SAMPLE_RATE
     words = [
         Word(offset + word.start, offset + max(word.start, word.end), word.text)
@@ -93,5 +93,5 @@ def said_in(transcript: str | TimedTranscript, start: int, end: int) -> Said:
     ]
     kept = [word for word in words if word.start < end / SAMPLE_RATE]
     if len(kept) == len(words):
-        return Said(transcript.text.strip(), words)
-    return Said("".join(word.text for word in kept).strip(), kept, len(words) - len(kept))
+        return SpeechText(transcript.text.strip(), words)
+    return SpeechText("".join(word.text for word in kept).strip(), kept, len(words) - len(kept))

@@ -141,11 +141,11 @@ class _Sides:
         reference = [turn for recording in recordings for turn in recording.reference]
         hypothesis = [turn for recording in recordings for turn in recording.hypothesis]
         _check_scale(recordings)
-        true, found = (_emotions(side) for side in (reference, hypothesis))
-        labels = dict.fromkeys([*predicted.labels, *sorted(found)])
+        true, hypothesis_emotions = (_emotions(side) for side in (reference, hypothesis))
+        labels = dict.fromkeys([*predicted.labels, *sorted(hypothesis_emotions)])
         if not predicted.labels:  # which other labels the model has is not known
             labels |= dict.fromkeys(sorted(true))
-        has_labels = true and (predicted.labels or found)
+        has_labels = true and (predicted.labels or hypothesis_emotions)
         known = {axis for turn in reference for axis in turn.values}
         axes = [axis for axis in predicted.axes if axis in known]
         names = list(labels) if has_labels else []

@@ -105,9 +105,11 @@ def _mapping(
     hypothesis = _annotation(recording.hypothesis, [of_hypothesis[x] for x in predicted_names])
     metric = DiarizationErrorRate()
     scored = metric.extrude(Timeline([whole]), reference, 2.0 * collar)
-    found = metric.optimal_mapping(reference, hypothesis, scored)
+    mapping = metric.optimal_mapping(reference, hypothesis, scored)
     name_of = {label: name for name, label in of_reference.items()}
-    return {name: name_of[found[label]] for name, label in of_hypothesis.items() if label in found}
+    return {
+        name: name_of[mapping[label]] for name, label in of_hypothesis.items() if label in mapping
+    }
 
 
 def _annotation(turns: Sequence[EmotionTurn], labels: Sequence[str | int]) -> "Annotation":

@@ -128,12 +128,16 @@ class _OfFile:
 def _read_file(path: Path) -> _OfFile:
     if path.suffix.lower() in TABLES:
         return _read_table(path)
-    found = read_segmentation(path)
+    segmentation = read_segmentation(path)
     emotions = (
-        _labels_of_tiers(path, found.turns) if FORMATS[str(format_of(path))].has_tiers else {}
+        _labels_of_tiers(path, segmentation.turns)
+        if FORMATS[str(format_of(path))].has_tiers
+        else {}
     )
-    turns = [EmotionTurn(turn, emotions.get(_key(turn))) for turn in found.turns]
-    skipped = {kind: n for kind, n in found.skipped.items() if not kind.endswith("(emotion)'")}
+    turns = [EmotionTurn(turn, emotions.get(_key(turn))) for turn in segmentation.turns]
+    skipped = {
+        kind: n for kind, n in segmentation.skipped.items() if not kind.endswith("(emotion)'")
+    }
     return _OfFile({path.stem: turns}, (), skipped)
 
 

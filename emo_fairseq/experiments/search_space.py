@@ -94,16 +94,16 @@ is_list=False)
         assert low is not None  # the grammar requires both ends
         assert high is not None
         whole = isinstance(low, int) and isinstance(high, int)
-        found = Dimension(key, (), low, high, None, whole, "log" in value.tags, is_list)
+        result = Dimension(key, (), low, high, None, whole, "log" in value.tags, is_list)
     elif isinstance(value, RangeSweep):
         numbers = sorted(value.range()) or [1, 0]  # of an empty one the ends are refused below
         whole = all(isinstance(number, int) for number in (*numbers, value.step))
         low, high = numbers[0], numbers[-1]
-        found = Dimension(key, (), low, high, abs(value.step), whole, False, is_list)
+        result = Dimension(key, (), low, high, abs(value.step), whole, False, is_list)
     else:
         return Dimension(key, tuple(override.sweep_string_iterator()))
-    if not found.low <= found.high:
+    if not result.low <= result.high:
         raise UsageError(
             f"{override.input_line}: holds no value; write the smaller end first", "range-empty"
         )
-    return found
+    return result

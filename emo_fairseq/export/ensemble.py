@@ -68,11 +68,11 @@ def write_ensemble_folder(
     with replace_folder(out) as folder:
         names = [f"{n}-{_short_name(model)}" for n, model in enumerate(models, start=1)]
         for name, model in zip(names, models, strict=True):
-            place = folder / MEMBERS / name
+            member = folder / MEMBERS / name
             if model.is_dir():
-                shutil.copytree(model, place)
+                shutil.copytree(model, member)
             else:
-                write_model_folder(model, data, place, merge_lora=merge_lora)
+                write_model_folder(model, data, member, merge_lora=merge_lora)
         loaded = {
             name: ModelEngine.of(read_model_folder(folder / MEMBERS / name)) for name in names
         }

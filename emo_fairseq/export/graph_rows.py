@@ -174,16 +174,24 @@ def measure(predictor: EmotionPredictor, source: RowSource, split: str, target: 
     """
     rows = in_turn_order(source.read(split, "--onnx-metrics"))
     columns = source.columns(rows, predictor.modalities)
-    found = predictor.predict_each(
+    predictions = predictor.predict_each(
         columns["audio"],
         columns["text"],
         video=columns["video"],
         speaker=columns["speaker"],
         dialogue=columns["dialogue"],
     )
-    with_truth = [pair for pair in zip(rows, found, strict=True) if _has_truth(pair[0], target)]
-    pairs = [(row, one) for row, one in with_truth if isinstance(one, Prediction)]
-    errors = [f"{row.id}: {one}" for row, one in with_truth if not isinstance(one, Prediction)]
+    with_truth = [
+        pair for pair in zip(rows, predictions, strict=True) if _has_truth(pair[0], target)
+    ]
+    pairs = [
+        (row, prediction) for row, prediction in with_truth if isinstance(prediction, Prediction)
+    ]
+    errors = [
+        f"{row.id}: {prediction}"
+        for row, prediction in with_truth
+        if not isinstance(prediction, Prediction)
+    ]
     if errors:
         logger.warning(
             "--onnx-metrics %s: %d of %d rows are left out, since they cannot be predicted: %s",

@@ -211,7 +211,7 @@ class PredictionsChecker:
         reads_text = TEXT in self._loaded.state.modalities
         try:
             self._predictor = self._predictor or EmotionPredictor(self._loaded)
-            found = self._predictor.predict_each(
+            results = self._predictor.predict_each(
                 [self._audio(row) for row in turns],
                 [(row.text or None) if reads_text else None for row in turns],
                 video=[self._video(row) for row in turns],
@@ -220,10 +220,10 @@ class PredictionsChecker:
             )
         except UsageError:
             return None
-        errors = [result for result in found if isinstance(result, UsageError)]
+        errors = [result for result in results if isinstance(result, UsageError)]
         if any(error.code != "item-empty" for error in errors):  # a row without input is no turn
             return None
-        prediction = found[turns.index(utterance)]
+        prediction = results[turns.index(utterance)]
         return None if isinstance(prediction, UsageError) else prediction
 
     def _audio(self, utterance: Utterance) -> AudioSegment | None:

@@ -45,17 +45,17 @@ def write_tokenizer_json(folder: Path, loaded: LoadedModel) -> None:
     """
     if TEXT not in loaded.processor.tokenizers:
         return
-    place = folder / TEXT
-    file = place / TOKENIZER_JSON
-    kind = read_card(place)["settings"].get("bpe")
+    tokenizer_folder = folder / TEXT
+    file = tokenizer_folder / TOKENIZER_JSON
+    kind = read_card(tokenizer_folder)["settings"].get("bpe")
     if file.is_file() or kind not in _CONVERT:
         return
     try:
-        converted = _CONVERT[kind](place)
+        converted = _CONVERT[kind](tokenizer_folder)
     except ValueError as error:
         logger.info("%s: not written: %s", file, error)
         return
-    original = load_text_tokenizer(place)
+    original = load_text_tokenizer(tokenizer_folder)
     for text in _SAMPLES:
         ids = converted.encode(text, add_special_tokens=False).ids
         if ids != original.encode(text)[:-1].tolist():

@@ -85,20 +85,20 @@ def window_batches(
         start = stop
 
 
-def window_of(place: int, n_turns: int, size: int, causal: bool) -> Window:
+def window_of(position: int, n_turns: int, size: int, causal: bool) -> Window:
     """Return the window in which one turn of a dialogue is scored, with that turn alone scored.
 
     >>> window_of(1, 3, size=64, causal=False)
     Window(rows=array([0, 1, 2]), scored=array([False,  True, False]))
 
     Args:
-        place: of the turn, from 0.
+        position: of the turn, from 0.
         n_turns: of the dialogue.
         size: most turns of a window.
         causal: see :func:`plan_windows`.
     """
     for window in plan_windows([range(n_turns)], size, causal):
-        is_turn = window.rows == place
+        is_turn = window.rows == position
         if (window.scored & is_turn).any():
             return Window(window.rows, is_turn)
-    raise AssertionError(f"turn {place} of {n_turns} is in no window")
+    raise AssertionError(f"turn {position} of {n_turns} is in no window")

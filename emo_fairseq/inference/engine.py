@@ -67,13 +67,13 @@ class Engine(ABC):
 
     @abstractmethod
     def combine(
-        self, items: Sequence[Item], found: Sequence[Sequence[Prediction | None]]
+        self, items: Sequence[Item], predictions: Sequence[Sequence[Prediction | None]]
     ) -> list[Prediction]:
         """Return the predictions of the engine.
 
         Args:
             items: N items, without recordings.
-            found: the N predictions of each member; None of an item that it does not read.
+            predictions: the N predictions of each member; None of an item that it does not read.
         """
 
     @property
@@ -131,11 +131,11 @@ class Engine(ABC):
 
         for _ in map(read_chunk, divide(items, size, reach)):
             pass  # map holds no chunk while the recordings of the next are decoded
-        found = [
+        predictions = [
             member.finish(outputs, batch_size, should_stop)
             for member, outputs in zip(self.members, read, strict=True)
         ]
-        return self.combine(light, found)
+        return self.combine(light, predictions)
 
 
 _Read = Prediction | EncodedTurn  # the latter of a model with a dialogue encoder
@@ -186,10 +186,10 @@ class ModelEngine(Engine):
         return cls(loaded.state, loaded.processor, TorchModel(loaded.model, device))
 
     def combine(
-        self, items: Sequence[Item], found: Sequence[Sequence[Prediction | None]]
+        self, items: Sequence[Item], predictions: Sequence[Sequence[Prediction | None]]
     ) -> list[Prediction]:
         """Return the predictions of the one model, which reads every item."""
-        return [prediction for prediction in found[0] if prediction is not None]
+        return [prediction for prediction in predictions[0] if prediction is not None]
 
     def reads(self, item: Item) -> bool:
         """Return whether the item has an input of the model."""
@@ -219,15 +219,15 @@ class ModelEngine(Engine):
         self, read: Sequence[_Read | None], batch_size: int, should_stop: ShouldStop = never
     ) -> list[Prediction | None]:
         """Return the predictions of all that was read, dialogues whole."""
-        numbers = [number for number, one in enumerate(read) if isinstance(one, EncodedTurn)]
+        numbers = [number for number, output in enumerate(read) if isinstance(output, EncodedTurn)]
         if not numbers:
-            return [one if isinstance(one, Prediction) else None for one in read]
-        turns = [one for one in read if isinstance(one, EncodedTurn)]
+            return [output if isinstance(output, Prediction) else None for output in read]
+        turns = [output for output in read if isinstance(output, EncodedTurn)]
         windows = self.preprocessor.plan_windows(group_turns(x.item.dialogue for x in turns))
-        found = self.classify(turns, windows, batch_size, should_stop)
+        classified = self.classify(turns, windows, batch_size, should_stop)
         predictions: list[Prediction | None] = [None] * len(read)
         for number, row in enumerate(numbers):
-            predictions[row] = found[number]
+            predictions[row] = classified[number]
         return predictions
 
     def _predict(

@@ -90,10 +90,14 @@ class EnsembleEngine(Engine):
             for item, *predictions in zip(items, *found, strict=True)
         ]
 
-    def _combine_item(self, item: Item, found: Sequence[Prediction | None]) -> Prediction:
-        predictions = [one for one in found if one is not None]
-        lacking = [name for name, one in zip(self.names, found, strict=True) if one is None]
-        warnings = [warning for one in predictions for warning in one.warnings]
+    def _combine_item(self, item: Item, of_members: Sequence[Prediction | None]) -> Prediction:
+        predictions = [prediction for prediction in of_members if prediction is not None]
+        lacking = [
+            name
+            for name, prediction in zip(self.names, of_members, strict=True)
+            if prediction is None
+        ]
+        warnings = [warning for prediction in predictions for warning in prediction.warnings]
         if lacking:
             if self._combination.name == STACK:
                 raise UsageError(
@@ -106,7 +110,7 @@ class EnsembleEngine(Engine):
                 "part in the prediction"
             )
         names = self.labels or self.axes
-        rows = [one.probabilities or one.values for one in predictions]
+        rows = [prediction.probabilities or prediction.values for prediction in predictions]
         scores = np.array([[[row[name] for name in names]] for row in rows])  # (M, 1, K)
         combined = self._combination.how(scores)[0].tolist()
         by_name = dict(zip(names, combined, strict=True))
@@ -115,7 +119,7 @@ class EnsembleEngine(Engine):
             probabilities=by_name if self.labels else {},
             values={} if self.labels else by_name,
             auxiliary={name: _mean_of(name, predictions) for name in self.auxiliary},
-            embedding=np.concatenate([one.embedding for one in predictions]),
+            embedding=np.concatenate([prediction.embedding for prediction in predictions]),
             modalities=tuple(
                 name for name in self.modalities if any(name in x.modalities for x in predictions)
             ),
@@ -123,13 +127,15 @@ class EnsembleEngine(Engine):
             seconds=item.seconds,
             transcript=item.transcript,
             warnings=tuple(dict.fromkeys(warnings)),
-            truncations=tuple(dict.fromkeys(x for one in predictions for x in one.truncations)),
+            truncations=tuple(
+                dict.fromkeys(x for prediction in predictions for x in prediction.truncations)
+            ),
         )
 
 
 def _mean_of(name: str, predictions: Sequence[Prediction]) -> dict[str, float]:
     """Return the mean outputs of an auxiliary target."""
-    rows = [one.auxiliary[name] for one in predictions]
+    rows = [prediction.auxiliary[name] for prediction in predictions]
     return {axis: float(np.mean([row[axis] for row in rows])) for axis in rows[0]}
 
 

@@ -11,7 +11,7 @@ from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.transcribing import Transcribe
-from emo_fairseq.inference.turn_in_place import Place, predict_in_place
+from emo_fairseq.inference.turn_context import TurnContext, predict_in_context
 from emo_fairseq.inference.videos import describe_unread
 from emo_fairseq.types import TEXT, VIDEO
 
@@ -43,7 +43,7 @@ class LiveConversation:
 
     def __init__(self, predictor: EmotionPredictor) -> None:
         self._predictor = predictor
-        self._places = [Place() for _ in predictor.engine.members]  # of the next turn
+        self._contexts = [TurnContext() for _ in predictor.engine.members]  # of the next turn
         self._lock = threading.Lock()
         self._warnings = _warnings_of(predictor)
         self.n_turns = 0
@@ -83,25 +83,27 @@ class LiveConversation:
                 name=f"turn {self.n_turns + 1}",
             )
             engine = self._predictor.engine
-            (prediction,), turns = predict_in_place(engine, [item], self._places, should_stop)
+            (prediction,), turns = predict_in_context(engine, [item], self._contexts, should_stop)
             self.n_turns += 1
-            self._places = [
-                place if turn is None else _next_place(member, place, turn)
-                for member, place, (turn,) in zip(engine.members, self._places, turns, strict=True)
+            self._contexts = [
+                context if turn is None else _next_context(member, context, turn)
+                for member, context, (turn,) in zip(
+                    engine.members, self._contexts, turns, strict=True
+                )
             ]
         return replace(prediction, warnings=(*prediction.warnings, *self._warnings))
 
 
-def _next_place(member: ModelEngine, place: Place, turn: EncodedTurn) -> Place:
-    """Return the place after a turn, with the turns that a later one may be read with."""
-    turns = [*place.before, turn]
+def _next_context(member: ModelEngine, context: TurnContext, turn: EncodedTurn) -> TurnContext:
+    """Return the context after a turn, with the turns that a later one may be read with."""
+    turns = [*context.before, turn]
     preprocessor = member.preprocessor
     n_past = preprocessor.reach.past
     texts = [number for number, turn in enumerate(turns) if turn.item.has(TEXT)]
     first = min(texts[len(texts) - n_past :] if n_past else [], default=len(turns))
     if preprocessor.encodes_dialogues:
         first = min(first, len(turns) - preprocessor.window_size + 1)
-    return Place(turns[max(0, first) :], n_before=place.n_before + 1)
+    return TurnContext(turns[max(0, first) :], n_before=context.n_before + 1)
 
 
 def _warnings_of(predictor: EmotionPredictor) -> list[str]:

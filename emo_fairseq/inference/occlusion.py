@@ -22,7 +22,7 @@ from emo_fairseq.inference.inputs import Audio, Item, load_item_audio
 from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, never
-from emo_fairseq.inference.turn_in_place import places_around, predict_in_place
+from emo_fairseq.inference.turn_context import encode_context, predict_in_context
 from emo_fairseq.types import TEXT
 
 MAX_WORDS = 64
@@ -121,11 +121,11 @@ def explain(
     def read(samples: FloatArray | None, text: str | None) -> Item:
         return predictor.read_item(samples, text, SAMPLE_RATE, speaker=speaker)
 
-    places = places_around(predictor.engine, before, read(samples, text), after, should_stop)
+    contexts = encode_context(predictor.engine, before, read(samples, text), after, should_stop)
 
     def predict(inputs: list[Input]) -> list[Prediction]:
         items = [read(*each) for each in inputs]
-        return predict_in_place(predictor.engine, items, places, should_stop)[0]
+        return predict_in_context(predictor.engine, items, contexts, should_stop)[0]
 
     (whole,) = predict([(samples, text)])
     words = _Weights[tuple[str, float]]()

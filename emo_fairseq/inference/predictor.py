@@ -210,8 +210,8 @@ class EmotionPredictor:
         """
         check_batch_size(batch_size)
         given, is_list = pair_inputs(audio, text, speaker, dialogue, video)
-        found = self._predict_given(given, sample_rate, transcribe, batch_size, should_stop)
-        predictions = [found[row] for row in range(len(given))]
+        by_row = self._predict_given(given, sample_rate, transcribe, batch_size, should_stop)
+        predictions = [by_row[row] for row in range(len(given))]
         missing = describe_missing(self.modalities, [x.modalities for x in predictions])
         if missing and missing not in self._logged:
             self._logged.add(missing)
@@ -246,8 +246,10 @@ class EmotionPredictor:
         check_batch_size(batch_size)
         given, _ = pair_inputs(audio, text, speaker, dialogue, video)
         errors: dict[int, UsageError] = {}
-        found = self._predict_given(given, sample_rate, transcribe, batch_size, should_stop, errors)
-        return [found[row] if row in found else errors[row] for row in range(len(given))]
+        results = self._predict_given(
+            given, sample_rate, transcribe, batch_size, should_stop, errors
+        )
+        return [results[row] if row in results else errors[row] for row in range(len(given))]
 
     def _predict_given(
         self,
@@ -391,7 +393,7 @@ class EmotionPredictor:
         )
         in_order = [turns[number] for number in order]
         reads_video = VIDEO in self.modalities and has_pictures(Path(recording))
-        found = self.predict(
+        in_time_order = self.predict(
             [_segment_of(recording, turn) if reads_audio else None for turn in in_order],
             [turn.text if TEXT in self.modalities else None for turn in in_order],
             video=[_video_of(recording, turn) if reads_video else None for turn in in_order],
@@ -401,7 +403,7 @@ class EmotionPredictor:
             dialogue=_ONE_DIALOGUE,
             should_stop=should_stop,
         )
-        predictions = dict(zip(order, found, strict=True))
+        predictions = dict(zip(order, in_time_order, strict=True))
         return [
             Segment(float(turn.start), float(turn.end), predictions[number], turn.speaker)
             for number, turn in enumerate(turns)
@@ -508,10 +510,10 @@ class EmotionPredictor:
         """
         check_batch_size(batch_size)
         order = _by_dialogue([item.dialogue for item in items])
-        found = self.engine.predict(
+        in_dialogue_order = self.engine.predict(
             (items[row] for row in order), batch_size, truncates_speech, should_stop
         )
-        predictions = dict(zip(order, found, strict=True))
+        predictions = dict(zip(order, in_dialogue_order, strict=True))
         return [predictions[row] for row in range(len(items))]
 
     def predict_dialogue(

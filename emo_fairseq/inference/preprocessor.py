@@ -233,8 +233,8 @@ class Preprocessor:
         neighbors = [Neighbors([], []) for _ in items]
         for turns in group_turns(item.dialogue for item in items):
             around = neighbors_of(turns, has_text, *self.reach)
-            for row, found in zip(turns, around, strict=True):
-                neighbors[row] = found
+            for row, numbers in zip(turns, around, strict=True):
+                neighbors[row] = numbers
         return TextContext(neighbors, self._prefixes(items))
 
     def _prefixes(self, items: Sequence[Item]) -> list[np.ndarray]:
@@ -266,9 +266,9 @@ class Preprocessor:
         """The most turns that a dialogue encoder reads together."""
         return self._state.options.dialogue_window
 
-    def window_of(self, place: int, n_turns: int) -> Window:
+    def window_of(self, position: int, n_turns: int) -> Window:
         """Return the window that scores one turn of a dialogue."""
-        return window_of(place, n_turns, self.window_size, self._state.options.dialogue_causal)
+        return window_of(position, n_turns, self.window_size, self._state.options.dialogue_causal)
 
     def plan_windows(self, dialogues: Sequence[Sequence[int]]) -> list[Window]:
         """Return the windows in which a dialogue encoder reads dialogues, as in training."""

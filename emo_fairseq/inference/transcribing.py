@@ -166,9 +166,9 @@ class FasterWhisper:
         Raises:
             StoppedError: `should_stop` returned True.
         """
-        found, info = self._whisper.transcribe(samples, word_timestamps=words, **self._options)
+        decoded, info = self._whisper.transcribe(samples, word_timestamps=words, **self._options)
         segments = []
-        for segment in found:  # each is computed when it is taken
+        for segment in decoded:  # each is computed when it is taken
             if should_stop():
                 raise StoppedError
             if segment.compression_ratio > _REPEATING:

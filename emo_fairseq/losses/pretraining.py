@@ -87,10 +87,10 @@ def momentum_contrastive(
     """
     rows = torch.arange(len(keys), device=keys.device)[slice(None) if own is None else own]
     others = keys if negatives is None else torch.cat([keys, negatives.to(keys)])
-    one, other = (
+    first, other = (
         torch.nn.functional.normalize(full_precision(x), dim=1) for x in (queries, others.detach())
     )
-    return torch.nn.functional.cross_entropy(one @ other.T / temperature, rows, reduction="none")
+    return torch.nn.functional.cross_entropy(first @ other.T / temperature, rows, reduction="none")
 
 
 def matched_views(first: Tensor, second: Tensor, own: slice | None = None) -> Tensor:

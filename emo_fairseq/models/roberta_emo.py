@@ -152,11 +152,11 @@ class RobertaEMOModel(BaseFairseqModel):
         )
 
     @classmethod
-    def from_pretrained(cls, place: Any, device: Any = None, *, data: Any = None) -> Any:
+    def from_pretrained(cls, path: Any, device: Any = None, *, data: Any = None) -> Any:
         """Load a predictor of recordings and texts from a model folder or a checkpoint.
 
         Args:
-            place: the folder, or the ``.pt`` file of fairseq-train.
+            path: the folder, or the ``.pt`` file of fairseq-train.
             device: by default the GPU, if there is one.
             data: of a checkpoint the data dir whose ``text/`` and ``speech/`` hold the tokenizers.
 
@@ -165,7 +165,7 @@ class RobertaEMOModel(BaseFairseqModel):
         """
         from emo_fairseq.inference.predictor import load_predictor  # which needs this model
 
-        return load_predictor(place, device, data)
+        return load_predictor(path, device, data)
 
     def forward(
         self,

@@ -120,7 +120,7 @@ def option(
 
 def rules_of(schema: type) -> dict[str, Rule]:
     """Return the rule of each option of a config dataclass, by the name of the field."""
-    return {one.name: one.metadata[_RULE] for one in fields(schema) if _RULE in one.metadata}
+    return {x.name: x.metadata[_RULE] for x in fields(schema) if _RULE in x.metadata}
 
 
 def flag(name: str) -> str:

@@ -301,12 +301,12 @@ def _from_base64(name: str, value: Any, code: str) -> Any:
         raise HttpError(400, f"{name} is not valid base64.", code) from None
 
 
-def list_of(most: int, what: str) -> Reader:
+def list_of(most: int, items_name: str) -> Reader:
     """Return the reader of a list with one entry at least."""
 
     def read(name: str, value: Any) -> list[Any]:
         if not isinstance(value, list) or isinstance(value, _Pairs) or not value:
-            message = f"{name} has to be a list of {what}."
+            message = f"{name} has to be a list of {items_name}."
             raise HttpError(400, message, "field-not-list")
         if len(value) > most:
             message = f"{name} has {len(value)} entries; the limit is {most}."

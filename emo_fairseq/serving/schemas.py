@@ -283,6 +283,6 @@ def all_models() -> list[Any]:
     pending: list[Any] = [Model]
     while pending:
         subclasses = pending.pop().__subclasses__()
-        models += [one for one in subclasses if one.__module__ == __name__]
+        models += [subclass for subclass in subclasses if subclass.__module__ == __name__]
         pending += subclasses
-    return sorted(set(models), key=lambda one: str(one.__name__))
+    return sorted(set(models), key=lambda subclass: str(subclass.__name__))

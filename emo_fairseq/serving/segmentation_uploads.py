@@ -29,11 +29,11 @@ def read_turns(content: bytes, kind: str, recording: str | None) -> Segmentation
     """
     with _memory_file(content, FORMATS[kind].suffix) as path:
         try:
-            found = read_segmentation(path, kind=kind, recording=recording)
+            segmentation = read_segmentation(path, kind=kind, recording=recording)
         except CodedError as error:
             message = sentence(error).replace(str(path), _NAME)
             raise HttpError(422, message, error.code or "segmentation-unusable") from None
-    return replace(found, path=Path(_NAME))
+    return replace(segmentation, path=Path(_NAME))
 
 
 @contextmanager

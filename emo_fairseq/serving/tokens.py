@@ -55,7 +55,7 @@ def read_tokens(file: Path | None, variable: str = "") -> tuple[str, ...]:
         UsageError: the file cannot be read or has no token, or a token is malformed or short. The
             message does not repeat it.
     """
-    found = [(f"token {n}", part) for n, part in enumerate(variable.split(","), 1)]
+    named = [(f"token {n}", part) for n, part in enumerate(variable.split(","), 1)]
     if file is not None:
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
@@ -65,15 +65,15 @@ def read_tokens(file: Path | None, variable: str = "") -> tuple[str, ...]:
                 f"{file}: {reason}; name a file of tokens", "tokens-unreadable"
             ) from None
         of_file = [(f"{file}, line {n}", line) for n, line in enumerate(lines, 1)]
-        of_file = [(place, line) for place, line in of_file if not line.lstrip().startswith("#")]
+        of_file = [(origin, line) for origin, line in of_file if not line.lstrip().startswith("#")]
         if not any(line.strip() for _, line in of_file):
             raise UsageError(f"{file}: there is no token; write one into a line", "tokens-missing")
-        found += of_file
-    tokens = [(place, token.strip()) for place, token in found if token.strip()]
-    for place, token in tokens:
+        named += of_file
+    tokens = [(origin, token.strip()) for origin, token in named if token.strip()]
+    for origin, token in tokens:
         if not _TOKEN.fullmatch(token) or len(token) < _SHORTEST:
             raise UsageError(
-                f"{place}: a token has at least {_SHORTEST} characters, of letters, digits and "
+                f"{origin}: a token has at least {_SHORTEST} characters, of letters, digits and "
                 "._~+/-; make one by python -c 'import secrets; print(secrets.token_urlsafe())'",
                 "token-invalid",
             )

@@ -122,7 +122,7 @@ def build_dataset(
         rows = select_rows(split, state.target, present, state.labels)
     else:
         rows = dialogues.rows
-    counts = {modality: int(here[rows].sum()) for modality, here in present.items()}
+    counts = {modality: int(is_present[rows].sum()) for modality, is_present in present.items()}
     if for_training:
         _check_modalities(split, counts, cfg.mask_modality)
     augments = for_training or pretraining.has_two_views
@@ -160,7 +160,7 @@ def build_dataset(
 
 
 def _cases(present: Mapping[str, np.ndarray], rows: np.ndarray) -> list[str] | None:
-    return presence_cases({modality: here[rows] for modality, here in present.items()})
+    return presence_cases({modality: is_present[rows] for modality, is_present in present.items()})
 
 
 def _select_turns(

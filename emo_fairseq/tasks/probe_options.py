@@ -41,7 +41,9 @@ def complete_model_options(
     """
     implied = _implied(cfg, task_cfg, encoders)
     acting = {*implied, "checkpoint_weights"}
-    acting |= {name.format(one) for name in (*_OF_MODEL, *_OF_MODEL_TOO) for one in encoders}
+    acting |= {
+        name.format(modality) for name in (*_OF_MODEL, *_OF_MODEL_TOO) for modality in encoders
+    }
     _refuse_idle(cfg, RobertaEMOConfig, acting)
     for name, value in implied.items():
         given = getattr(cfg, name, None)

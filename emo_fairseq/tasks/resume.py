@@ -163,11 +163,11 @@ def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Pa
     for modality, state in saved.get("vocabulary", {}).items():
         if modality in now["vocabulary"]:
             trained = Vocabulary.from_state(state)
-            here = Vocabulary.from_state(now["vocabulary"][modality])
-            here.check_same(trained)
-            if here.specials != trained.specials:
+            own = Vocabulary.from_state(now["vocabulary"][modality])
+            own.check_same(trained)
+            if own.specials != trained.specials:
                 raise UsageError(
-                    f"{modality}: the tokens that begin, end and pad are {here.specials}, and the "
+                    f"{modality}: the tokens that begin, end and pad are {own.specials}, and the "
                     f"checkpoint was trained with {trained.specials}; give the --init-token and "
                     f"--separator-token of before, or {afresh}",
                     "resumed-specials-other",

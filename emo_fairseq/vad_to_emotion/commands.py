@@ -181,8 +181,8 @@ def other_corpus(forest: Forest | None, facts: Mapping[str, Any], data: Path) ->
     if forest is not None:
         corpora = {"the forest was fitted": forest.about["corpus"], **corpora}
     return [
-        f"{what} on {corpus}, these rows are of {name}"
-        for what, corpus in corpora.items()
+        f"{source} on {corpus}, these rows are of {name}"
+        for source, corpus in corpora.items()
         if corpus != name
     ]
 

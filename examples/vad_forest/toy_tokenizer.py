@@ -37,7 +37,7 @@ def write_tokenizer(folder: Path) -> None:
 
     sources = (*POSITIVE, *NEGATIVE, *PLAIN, *TOPICS, *TIMES, *TEMPLATES, "and .")
     words = sorted({word for text in sources for word in re.findall(r"\w+|[.,]", text.lower())})
-    ids = {word: place for place, word in enumerate([*SPECIALS, *words])}
+    ids = {word: number for number, word in enumerate([*SPECIALS, *words])}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=_UNKNOWN))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

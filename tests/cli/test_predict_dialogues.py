@@ -99,7 +99,7 @@ def items_of(tmp_path: Path, lines: Sequence[str], **options) -> Iterator[Item]:
 def test_a_table_names_dialogues_and_turns(tmp_path, capsys):
     lines = ["text,dialogue,turn", "a b c,d1,2", "a b d,d2,1.0", "a b e,d1,1", "a b f,,1"]
     found = list(items_of(tmp_path, lines))
-    assert [(x.dialogue, x.place, x.n_following) for x in found] == [
+    assert [(x.dialogue, x.position, x.n_following) for x in found] == [
         ("d1", 2, 1),
         ("d2", 1, 0),
         ("d1", 1, 0),
@@ -127,7 +127,7 @@ def test_a_turn_without_a_place_has_an_error(line, code, tmp_path):
 
 def test_without_a_column_of_turns_rows_are_in_order(tmp_path, capsys):
     found = list(items_of(tmp_path, ["text,conversation", "a b c,x", "a b d,x"]))
-    assert found[0].place < found[1].place
+    assert found[0].position < found[1].position
     assert "no column of turns" in capsys.readouterr().err
     found = list(items_of(tmp_path, ["text,conversation", "a b c,x"], columns={"dialogue": ""}))
     assert found[0].dialogue is None

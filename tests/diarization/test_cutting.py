@@ -7,7 +7,7 @@ import pytest
 
 from emo_fairseq.diarization.cutting import Cutter, quietest, smoothed
 from emo_fairseq.diarization.silero import FRAME
-from emo_fairseq.diarization.words import Said, Word, said_in
+from emo_fairseq.diarization.words import SpeechText, Word, text_between
 
 RATE = 16_000
 
@@ -62,18 +62,21 @@ def test_a_word_that_is_longer_than_a_part_is_whole():
 
 def test_the_words_of_a_stretch_are_given_to_its_parts():
     words = [Word(0.1, 0.5, " Kids"), Word(0.5, 0.9, " are"), Word(1.9, 2.5, " talking.")]
-    said = Said("Kids are talking.", words)
-    assert said.divided([]) == ["Kids are talking."]
-    assert said.divided([RATE, 3 * RATE]) == ["Kids are", "talking.", None]
-    later = said_in(said, 10 * RATE, 13 * RATE)
+    spoken = SpeechText("Kids are talking.", words)
+    assert spoken.divided([]) == ["Kids are talking."]
+    assert spoken.divided([RATE, 3 * RATE]) == ["Kids are", "talking.", None]
+    later = text_between(spoken, 10 * RATE, 13 * RATE)
     assert [word.start for word in later.words] == pytest.approx([10.1, 10.5, 11.9])
-    assert said_in(" Yes. ", 0, RATE).divided([]) == ["Yes."]
-    assert said_in(" Yes. ", 0, RATE).divided([RATE]) == [None, None]  # the times are not known
-    assert Said().divided([]) == [None]
+    assert text_between(" Yes. ", 0, RATE).divided([]) == ["Yes."]
+    assert text_between(" Yes. ", 0, RATE).divided([RATE]) == [
+        None,
+        None,
+    ]  # the times are not known
+    assert SpeechText().divided([]) == [None]
 
 
 def test_words_after_the_end_of_their_speech_are_dropped():
     words = [Word(0.1, 0.5, " Yes"), *(Word(2.0, 2.0, " like") for _ in range(9))]
-    said = said_in(Said("Yes like like", words), 5 * RATE, 7 * RATE)
-    assert said.divided([]) == ["Yes"]
-    assert said.n_dropped == 9
+    spoken = text_between(SpeechText("Yes like like", words), 5 * RATE, 7 * RATE)
+    assert spoken.divided([]) == ["Yes"]
+    assert spoken.n_dropped == 9

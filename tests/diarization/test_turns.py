@@ -17,7 +17,7 @@ from data_prep.segmentation.turn import check_turns
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.diarization.speaker_encoder import load_encoder
 from emo_fairseq.diarization.turns import find_turns
-from emo_fairseq.diarization.words import Said, Word
+from emo_fairseq.diarization.words import SpeechText, Word
 from emo_fairseq.inference.transcribing import faster_whisper
 
 RATE = 16_000
@@ -100,7 +100,7 @@ def test_words_of_a_transcriber_are_in_their_turns(stitch):
         heard.append(len(stretch))
         edges = np.arange(0, len(stretch) / RATE, 0.5)
         words = [Word(a, a + 0.5, f" {len(heard)}.{n}") for n, a in enumerate(edges)]
-        return Said("".join(word.text for word in words), words)
+        return SpeechText("".join(word.text for word in words), words)
 
     done = []
     found = find_turns(

@@ -135,9 +135,9 @@ def run(options: argparse.Namespace) -> int:
     units = [(recording, turn_files.get(recording.path)) for recording in left]
     n_failed = 0
     with open_pool(build, engine) as analyze:
-        found = analyze(units, name_of=lambda number: str(left[number].path))
-        found = track(found, "recordings", len(units), "recording", hidden=is_alone)
-        for (recording, turn_file), conversation in zip(units, found, strict=True):
+        conversations = analyze(units, name_of=lambda number: str(left[number].path))
+        conversations = track(conversations, "recordings", len(units), "recording", hidden=is_alone)
+        for (recording, turn_file), conversation in zip(units, conversations, strict=True):
             if _finish(analysis, recording, conversation, targets[recording]):
                 finished.add(recording, turn_file, targets[recording])
             else:

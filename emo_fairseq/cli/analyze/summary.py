@@ -19,7 +19,7 @@ def describe(name: str, conversation: Conversation) -> str:
     """
     turns = conversation.turns
     notes = [f"  {note}" for note in conversation.notes]
-    notes += [f"  {what}: {count}" for what, count in conversation.skipped.items()]
+    notes += [f"  {reason}: {count}" for reason, count in conversation.skipped.items()]
     if not turns:
         return "\n".join([f"{name}: no turns", *notes])
     parts = [f"{len(turns)} {'turn' if len(turns) == 1 else 'turns'}", _spoken(conversation)]

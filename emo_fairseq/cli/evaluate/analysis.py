@@ -46,16 +46,16 @@ def analyze_recordings(options: argparse.Namespace, reference: TurnFiles) -> Tur
     notes = []
     for name, path in files.items():
         with RecordingProgress(path.name) as progress:
-            found = predictor.conversation(
+            conversation = predictor.conversation(
                 path,
                 turn_options=wanted,
                 transcribe=transcribe,
                 batch_size=options.batch_size,
                 progress=progress,
             )
-        turns[name] = emotion_turns(found)
-        counts = [f"{kind} skipped: {count}" for kind, count in found.skipped.items()]
-        notes += [f"{name}: {note}" for note in (*found.notes, *counts)]
+        turns[name] = emotion_turns(conversation)
+        counts = [f"{kind} skipped: {count}" for kind, count in conversation.skipped.items()]
+        notes += [f"{name}: {note}" for note in (*conversation.notes, *counts)]
     axes = list(dict.fromkeys(axis for of in turns.values() for turn in of for axis in turn.values))
     return TurnFiles(options.models[0], turns, predictor.labels, axes, notes)
 
@@ -74,15 +74,15 @@ def find_files(names: Mapping[str, object] | Sequence[str], folder: Path) -> dic
             files[name] = path
             continue
         beside = [path.with_name(path.name + suffix) for suffix in AUDIO_SUFFIXES]
-        found = [other for other in beside if other.is_file()]
-        if len(found) > 1:
+        existing = [other for other in beside if other.is_file()]
+        if len(existing) > 1:
             raise UsageError(
-                f"{path}: may be {first_few([other.name for other in found])}; name the recording "
-                "with its suffix",
+                f"{path}: may be {first_few([other.name for other in existing])}; name the "
+                "recording with its suffix",
                 "recording-ambiguous",
             )
-        if found:
-            files[name] = found[0]
+        if existing:
+            files[name] = existing[0]
         else:
             missing.append(name)
     if missing:
@@ -97,6 +97,6 @@ def find_files(names: Mapping[str, object] | Sequence[str], folder: Path) -> dic
 def emotion_turns(conversation: "Conversation") -> list[EmotionTurn]:
     """Return the turns of a conversation; one that could not be predicted has no emotion."""
     return [
-        EmotionTurn(replace(found.turn, text=found.text), found.label, found.values)
-        for found in conversation.turns
+        EmotionTurn(replace(predicted.turn, text=predicted.text), predicted.label, predicted.values)
+        for predicted in conversation.turns
     ]

@@ -86,8 +86,10 @@ def _score(
         predictions: file to write.
     """
     checkpoint, training = _checkpoint_and_training(model, folder)
-    asked = argparse.Namespace(**{**vars(options), "split": split, "save_predictions": predictions})
-    words = fairseq_command.command(asked, checkpoint, training)
+    scoring = argparse.Namespace(
+        **{**vars(options), "split": split, "save_predictions": predictions}
+    )
+    words = fairseq_command.command(scoring, checkpoint, training)
     return processes.run(words) if options.verbose else processes.run_quietly(words)
 
 

@@ -84,7 +84,7 @@ def predict_rows(
             transcribe=transcribe,
         )
 
-    order = sorted(range(len(items)), key=lambda number: items[number].place)
+    order = sorted(range(len(items)), key=lambda number: items[number].position)
     valid = [number for number in order if items[number].error is None]
     rows = dict(zip(valid, _rows_of([items[x] for x in valid], predict), strict=True))
     for number, item in enumerate(items):
@@ -99,7 +99,7 @@ def _rows_of(items: Sequence[Item], predict: "Predict") -> list[Row]:
     from emo_fairseq.inference.chunks import group_turns  # which needs torch
 
     try:
-        found = predict(items) if items else []
+        predictions = predict(items) if items else []
     except (UsageError, OSError) as error:  # of the model, or of the system
         units = group_turns(item.dialogue for item in items)
         if len(units) == 1:
@@ -113,7 +113,7 @@ def _rows_of(items: Sequence[Item], predict: "Predict") -> list[Row]:
         Row(item, error=_reason(item, result, f"item {number}"))
         if isinstance(result, UsageError)
         else Row(item, result)
-        for number, (item, result) in enumerate(zip(items, found, strict=True), start=1)
+        for number, (item, result) in enumerate(zip(items, predictions, strict=True), start=1)
     ]
 
 

@@ -30,7 +30,7 @@ class Item:
         speaker: who speaks, of the row; None where that is not known.
         turn: of a segmentation.
         dialogue: that it is a turn of; None where it is none, or the model reads no dialogues.
-        place: orders the turns of its dialogue.
+        position: orders the turns of its dialogue.
         n_following: how many rows of its dialogue come after it.
         video: a file, or a segment of one, whose sound is read, too, where there is no audio.
     """
@@ -43,7 +43,7 @@ class Item:
     speaker: str | None = None
     turn: Turn | None = None
     dialogue: str | None = None
-    place: int = 0
+    position: int = 0
     n_following: int = 0
     video: Path | VideoSegment | None = None
 

@@ -72,8 +72,8 @@ class Predicting:
             build = functools.partial(_build, self.options, self.load_transcriber)
         with shard_map(build, self.engine) as predict:
             title = "predictions"
-            for items, found in predict.shards(batches, title, store, self._key_of, _name_of):
-                for item, values in zip(items, found, strict=True):
+            for items, predictions in predict.shards(batches, title, store, self._key_of, _name_of):
+                for item, values in zip(items, predictions, strict=True):
                     yield from (_row_of(item, row) for row in values)
         if store is not None:
             store.remove()
@@ -108,7 +108,7 @@ def _describe(item: Item) -> str:
     stamp = None
     if item.audio is not None:
         stamp = _stamp(as_segment(item.audio).path)
-    parts = (item.name, item.text, item.speaker, item.dialogue, item.place, item.n_following)
+    parts = (item.name, item.text, item.speaker, item.dialogue, item.position, item.n_following)
     of_video: tuple[object, ...] = ()
     if item.video is not None:
         of_video = (str(item.video), _stamp(as_video(item.video).path))

@@ -31,11 +31,11 @@ def open_segments(items: Sequence[str], path: Path, options: TurnFileOptions) ->
     recording = Path(items[0])
     if not recording.is_file():
         raise UsageError(f"{recording}: there is no such file", "file-missing")
-    found = read_turns(path, str(recording), options)
-    parts = [f"{len(found.turns)} turns", *found.notes]
-    parts += [f"{kind} skipped: {count}" for kind, count in found.skipped.items()]
+    segmentation = read_turns(path, str(recording), options)
+    parts = [f"{len(segmentation.turns)} turns", *segmentation.notes]
+    parts += [f"{kind} skipped: {count}" for kind, count in segmentation.skipped.items()]
     sys.stderr.write(f"{path}: {', '.join(parts)}\n")
-    return SegmentSource(recording, found)
+    return SegmentSource(recording, segmentation)
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class SegmentSource:
 
         Texts that the model does not read are counted.
         """
-        found = without_labels(self.segmentation, reads.labels)
-        if n_labels := found.skipped.get(LABELS_IN_BRACKETS):
-            sys.stderr.write(f"{found.path}: {LABELS_IN_BRACKETS} skipped: {n_labels}\n")
-        turns = found.turns
+        segmentation = without_labels(self.segmentation, reads.labels)
+        if n_labels := segmentation.skipped.get(LABELS_IN_BRACKETS):
+            sys.stderr.write(f"{segmentation.path}: {LABELS_IN_BRACKETS} skipped: {n_labels}\n")
+        turns = segmentation.turns
         n_texts = sum(turn.text is not None for turn in turns)
         if n_texts and not reads.has(TEXT):
             path = self.segmentation.path
             sys.stderr.write(f"{path}: texts of turns skipped: {n_texts}; {reads.why}\n")
-        for place, turn in enumerate(turns):
+        for number, turn in enumerate(turns):
             item = self._item(turn, reads)
             if reads.dialogues:
-                n_following = len(turns) - 1 - place
-                item = replace(item, dialogue="", place=place, n_following=n_following)
+                n_following = len(turns) - 1 - number
+                item = replace(item, dialogue="", position=number, n_following=n_following)
             yield item
 
     def _item(self, turn: Turn, reads: Reads) -> Item:

@@ -70,7 +70,7 @@ class Turns:
                     "order is unknown; correct the turn",
                     "turn-duplicate",
                 )
-            item = replace(item, place=turn)
+            item = replace(item, position=turn)
         except ValueError as error:
             item = _with_error(item, UsageError.of(error, "turn-invalid"))
         if not item.n_following:

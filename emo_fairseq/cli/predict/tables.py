@@ -111,14 +111,14 @@ class TableSource:
         if self._data_raw is not None:
             return as_path(self._data_raw)
         try:
-            found = find_audio(self.found.audio, path) if self.found.audio else None
+            folder = find_audio(self.found.audio, path) if self.found.audio else None
         except (OSError, ValueError):  # a path that the system refuses: its row has the reason
             return path.parent
-        if found is None or found.root is None or found.paths or found.absent:
+        if folder is None or folder.root is None or folder.paths or folder.absent:
             return path.parent
-        if found.root.resolve() != path.parent.resolve():
-            sys.stderr.write(f"{path}: audio in {found.root} (--data-raw changes it)\n")
-        return found.root
+        if folder.root.resolve() != path.parent.resolve():
+            sys.stderr.write(f"{path}: audio in {folder.root} (--data-raw changes it)\n")
+        return folder.root
 
     def _check_times(self, reads: Reads) -> None:
         """Refuse columns of times that are not read where rows share audio; else write a note.
@@ -150,12 +150,17 @@ class TableSource:
         sys.stderr.write(f"{sentence}\n")
 
 
-def _sound_of_videos(found: Columns, reads: Reads) -> Columns:
+def _sound_of_videos(mapped: Columns, reads: Reads) -> Columns:
     """Return columns by which a model that reads no video reads the sound of videos."""
-    if reads.has(VIDEO) or not reads.has(SPEECH) or "audio" in found.of or "video" not in found.of:
-        return found
-    columns = {name: column for name, column in found.of.items() if name != "video"}
-    return replace(found, of={**columns, "audio": found.of["video"]})
+    if (
+        reads.has(VIDEO)
+        or not reads.has(SPEECH)
+        or "audio" in mapped.of
+        or "video" not in mapped.of
+    ):
+        return mapped
+    columns = {name: column for name, column in mapped.of.items() if name != "video"}
+    return replace(mapped, of={**columns, "audio": mapped.of["video"]})
 
 
 class _ItemReader:

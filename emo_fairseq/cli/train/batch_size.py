@@ -61,13 +61,13 @@ def find_batch_size(
         trial = trial_words(options, words, folder)
         if code := processes.explained(trial, processes.run(trial)):
             return code, list(words)
-    found = load_json(file, Trial, remedy="remove it, and run the command again")
-    n_batches = found.requested // found.batch_size
+    earlier = load_json(file, Trial, remedy="remove it, and run the command again")
+    n_batches = earlier.requested // earlier.batch_size
     processes.write(
-        f"# --batch-size {found.batch_size}: {found.megabytes} MB; {found.stopped_by}; updates of "
-        f"{found.batch_size * n_batches} utterances by --update-freq {n_batches}"
+        f"# --batch-size {earlier.batch_size}: {earlier.megabytes} MB; {earlier.stopped_by}; "
+        f"updates of {earlier.batch_size * n_batches} utterances by --update-freq {n_batches}"
     )
-    return 0, _with_batch_size(words, found.batch_size, n_batches)
+    return 0, _with_batch_size(words, earlier.batch_size, n_batches)
 
 
 def _with_batch_size(words: Sequence[str], batch_size: int, n_batches: int) -> list[str]:

@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words[:end])
     emo_fairseq.register()
     limit = _free_bytes() * _SHARE if options.memory_limit is None else options.memory_limit * 1e9
-    found = try_sizes(Training(words[end + 1 :]), limit)
-    write_atomically(options.result, json.dumps(found) + "\n")
+    trial = try_sizes(Training(words[end + 1 :]), limit)
+    write_atomically(options.result, json.dumps(trial) + "\n")
     return 0
 
 

@@ -223,17 +223,17 @@ def _digest(path: Path) -> str:
         folders.sort()
         places = [Path(folder) / name for name in sorted(files)]
         try:
-            sizes = [place.stat().st_size for place in places]
+            sizes = [source_path.stat().st_size for source_path in places]
         except OSError as error:
             raise CodedError(
                 f"{path}: changes while it is read ({error.strerror}); wait until it is complete",
                 "source-changing",
             ) from error
         inside = os.path.relpath(folder, path)
-        for place, size in zip(places, sizes, strict=True):
-            lines.append(f"{inside}/{place.name} {size}")
-            if size <= _SMALL and not place.name.lower().endswith(_RECORDINGS):
-                small.append(place)
+        for source_path, size in zip(places, sizes, strict=True):
+            lines.append(f"{inside}/{source_path.name} {size}")
+            if size <= _SMALL and not source_path.name.lower().endswith(_RECORDINGS):
+                small.append(source_path)
     contents = map(str, file_digests(small, user_memory().with_name(_MEMORY)))
     return "".join(
         hashlib.sha256("\n".join(part).encode()).hexdigest() for part in (lines, contents)

@@ -40,7 +40,7 @@ def score_words(
 ) -> list[str]:
     """Return the fairseq-validate command that scores a checkpoint and saves its predictions."""
     training = Training(options.fold, data.folder, None)
-    asked = argparse.Namespace(
+    scoring = argparse.Namespace(
         data=data.folder,
         data_raw=data.data_raw,
         split=split,
@@ -49,7 +49,7 @@ def score_words(
         cpu=options.cpu,
         further=[],
     )
-    return fairseq_command.command(asked, checkpoint, training)
+    return fairseq_command.command(scoring, checkpoint, training)
 
 
 def report_words(data: DataFolder, predictions: Path, log: Path | None, name: str) -> list[str]:

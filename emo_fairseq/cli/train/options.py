@@ -114,8 +114,8 @@ def _add_optimization(group: Any) -> None:
     add("--patience", type=positive_int, metavar="N", help=patience)
     precision = "%(choices)s; auto: bf16 where it is faster (default: %(default)s)"
     add("--precision", choices=PRECISIONS, default="auto", metavar="NAME", help=precision)
-    found = "the largest batch that fits into memory; --batch-size stays that of an update"
-    add("--find-batch-size", action="store_true", help=found)
+    help_text = "the largest batch that fits into memory; --batch-size stays that of an update"
+    add("--find-batch-size", action="store_true", help=help_text)
     limit = "of --find-batch-size on a CPU, in GB (default: 4/5 of what is free)"
     add("--memory-limit", type=positive_number, metavar="GB", help=limit)
     add("--seed", type=int, default=1, metavar="N", help="default: %(default)s")

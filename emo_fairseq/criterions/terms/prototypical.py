@@ -90,13 +90,15 @@ class ClassQueue:
         """Put rows first, embeddings (M, D) and labels (M,), and drop the oldest of each class."""
         new = [rows.detach() for rows in batch]
         old = self.task.embedding_queue or [rows[:0] for rows in new]
-        rows = [torch.cat([one, other.to(one)]) for one, other in zip(new, old, strict=True)]
+        rows = [
+            torch.cat([column, other.to(column)]) for column, other in zip(new, old, strict=True)
+        ]
         labels = rows[1]
         # (N, K), how many rows of a class there are up to each, itself included
         number = torch.nn.functional.one_hot(labels.clamp(min=0), self.n_classes).cumsum(dim=0)
         number = number.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
         kept = (labels >= 0) & (number <= self.size)
-        self.task.embedding_queue[:] = [one[kept].clone() for one in rows]
+        self.task.embedding_queue[:] = [column[kept].clone() for column in rows]
 
 
 class Prototypical(Term):

@@ -42,11 +42,13 @@ def _draw(figure: Any, scores: DialogueScores) -> None:
     axes = figure.add_subplot()
     positions = np.arange(len(BINS))
     for order, (name, (label, color)) in enumerate(_SHOWN.items()):
-        found = np.array([scores.estimates[f"uar_{name}_{first}"] for first, _ in BINS])  # (B, 3)
+        estimates = np.array(
+            [scores.estimates[f"uar_{name}_{first}"] for first, _ in BINS]
+        )  # (B, 3)
         at = positions + (order - 0.5) * _APART
-        axes.plot(at, found[:, 0], MARKERS[order], color=color, label=label)
-        known = ~np.isnan(found).any(axis=1)
-        axes.vlines(at[known], *found[known, 1:].T, color=color, linewidth=1.2)
+        axes.plot(at, estimates[:, 0], MARKERS[order], color=color, label=label)
+        known = ~np.isnan(estimates).any(axis=1)
+        axes.vlines(at[known], *estimates[known, 1:].T, color=color, linewidth=1.2)
     axes.set_xticks(positions, [bin_name(*of) for of in BINS])
     axes.set_xlabel("earlier turns")
     axes.set_ylabel("UAR")

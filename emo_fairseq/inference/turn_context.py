@@ -19,8 +19,8 @@ _BATCH = 32
 _NAME = "dialogue"
 
 
-class Place(NamedTuple):
-    """A place in a dialogue, for one model.
+class TurnContext(NamedTuple):
+    """The turns around a turn, as one model reads them.
 
     Attributes:
         before: the last turns before it, in their order.
@@ -33,14 +33,14 @@ class Place(NamedTuple):
     n_before: int = 0
 
 
-def places_around(
+def encode_context(
     engine: Engine,
     before: Sequence[Item],
     item: Item,
     after: Sequence[Item],
     should_stop: ShouldStop = never,
-) -> list[Place]:
-    """Encode the turns before and after a turn, and return its place for each member.
+) -> list[TurnContext]:
+    """Encode the turns before and after a turn, and return its context for each member.
 
     Args:
         engine: whose models read them.
@@ -49,7 +49,7 @@ def places_around(
         after: the turns after it, in their order.
         should_stop: see :meth:`EmotionPredictor.predict`.
     """
-    places = []
+    contexts = []
     for member in engine.members:
         sides = [[turn for turn in side if member.reads(turn)] for side in (before, after)]
         items = [replace(turn, dialogue=_NAME) for turn in (*sides[0], item, *sides[1])]
@@ -60,58 +60,58 @@ def places_around(
             turns = [turn for turn in read if isinstance(turn, EncodedTurn)]
         else:
             turns = [_without_recording(turn) for turn in (*sides[0], *sides[1])]
-        places.append(Place(turns[:n_before], turns[n_before:], n_before))
-    return places
+        contexts.append(TurnContext(turns[:n_before], turns[n_before:], n_before))
+    return contexts
 
 
 def _without_recording(item: Item) -> EncodedTurn:
     return EncodedTurn(item.without_recordings(), ItemFacts())
 
 
-def predict_in_place(
+def predict_in_context(
     engine: Engine,
     items: Sequence[Item],
-    places: Sequence[Place],
+    contexts: Sequence[TurnContext],
     should_stop: ShouldStop = never,
 ) -> tuple[list[Prediction], list[list[EncodedTurn | None]]]:
-    """Predict for items, each as the one turn at the same place.
+    """Predict for items, each as the one turn in the same context.
 
     Args:
         engine: its models.
         items: N items, of which each is a dialogue with the others.
-        places: for each member.
+        contexts: of the turn, for each member.
         should_stop: see :meth:`EmotionPredictor.predict`.
 
     Returns:
         The N predictions, and for each member the N encoded turns; None of an item that it does
         not read.
     """
-    found, encoded = [], []
-    for member, place in zip(engine.members, places, strict=True):
+    of_members, encoded = [], []
+    for member, context in zip(engine.members, contexts, strict=True):
         numbers = [number for number, item in enumerate(items) if member.reads(item)]
-        results = _predict(member, [items[number] for number in numbers], place, should_stop)
+        results = _predict(member, [items[number] for number in numbers], context, should_stop)
         predictions: list[Prediction | None] = [None] * len(items)
         turns: list[EncodedTurn | None] = [None] * len(items)
         for number, (prediction, turn) in zip(numbers, results, strict=True):
             predictions[number], turns[number] = prediction, turn
-        found.append(predictions)
+        of_members.append(predictions)
         encoded.append(turns)
     light = [item.without_recordings() for item in items]
-    return engine.combine(light, found), encoded
+    return engine.combine(light, of_members), encoded
 
 
 def _predict(
-    member: ModelEngine, items: Sequence[Item], place: Place, should_stop: ShouldStop
+    member: ModelEngine, items: Sequence[Item], context: TurnContext, should_stop: ShouldStop
 ) -> list[tuple[Prediction, EncodedTurn]]:
-    chunks = [_chunk(member, items, place)]
+    chunks = [_chunk(member, items, context)]
     if member.preprocessor.groups_items:  # which would normalize the items together
-        chunks = [_chunk(member, [item], place) for item in items]
+        chunks = [_chunk(member, [item], context) for item in items]
     read = [x for chunk in chunks for x in member.read(chunk, _BATCH, should_stop=should_stop)]
     if not member.preprocessor.encodes_dialogues:
-        predictions = [one for one in read if isinstance(one, Prediction)]
+        predictions = [output for output in read if isinstance(output, Prediction)]
         return list(zip(predictions, map(_without_recording, items), strict=True))
-    turns = [one for one in read if isinstance(one, EncodedTurn)]
-    before, after, n_before = place
+    turns = [output for output in read if isinstance(output, EncodedTurn)]
+    before, after, n_before = context
     n_around = len(before) + len(after)
     n_left_out = n_before - len(before)
     window = member.preprocessor.window_of(n_before, n_left_out + n_around + 1)
@@ -120,16 +120,18 @@ def _predict(
         Window(np.where(window.scored, n_around + number, rows), window.scored)
         for number in range(len(turns))
     ]
-    found = member.classify([*before, *after, *turns], windows, _BATCH, should_stop=should_stop)
-    return [(found[n_around + number], turn) for number, turn in enumerate(turns)]
+    classified = member.classify(
+        [*before, *after, *turns], windows, _BATCH, should_stop=should_stop
+    )
+    return [(classified[n_around + number], turn) for number, turn in enumerate(turns)]
 
 
-def _chunk(member: ModelEngine, items: Sequence[Item], place: Place) -> Chunk:
+def _chunk(member: ModelEngine, items: Sequence[Item], context: TurnContext) -> Chunk:
     """Put each item between the texts that are joined to its own."""
     reach = member.preprocessor.reach
-    texts_before = [turn.item for turn in place.before if turn.item.has(TEXT)]
+    texts_before = [turn.item for turn in context.before if turn.item.has(TEXT)]
     past = texts_before[max(0, len(texts_before) - reach.past) :]
-    future = [turn.item for turn in place.after if turn.item.has(TEXT)][: reach.future]
+    future = [turn.item for turn in context.after if turn.item.has(TEXT)][: reach.future]
     turns: list[Item] = []
     rows: list[int] = []
     for number, item in enumerate(items):
