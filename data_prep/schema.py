@@ -4,7 +4,7 @@ A data dir holds one `{split}.tsv` per split and one `corpus.yaml`. A manifest i
 one header row and no quoting; an empty field is a missing value, never 0. `audio` is relative to
 `--data-raw`, by default the folder that corpus.yaml keeps as `data_raw`, and without that the data
 dir; `n_samples` counts samples per channel after resampling to `corpus.yaml`'s `sample_rate`;
-valence, arousal and dominance lie in [0, 1]. The optional columns `start` and `end` give the
+valence, arousal and dominance are in [0, 1]. The optional columns `start` and `end` give the
 seconds of a segment of a longer recording (empty: from its beginning, to its end); `n_samples` then
 counts the segment, which is read by seeking. `votes` holds how many annotators chose each emotion,
 such as `angry:2 sad:1`; a row without agreement, or whose majority is no class, has an empty

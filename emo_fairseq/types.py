@@ -11,7 +11,7 @@ from emo_fairseq.errors import UsageError
 TEXT = "text"
 SPEECH = "speech"
 VIDEO = "video"
-MODALITIES = (TEXT, SPEECH, VIDEO)  # also the order in which a fusion sees them
+MODALITIES = (TEXT, SPEECH, VIDEO)  # also the order in which a fusion gets them
 
 WHISPER = "whisper"  # the model type of Hugging Face
 # --whisper-padding: silence up to 30 s after a recording, or none
@@ -172,7 +172,7 @@ class Target:
         columns: the manifest columns that hold the truth; for labels exactly one.
         label_column: the one whose labels corpus.yaml names, and that has the majority label of a
             distribution; None for numbers.
-        letter: stands for it in the names of model folders; E and S are those of BERT-like.
+        letter: its abbreviation in the names of model folders; E and S are those of BERT-like.
     """
 
     name: str
@@ -205,7 +205,7 @@ class Target:
         return len(self.columns)
 
     def check_num_classes(self, num_classes: int, labels: Sequence[str]) -> None:
-        """Refuse a ``--num-classes`` that does not fit; a negative one means "as the data say".
+        """Refuse a ``--num-classes`` that does not fit; a negative one is taken from the labels.
 
         Raises:
             UsageError: the number differs from what the target and its labels need.

@@ -181,7 +181,7 @@ def _video_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-# Files whose folder tells models apart: fairseq's archives hold a model.pt each.
+# Files whose folder distinguishes models: fairseq's archives hold a model.pt each.
 _NAMELESS = ("model.pt", "checkpoint_best.pt", "checkpoint_last.pt")
 
 

@@ -74,7 +74,7 @@ def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = N
     if errors:
         message = f"{data_dir}: {errors} kind{'s' * (errors != 1)} of leak"
         raise CodedError(message, "data-leak")
-    print(f"{data_dir}: no leak" + " but what the notes say" * bool(leaks))
+    print(f"{data_dir}: no leak" + " but those in the notes" * bool(leaks))
 
 
 def _read_all_folds(data_dir: Path) -> Iterator[tuple[str, Folds, ManifestTable]]:
@@ -126,7 +126,7 @@ def _inspect(options: argparse.Namespace) -> None:
 
 
 # -- Plots: label shares, and histograms of seconds, words and VAD, by split -----------------------
-# Colors are Okabe and Ito's, which color-blind readers tell apart; hatches and line styles repeat
+# Colors are Okabe and Ito's, which color-blind readers distinguish; hatches and line styles repeat
 # them in black and white. The same data give the same SVG files, byte for byte.
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")

@@ -80,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     of = "what to unpack (default: both)"
     add("--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help=of)
     add("--name", help="folders are NAME-audio and NAME-vision (default: the name of the file)")
-    ends = "where a row's frames end: as the pickle says (auto: if it does), or before its zeros"
+    ends = (
+        "where a row's frames end: given, by the pickle (auto: if it has lengths), or before zeros"
+    )
     add("--lengths", choices=LENGTHS, default="auto", help=f"{ends} (default: %(default)s)")
     odd = "numbers that are NaN or infinite, as COVAREP makes: refuse them, or write 0 instead"
     add("--nonfinite", choices=NONFINITE, default="refuse", help=f"{odd} (default: %(default)s)")

@@ -94,7 +94,7 @@ def tokenize_with_sentencepiece(
 ) -> TokenFolder:
     """Fit sentencepiece on the train split and tokenize every split.
 
-    `byte_fallback` spells a character that the model does not know as UTF-8 bytes, so that nothing
+    `byte_fallback` spells a character that the model does not have as UTF-8 bytes, so that nothing
     is lost to `<unk>`; `lowercase` folds case, in the model's own normalization. `name` is by
     default such as `sentencepiece-2000`.
     """

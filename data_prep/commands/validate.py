@@ -234,7 +234,7 @@ def _vote_faults(file: str, scan: Scan, corpus: Corpus | None) -> Iterator[Fault
         scan, "votes", lambda cell: bool({*parse_votes(cell)} - known)
     ):
         unknown = next(label for label in parse_votes(votes) if label not in known)
-        remedy = f"use {', '.join(sorted(known))}; {OTHER} stands for what is no class"
+        remedy = f"use {', '.join(sorted(known))}; {OTHER} is what is no class"
         problem = f"votes for {unknown!r}, which is no emotion of {CORPUS_FILE}"
         yield Fault(file, line, problem, remedy, "label-unknown")
 

@@ -4,7 +4,7 @@ Official layout:
   AudioWAV/1001_DFA_ANG_XX.wav         actor, sentence, intended emotion, intensity
   VideoDemographics.csv                age, sex, race and ethnicity of the actors
   processedResults/tabulatedVotes.csv  votes for each clip, as sound, as video, and as both
-`votes` has those of one presentation: of the voice alone, unless --presentation says otherwise. The
+`votes` has those of one presentation: of the voice alone, unless --presentation names another. The
 emotion is the majority of these votes; a tie is no agreement. --labels intended takes the emotion
 that the actor was to show; the column `intended` has it in any case.
 The twelve sentences occur in every emotion, so their text is independent of it.

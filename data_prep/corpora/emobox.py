@@ -2,8 +2,8 @@
 
 Published layout, of one corpus: `data/{corpus}/fold_{k}/{corpus}_{train,valid,test}_fold_{k}.jsonl`
 and `label_map.json`; a JSON object a line with key, dataset, wav, type ("raw"), emo, and, where
-many utterances lie in one recording (PAVOQUE), start_time and end_time in seconds. `wav` starts at
-the folder in which `downloads/` lies: by default the one above `data/`, else --data-raw.
+many utterances are in one recording (PAVOQUE), start_time and end_time in seconds. `wav` starts at
+the folder that holds `downloads/`: by default the one above `data/`, else --data-raw.
 
 One fold becomes train, valid and test; several become the split `all` and `folds/emobox.json`.
 EmoBox draws the valid set from train if the corpus has none, a fifth of its rows; so does this
@@ -249,7 +249,7 @@ def _draw_note(
 
 
 def note_speakers(speakers: Speakers, keys: Collection[str], corpus: Corpus) -> None:
-    """Say which lines of the speakers' file match no row, and which rows have no line."""
+    """Note which lines of the speakers' file match no row, and which rows have no line."""
     strays = [key for key in speakers.speaker_of if key not in keys]
     silent = [key for key in keys if key not in speakers.speaker_of]
     notes = {
@@ -411,7 +411,7 @@ def _fault(path: Path, number: int, problem: str) -> Fault:
 
 @dataclass(frozen=True)
 class Speakers:
-    """What data.seg.wrd.stm says: key -> its speaker, and the lines that say none ("row N")."""
+    """Return key -> speaker of data.seg.wrd.stm, and the lines without a speaker ("row N")."""
 
     speaker_of: Mapping[str, str] = field(default_factory=dict)
     odd_lines: tuple[str, ...] = ()
@@ -455,7 +455,7 @@ class Sound(NamedTuple):
 
 
 def default_raw(folder: Path) -> Path:
-    """Where `downloads/` lies as published: EmoBox, for EmoBox/data/iemocap."""
+    """Return the folder of `downloads/` as published: EmoBox, for EmoBox/data/iemocap."""
     return folder.resolve().parent.parent
 
 

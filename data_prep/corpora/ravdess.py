@@ -179,7 +179,7 @@ def parse_path(path: Path, corpus_dir: Path, length: Measured | AudioError) -> U
         raise ValueError("the name is not seven known two-digit codes")
     _, channel, emotion, intensity, statement, repetition, actor = codes
     if path.parent.name != f"Actor_{actor}":
-        raise ValueError(f"the name says actor {actor}, the folder {path.parent.name}")
+        raise ValueError(f"the name has actor {actor}, the folder {path.parent.name}")
     if isinstance(length, AudioError):
         raise ValueError(str(length))
     return Utterance(

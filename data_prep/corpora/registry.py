@@ -6,7 +6,7 @@ To add a corpus, write `corpora/<corpus>.py` with a function
 
 that writes the data dir and returns its card; ``add_arguments(parser)`` if it takes options, each
 under the name of its keyword; and a row here. `data_prep/<corpus>.py` makes it a command.
-`recognizes` tells folders of the corpus by names of its official layout, without reading rows.
+`recognizes` finds folders of the corpus by names of its official layout, without reading rows.
 """
 
 from __future__ import annotations

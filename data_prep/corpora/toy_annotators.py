@@ -53,7 +53,7 @@ def check_annotators(n: int, dialogues: bool) -> None:
     """Refuse a number of annotators that cannot disagree, or beside dialogues.
 
     Raises:
-        CodedError: a single annotator, or emotions that annotators of single turns cannot know.
+        CodedError: a single annotator, or emotions that single turns do not determine.
     """
     if n and n < FEWEST:
         raise CodedError(f"--annotators {n}: give {FEWEST} or more", "annotators-too-few")
@@ -71,9 +71,9 @@ def annotate(row: Utterance, draw: Draw, n: int, rng: Rng) -> Utterance:
     The column `true_emotion` keeps the emotion that was drawn.
     """
     shown = [_log_odds(draw.cue), AROUSAL if draw.aroused else -AROUSAL]
-    heard = rng.normal(shown, NOISE, (n, 2))
+    perceived = rng.normal(shown, NOISE, (n, 2))
     votes: dict[str, float] = {}
-    for positive, aroused in (heard > 0).tolist():
+    for positive, aroused in (perceived > 0).tolist():
         emotion = _OF_QUADRANT[positive, aroused]
         votes[emotion] = votes.get(emotion, 0.0) + 1.0
     true = [getattr(row, axis) for axis in AXES]

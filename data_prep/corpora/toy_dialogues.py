@@ -1,4 +1,4 @@
-"""Dialogues of the toy corpus, whose turns cannot be told apart without the turns around them.
+"""Dialogues of the toy corpus, whose turns cannot be classified without the turns around them.
 
 A dialogue is a hidden Markov chain. The state of a turn is its emotion, valence and arousal; which
 state follows depends on whether the same speaker goes on or the other one answers:
@@ -11,7 +11,7 @@ high after a negative turn, low after a positive one (`P_ANSWERED`) |
 
 each with the probability in parentheses, else the opposite. Who speaks next is drawn independently
 (`P_CHANGE`), and everybody can see it. As in single utterances, the words show valence, but here
-they are wrong or say nothing more often, and the voice shows arousal. So the voice of a turn
+they are wrong or neutral more often, and the voice shows arousal. So the voice of a turn
 depends on the words that it answers, and the words on the voice: from the dialogue, text alone
 predicts arousal, and speech alone valence.
 
@@ -123,7 +123,7 @@ def likelihoods(
         cues: (N, T), numbers in `CUES`.
         aroused: (N, T), as the voice shows.
         text: whether the words are read.
-        speech: whether the voice is heard.
+        speech: whether the voice is used.
     """
     shown = np.ones((*cues.shape, len(EMOTIONS)))
     if text:
@@ -138,7 +138,7 @@ def posteriors(shown: Array, steps: Array, *, past: bool, future: bool) -> Array
     """Return P(state | what the turns show), (N, T, 4), by the forward-backward algorithm.
 
     Rabiner 1989, "A tutorial on hidden Markov models", section III A and B. Turns after the end of
-    a dialogue show 1 for every state, which says nothing.
+    a dialogue show 1 for every state, which has no information.
 
     Args:
         shown: (N, T, 4), see `likelihoods`.
@@ -181,7 +181,7 @@ def ceilings(seed: int = 0) -> dict[str, float]:
     """Return the highest UAR that a model can expect, by what it reads.
 
     ``text`` reads single turns, ``text_past`` the turns before, too, ``text_dialogue`` all turns,
-    and ``text_dialogue_no_speakers`` all turns without being told who speaks; `speech` and `both`
+    and ``text_dialogue_no_speakers`` all turns without their speakers; `speech` and `both`
     likewise. All emotions are equally frequent, so the expected UAR of Bayes's rule is its expected
     accuracy: the mean, over dialogues that are drawn here, of the largest posterior. Its standard
     error is below 0.001.

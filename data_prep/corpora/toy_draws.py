@@ -42,7 +42,7 @@ def bayes_ceilings(flipped: float = P_FLIPPED, ambiguous: float = P_AMBIGUOUS) -
 
         P(V right | text) = (1 - flipped - ambiguous) + ambiguous / 2
 
-    Text says nothing of A (right in 1/2), speech nothing of V (1/2), and the two channels err
+    Text has no information on A (right in 1/2), speech none on V (1/2), and the two channels err
     independently, so the chance of getting the pair right is a product. No rule beats Bayes's in
     accuracy, and with four equally frequent classes the expected UAR is the expected accuracy.
     """

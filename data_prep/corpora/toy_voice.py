@@ -1,4 +1,4 @@
-"""A speech-like voice whose arousal is heard and whose words are not: source, formants, syllables.
+"""A speech-like voice with audible arousal and without words: source, formants, syllables.
 
 `synthesize` makes a harmonic source with a pitch contour and jitter, shapes it by the formants of
 one vowel per syllable, swells it once a syllable and adds background noise. Arousal raises and
@@ -86,7 +86,7 @@ def shift_voice(voice: Voice, semitones: float) -> Voice:
 def synthesize(voice: Voice, aroused: bool, rng: Rng) -> npt.NDArray[np.float32]:
     """One utterance, (n_samples,) float32 in [-1, 1] at 16 kHz, 0.8 to 2.0 s.
 
-    The length is drawn independently of `aroused`, so it tells nothing.
+    The length is drawn independently of `aroused`, so it has no information.
     """
     manner = AROUSED if aroused else CALM
     n_samples = int(SAMPLE_RATE * rng.uniform(*SECONDS))

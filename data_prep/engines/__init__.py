@@ -1,6 +1,6 @@
 """Where work on many rows runs: threads or processes of this machine, or a Ray cluster.
 
-Commands hand a function and its units of work to :func:`open_pool`, or rows to :func:`ordered_map`;
+Commands pass a function and its units of work to :func:`open_pool`, or rows to :func:`ordered_map`;
 results come back in order, and are the same on every engine.
 """
 

@@ -1,6 +1,6 @@
-"""Apply a function to units of work on an engine: results in order, dead workers replaced.
+"""Apply a function to units of work on an engine: results in order, failed workers replaced.
 
-The scheduler knows pools only, so that order, retries and errors are the same on every engine.
+The scheduler depends on pools only, so that order, retries and errors are the same on every engine.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def open_pool(
 
     Args:
         build: picklable; called once in each worker, returns the function of a unit, which is
-            deterministic: a unit is computed again if its worker dies.
+            deterministic: a unit is computed again if its worker ends.
         workers: an engine, or a number of workers on this machine; 1 = this process.
         threads: whether workers on this machine are threads, for functions that mostly read files
             and decode them. `build` is then called once.

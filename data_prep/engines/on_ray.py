@@ -36,7 +36,7 @@ def open_ray(build: Build, engine: Engine, *, threads: bool) -> Pool:
 class RayPool:
     """Actors, each of which builds its function once: a model is loaded once in each.
 
-    A dead actor, as of a machine that is gone, is replaced by a new one on any machine.
+    An actor that has ended, as with its machine, is replaced by a new one on any machine.
 
     Args:
         setup: of the actors.

@@ -228,7 +228,7 @@ class AudioFeatures:
         return {}
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str:
-        """Of the audio files' bytes, wherever they lie, and of the segments in them."""
+        """Of the audio files' bytes, wherever they are, and of the segments in them."""
         digests = audio_digests(self.audio_of(split, rows), self.memory)
         return sequence_digest(zip((row.id for row in rows), digests, strict=True))
 

@@ -188,7 +188,7 @@ def write_frames(
 ) -> list[int]:
     """Write (T_i, C) frames row by row, each file whole or not at all; returns the lengths.
 
-    `name_of` a row's number and `wider`, the option that asks for a wider type, are for messages;
+    `name_of` a row's number and `wider`, the option of a wider type, are for messages;
     `when_written` is called after the last row, before the files take the place of older ones.
     Raises ValueError, naming the row, if frames are NaN, infinite, beyond the range of `dtype` or
     of another width than those before.

@@ -137,7 +137,7 @@ def _vectors(array: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatur
 
 
 def _are_nan(vectors: FloatArray) -> npt.NDArray[np.bool_]:
-    """(N,) whether a vector has NaN alone, which stands for a missing row."""
+    """(N,) whether a vector has NaN alone, which marks a missing row."""
     parts = [
         np.isnan(vectors[start : start + _ROWS_AT_ONCE]).all(axis=1)
         for start in range(0, len(vectors), _ROWS_AT_ONCE)

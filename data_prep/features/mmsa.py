@@ -260,7 +260,7 @@ class Unpadded:
         return self._splits[split].frames[number, start:stop]
 
     def has_more(self, split: str, number: int) -> bool:
-        """Whether frames that are not all zeros lie where padding should."""
+        """Whether frames that are not all zeros are where padding should be."""
         start, stop = self._span(split, number)
         occupied = self._occupied[split][number]
         return bool(occupied[:start].any() or occupied[stop:].any())

@@ -110,8 +110,8 @@ def load_pickle(path: Path) -> Any:
     except _RefusedError as error:
         raise CodedError(
             f"{path}: names {error}, which is neither a number, text nor an array of them; a "
-            "pickle can run any program while it is read, so that nothing else is let in. Ask its "
-            "source for a file without it, or, if you trust that, load it and save its arrays anew",
+            "pickle can run any program while it is read, so that nothing else is read. Get a "
+            "file without it from its source, or, if that is safe, load it and save its arrays",
             "pickle-unsafe",
         ) from None
     except OSError as error:

@@ -141,7 +141,7 @@ def _download(name: HubName, choose: Choose) -> Path:
 
 
 def _cached(name: HubName, why: str) -> Path:
-    """Return the folder of the cache; raise a `CodedError` that says why it had to be there."""
+    """Return the folder of the cache; raise a `CodedError` with the reason why it is needed."""
     if folder := _find_cached(name):
         logger.warning("hf:%s: commit %s of the local cache is read", name.repo, folder.name)
         return folder

@@ -19,7 +19,7 @@ from typing import Any
 
 from data_prep.errors import CodedError
 
-# What tells versions of a file apart, as the file systems name it: digests, or else times.
+# What distinguishes versions of a file, as the file systems name it: digests, or else times.
 _DIGESTS = ("ETag", "etag", "md5Hash", "content_md5", "crc32c")
 _TIMES = ("LastModified", "mtime", "created", "ino")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")

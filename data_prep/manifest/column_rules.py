@@ -1,6 +1,6 @@
 """The rules of `row_rules`, applied to whole columns of a part of a manifest.
 
-They accept a part, or say that a row of it may be at fault, which `row_rules` then decides and
+They accept a part, or report that a row of it may be at fault, which `row_rules` then decides and
 words. What is accepted here has no fault there, and the same values.
 """
 

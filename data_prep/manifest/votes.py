@@ -2,7 +2,7 @@
 
 Pairs of label and number of votes, a colon inside a pair and one space between two. A label may
 hold spaces, but no colon. A number may be a fraction: an annotator who chose two labels gives half
-a vote to each. `OTHER` stands for every label that is no class of the data dir.
+a vote to each. `OTHER` is every label that is no class of the data dir.
 """
 
 from __future__ import annotations

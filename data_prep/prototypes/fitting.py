@@ -29,7 +29,9 @@ from data_prep.prototypes.records import (
 )
 
 QUANTILES = [tenth / 10 for tenth in range(1, 10)]
-DECIMALS = 6  # of every stored number: beyond what annotators can tell, and alike on all machines
+DECIMALS = (
+    6  # of every stored number: beyond the precision of annotators, and alike on all machines
+)
 
 
 def fit_prototypes(

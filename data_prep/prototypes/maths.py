@@ -1,4 +1,4 @@
-"""Class prototypes in VAD space and how far a row lies from its own: pure functions of arrays.
+"""Class prototypes in VAD space and the distance of a row to its own: pure functions of arrays.
 
 A prototype is the mean (or median, axis by axis) of the valence, arousal and dominance of a class's
 rows; a row's difficulty is its Euclidean distance to the prototype of its class. What is missing

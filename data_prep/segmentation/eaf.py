@@ -296,7 +296,7 @@ def _value(text: str | None) -> str:
 
 
 def _unused(name: str, used: set[str]) -> str:
-    """Return a name of a tier that no other one has, and remember it."""
+    """Return a name of a tier that no other one has, and reserve it."""
     new, number = name, 1
     while new in used:
         number += 1

@@ -58,7 +58,7 @@ def _speech(payload: str) -> tuple[str | None, str | None]:
 
 
 def write(turns: Sequence[Turn], labels: Sequence[str | None], recording: str) -> str:
-    """Return the cues; a label stands in brackets before its text."""
+    """Return the cues; a label is in brackets before its text."""
     cues = []
     for number, (turn, label) in enumerate(zip(turns, labels, strict=True), start=1):
         parts = [f"[{turn.speaker}]:" if turn.speaker else "", f"[{label}]" if label else ""]

@@ -1,6 +1,6 @@
 """TextGrid files of Praat, long and short.
 
-As Praat reads them: numbers, quoted texts and ``<exists>`` that stand between blanks are read in
+As Praat reads them: numbers, quoted texts and ``<exists>`` between blanks are read in
 their order, and all else is a comment. An interval tier is a speaker, its intervals with a text are
 turns. The tiers of labels that :func:`write` adds are not read as speakers.
 """

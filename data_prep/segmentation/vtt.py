@@ -94,7 +94,7 @@ def _plain(text: str) -> str:
 
 
 def write(turns: Sequence[Turn], labels: Sequence[str | None], recording: str) -> str:
-    """Return the cues; a label stands in brackets before its text."""
+    """Return the cues; a label is in brackets before its text."""
     cues = ["WEBVTT\n\n"]
     for turn, label in zip(turns, labels, strict=True):
         voice = f"<v {_escaped(turn.speaker)}>" if turn.speaker else ""

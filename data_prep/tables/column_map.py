@@ -35,7 +35,7 @@ class Decision:
 
     Attributes:
         problem: what is not known.
-        words: of the command line that decide it; in capitals what only the user knows.
+        words: of the command line that decide it; in capitals what only the user can give.
         code: of the error.
     """
 

@@ -118,7 +118,7 @@ class _AudioFolder:
                 raise ManifestError(Fault(str(table.path), 1, problem, remedy, "column-missing"))
         if any(files) and SPLIT in columns:
             raise CodedError(
-                f"{folder}: rows have a column {SPLIT}, and lie in folders of splits; remove one",
+                f"{folder}: rows have a column {SPLIT}, and are in folders of splits; remove one",
                 "splits-ambiguous",
             )
         self.columns: Sequence[str] = [*columns, *[SPLIT] * any(files)]

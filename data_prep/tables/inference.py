@@ -96,9 +96,9 @@ def infer(tables: Mapping[str, Path], recipe: TableRecipe, given: GivenOptions) 
     """Complete a recipe.
 
     Args:
-        tables: split -> file, or "" where the rows say it.
+        tables: split -> file, or "" where it is a column.
         recipe: of the options that were given.
-        given: those that the recipe cannot tell from its defaults.
+        given: those that the recipe cannot distinguish from its defaults.
 
     Raises:
         ManifestError: a table that cannot be read.
@@ -120,9 +120,9 @@ def infer_opened(
     """Complete a recipe of tables that are open; see `infer`.
 
     Args:
-        tables: split -> its tables, or "" where the rows say it.
+        tables: split -> its tables, or "" where it is a column.
         recipe: of the options that were given.
-        given: those that the recipe cannot tell from its defaults.
+        given: those that the recipe cannot distinguish from its defaults.
         ignored: columns that are not used.
     """
     inference = Inference(recipe)
@@ -402,7 +402,7 @@ def _check_labels(contents: Mapping[str, Contents], inference: Inference) -> Non
 def _note_codes(
     key: str, option: str, column: Contents, decided: Collection[str], inference: Inference
 ) -> None:
-    """Warn of numbers in place of labels, whose meaning only the user knows."""
+    """Warn of numbers in place of labels, whose meaning only the user can give."""
     codes = [label for label in sort_labels(column.values) if label not in decided]
     if codes and all(map(is_number, codes)):
         named = " ".join(f"{option} {code}=NAME" for code in codes[:_MOST_WORDS])

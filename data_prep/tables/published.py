@@ -28,7 +28,7 @@ from data_prep.tables.table import Table
 
 STORED_NOTE = "audio was written into this folder"
 
-Sources = Mapping[str, Sequence[Table]]  # split, or "" where rows say it -> its tables
+Sources = Mapping[str, Sequence[Table]]  # split, or "" where it is a column -> its tables
 
 
 def prepare_hf_table(

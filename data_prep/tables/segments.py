@@ -77,7 +77,7 @@ def parse_seconds(value: str) -> float:
 
 
 def time_field(column: str) -> str | None:
-    """Return "start" or "end" where the name of a column says that it holds such times.
+    """Return "start" or "end" if a column holds such times by its name.
 
     >>> time_field("StartTime"), time_field("onset"), time_field("end_ms"), time_field("gender")
     ('start', 'start', 'end', None)

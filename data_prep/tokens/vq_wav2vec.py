@@ -118,7 +118,7 @@ class VqWav2Vec:
 
 
 # -- Splitting and batching ------------------------------------------------------------------------
-# Convolutions without padding map S samples to 1 + (S - reach) // hop frames: frame t sees the
+# Convolutions without padding map S samples to 1 + (S - reach) // hop frames: frame t reads the
 # samples from t * hop to t * hop + reach.
 
 Item = TypeVar("Item")

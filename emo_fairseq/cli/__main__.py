@@ -132,7 +132,7 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 def _take_items(options: argparse.Namespace, unknown: Sequence[str]) -> bool:
     """Append words after options to the items of a subcommand, if it has items and they are such.
 
-    argparse knows items only where they follow one another.
+    argparse accepts items only where they follow one another.
     """
     are_items = all(word == "-" or not word.startswith("-") for word in unknown)
     if are_items and "items" in options:
@@ -144,7 +144,7 @@ def _take_items(options: argparse.Namespace, unknown: Sequence[str]) -> bool:
 def _unknown_options(
     options: argparse.Namespace, own: Sequence[str], unknown: Sequence[str]
 ) -> str:
-    """Return the message for words that a subcommand does not know."""
+    """Return the message for words that a subcommand does not have."""
     names = [word.partition("=")[0] for word in unknown if word.startswith("-")]
     if not (names and options.takes_further):
         return f"unrecognized arguments: {' '.join(unknown)}"

@@ -70,7 +70,7 @@ def find_model(path: Path) -> Path:
 def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
     """Return the checkpoint of a path: a file, or of a --save-dir folder the best, else the last.
 
-    A folder of ``train --output`` that holds one training stands for the folder in it.
+    A folder of ``train --output`` that holds one training is taken for the folder in it.
 
     Args:
         path: of the command line.

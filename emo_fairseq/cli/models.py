@@ -40,7 +40,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_graph_options(parser: argparse.ArgumentParser) -> None:
-    """Add which graph of a model folder is run, and on what; either stands for ``--onnx``."""
+    """Add which graph of a model folder is run, and on what; either implies ``--onnx``."""
     which = "run this graph of the model folder (default: fp32, or the only one)"
     parser.add_argument("--precision", choices=PRECISIONS, help=which)
     on = f"run the graph on {', '.join(PROVIDERS)} (default: cpu)"

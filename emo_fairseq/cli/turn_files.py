@@ -1,4 +1,4 @@
-"""Files of turns on the command line: the options that say how they are read."""
+"""Files of turns on the command line: the options of how they are read."""
 
 import argparse
 from collections.abc import Sequence

@@ -20,8 +20,8 @@ TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"  # set it to see the traceback all th
 # What fairseq asserts of options before it sets up a task, by its own message.
 _ASSERTIONS = {
     "Must specify batch size either with --max-tokens or --batch-size": UsageError(
-        "--batch-size is missing: say how many utterances make a batch, such as --batch-size 16 "
-        "(or give --max-tokens)",
+        "--batch-size is missing: give the number of utterances of a batch, such as "
+        "--batch-size 16 (or give --max-tokens)",
         "batch-size-missing",
     ),
     "Please specify criterion to train a model": UsageError(

@@ -79,7 +79,7 @@ class _Request:
         return self.of_any_rank if trainer.data_parallel_world_size > 1 else self.number is not None
 
     def take(self) -> int:
-        """Return the signal, SIGTERM if it was another rank's, and forget it."""
+        """Return the signal, SIGTERM if it was another rank's, and reset it."""
         number = signal.SIGTERM if self.number is None else self.number
         self.number, self.of_any_rank = None, False
         return number

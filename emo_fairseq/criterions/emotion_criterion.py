@@ -148,7 +148,7 @@ class EmotionCriterion(FairseqCriterion):
         """Log the mean loss, in nats where it is a cross-entropy, as are all terms beside it.
 
         The log therefore adds up: loss = primary loss + weight x term + …; fairseq's bits are a
-        convention of language models. The task logs the metrics: it knows the labels' names.
+        convention of language models. The task logs the metrics: it has the labels' names.
         """
         loss = sum(float(output.get("loss", 0.0)) for output in logging_outputs)
         sample_size = sum(float(output.get("sample_size", 0.0)) for output in logging_outputs)

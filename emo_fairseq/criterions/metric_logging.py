@@ -45,7 +45,7 @@ def log_metrics(
     Args:
         logging_outputs: what the criterion returned for some batches, of one or all ranks.
         labels: names of the classes, or of the axes.
-        auxiliary_labels: the same of each auxiliary target, whose name stands for the case.
+        auxiliary_labels: the same of each auxiliary target, whose name takes the place of the case.
     """
     sums = _sum_statistics(logging_outputs)
     for name, value in sums.items():

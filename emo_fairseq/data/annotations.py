@@ -119,7 +119,7 @@ def _shares(split: Split, labels: Sequence[str]) -> np.ndarray:
         raise UsageError(
             f"{split.file}: {_row_prefix(split, position)}{split.utterances[position].id}: votes "
             f"for {name!r}, which is not one of the labels {', '.join(labels)}; correct the row, "
-            f"or the label set in {CORPUS_FILE}; {OTHER} stands for what is no label",
+            f"or the label set in {CORPUS_FILE}; {OTHER} is what is no label",
             "label-unknown",
         )
     return vote_shares(split.utterances, labels)

@@ -84,7 +84,7 @@ def _divide(rows: np.ndarray, size: int, causal: bool) -> list[Window]:
 def collate_windows(
     windows: Sequence[Window], speakers: Sequence[str | None]
 ) -> dict[str, np.ndarray]:
-    """Return what a dialogue encoder needs to know of a batch of windows.
+    """Return the tensors by which a dialogue encoder reads a batch of windows.
 
     The turns of a batch are numbered in the order in which the windows list them: number i is row
     ``concatenate(window.rows)[i]``. A row that is in two windows has two numbers.

@@ -13,7 +13,7 @@ MIN_STD = 1e-5  # of frames that hardly vary
 # Of a dimension that is constant where statistics are fitted: it is 0 in all frames, also in those
 # in which it has another value, of which nothing was learned.
 STD_OF_CONSTANT = 1e30
-MIN_FRAMES = 8  # of fewer, mean and deviation say more about the frames than about who made them
+MIN_FRAMES = 8  # of fewer, mean and deviation depend on the frames more than on their speaker
 
 
 class Frames(Protocol):

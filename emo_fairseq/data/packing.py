@@ -1,4 +1,4 @@
-"""The packed audio of a split, opened, or written first, as ``--packed-audio`` says."""
+"""The packed audio of a split, opened, or written first, by ``--packed-audio``."""
 
 import logging
 from pathlib import Path

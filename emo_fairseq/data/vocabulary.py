@@ -168,7 +168,7 @@ def assume_vocabulary(modality: str, tokens: list[np.ndarray]) -> Vocabulary:
 
 
 def check_fits(vocabulary: Vocabulary, modality: str, tokens: list[np.ndarray]) -> None:
-    """Raise a `UsageError` if an id lies outside the vocabulary."""
+    """Raise a `UsageError` if an id is outside of the vocabulary."""
     largest = max(int(ids.max()) for ids in tokens)
     if largest >= vocabulary.size:
         raise UsageError(

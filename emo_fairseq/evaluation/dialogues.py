@@ -8,7 +8,7 @@ later turns, since most turns repeat the emotion of the one before:
     uar_shift, uar_stay          the metric at turns that are shifts, and at those that are not
     uar_stay_minus_shift         their difference
     uar_speaker, uar_dialogue    at turns that have a previous turn of the speaker, of the dialogue
-    uar_speaker_reference, ...   of predicting the true emotion of that previous turn: it sees truth
+    uar_speaker_reference, ...   of predicting the true emotion of that previous turn: it uses truth
                                  that no model has, and is no system to compare with
     uar_speaker_minus_reference  the difference of the model and that reference
 
@@ -34,7 +34,7 @@ from emo_fairseq.evaluation.statistics import LabelPredictions, Metrics, Statist
 
 MIN_DIALOGUES = 10  # an ordinary bootstrap of fewer units is too narrow
 ABOUT_REFERENCES = (
-    "a reference predicts the true emotion of the previous turn: it sees truth, and is no system "
+    "a reference predicts the true emotion of the previous turn: it uses truth, and is no system "
     "to compare with"
 )
 KEYS = ("uar", "weighted_f1", "wa")

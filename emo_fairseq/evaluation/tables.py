@@ -88,7 +88,7 @@ def format_count(n: int, noun: str) -> str:
 
 
 def without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Return the same for JSON, which knows no NaN: an undefined number becomes null."""
+    """Return the same for JSON, which has no NaN: an undefined number becomes null."""
     return {key: x if math.isfinite(x) else None for key, x in values.items()}
 
 

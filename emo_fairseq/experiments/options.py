@@ -186,7 +186,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
 
     Raises:
         UsageError: the file cannot be read, or fairseq-train did not write it.
-        ManifestError: its task state is not what the schema says.
+        ManifestError: its task state does not follow the schema.
     """
     try:
         content = load_torch_file(file, with_tensors=False)

@@ -32,7 +32,7 @@ from emo_fairseq.experiments.options import Options, read_checkpoint, selected_b
 TRAINING, TRAINED = "training", "trained"
 _PREDICTIONS = "predictions"
 _TRAIN_AGAIN = "remove the run and train it again"
-_LOCK_TIMEOUT = 10.0  # seconds in which a process that was just killed lets go of the folder
+_LOCK_TIMEOUT = 10.0  # seconds in which a process that was just killed releases the folder
 _POLL = 0.05
 # With any of these a training may end before --max-update.
 _ENDS_EARLY = ("checkpoint.patience", "optimization.stop_time_hours", "optimization.stop_min_lr")
@@ -291,7 +291,7 @@ def _options(run: RunFolder) -> Options | None:
 def _why_unfinished(run: RunFolder, options: Options | None) -> str:
     files = run.predictions_files()
     if options is None:
-        return "no checkpoint and no .hydra/config.yaml say how it was trained"
+        return "no checkpoint and no .hydra/config.yaml has the options of its training"
     if run.state() == TRAINING:
         return "its training has not ended"
     if selection_set(options) == TEST:

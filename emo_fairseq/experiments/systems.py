@@ -182,7 +182,7 @@ def name_systems(systems: Sequence[tuple[Options, Sequence[str]]]) -> list[str]:
 
     Args:
         systems: the options of each, and the overrides that it was trained with. The overrides that
-            differ name it if they tell all systems apart, or else the options that differ do.
+            differ name it if they distinguish all systems, or else the options that differ do.
     """
     if len(systems) == 1:
         return [str(systems[0][0].get("model._name", "model"))]
@@ -229,7 +229,7 @@ def _names(systems: Sequence[_Named]) -> list[str]:
 
 
 def _differs(key: str, systems: Sequence[_Named]) -> bool:
-    """Whether an option tells systems apart: not by being one that only some criterions have."""
+    """Whether an option distinguishes systems: not by being one that only some criterions have."""
     values = [system.get(key) for system in systems]
     if len({value for value in values if value is not None}) > 1:
         return True

@@ -1,6 +1,6 @@
 """Write the card of a model folder: README.md, from its run, its data and its predictions.
 
-Nothing in it is guessed. What no file says is called unknown, and it shows a metric only if that
+Nothing in it is guessed. What is in no file is called unknown, and it shows a metric only if that
 follows from a predictions file that was given.
 """
 

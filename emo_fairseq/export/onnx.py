@@ -243,7 +243,7 @@ def _trace(
     metadata: dict[str, str],
     exporter: str,
 ) -> None:
-    # Several rows with padding, or the graph would not know of either.
+    # Several rows with padding, or the graph would support neither.
     example = flatten_input(make_batch(state, (0.3, 0.7, 0.5), torch.Generator().manual_seed(0)))
     names = list(example)
     axes = {

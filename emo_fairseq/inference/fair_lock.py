@@ -25,7 +25,7 @@ class FairLock:
             turn = threading.Lock()
             turn.acquire()
             self._waiting.append(turn)
-        turn.acquire()  # until __exit__ hands the lock over
+        turn.acquire()  # until __exit__ releases it for this waiter
 
     def __exit__(
         self,

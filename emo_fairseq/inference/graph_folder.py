@@ -107,7 +107,7 @@ def _check_metadata(folder: Path, config: FolderConfig, state: TaskState, model:
 
 
 def _weights_digest(folder: Path, config: FolderConfig) -> str | None:
-    """Return the SHA-256 of the folder's weights by its records; None where nothing tells."""
+    """Return the SHA-256 of the folder's weights by its records; None without records."""
     record: Any = config.model_dump()["files"].get(WEIGHTS_FILE)
     if record is not None:
         return str(record["sha256"])

@@ -1,6 +1,6 @@
 """How recordings and texts become what the encoders read: tokenizers and feature extractors.
 
-An :class:`InputProcessor` says where they are, for a model out of a checkpoint (in its data dir) or
+An :class:`InputProcessor` holds their paths, for a model out of a checkpoint (in its data dir) or
 out of a model folder. :mod:`emo_fairseq.inference.preprocessor` loads and runs them.
 """
 
@@ -69,7 +69,7 @@ class FeatureExtractorSpec:
         """Read the spec of ``features/NAME`` in a data dir, with the encoder's weights.
 
         Raises:
-            UsageError: the features cannot be extracted again; says why.
+            UsageError: the features cannot be extracted again; gives the reason.
             ValueError: a file of theirs is damaged.
         """
         card = read_card(folder / "features" / name)

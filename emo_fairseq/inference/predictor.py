@@ -314,7 +314,7 @@ class EmotionPredictor:
             text: read beside every window.
             batch_size: windows of a batch.
             transcribe: see :meth:`predict`, of the whole recording. Where the transcript has words
-                with times, a window has those that lie in it; else all of it.
+                with times, a window has those within it; else all of it.
             should_stop: see :meth:`predict`.
 
         Raises:

@@ -81,7 +81,7 @@ def check_device(device: str | torch.device) -> torch.device:
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if checked.type == "cuda" and (checked.index or 0) >= n_gpus:
         raise UsageError(
-            f"device {device}: torch sees {n_gpus} GPUs here; give cpu, or install a torch with "
+            f"device {device}: torch finds {n_gpus} GPUs here; give cpu, or install a torch with "
             "CUDA on a machine that has one",
             "device-missing",
         )

@@ -107,7 +107,7 @@ def load_left_out(model: RobertaEMOModel, cfg: Any, state: TaskState) -> None:
 
 
 def leave_out_pretrained(model: RobertaEMOModel, cfg: Any, state: TaskState) -> None:
-    """Keep out of state dicts what the files hold, where ``--checkpoint-weights trained`` says so.
+    """Keep out of state dicts what the files hold, with ``--checkpoint-weights trained``.
 
     Args:
         model: tuned.

@@ -154,6 +154,6 @@ class DialogueEncoderConfig(FairseqDataclass):
     )
     no_dialogue_speakers: bool = option(
         False,
-        "do not tell turns of the same speaker from those of others",
+        "do not distinguish turns of the same speaker from those of others",
         acts=HAS_DIALOGUE_ENCODER,
     )

@@ -31,7 +31,7 @@ from emo_fairseq.types import missing_warning
 
 __all__ = ["EmotionOutput", "RobertaEMOConfig", "RobertaEMOModel"]
 
-_KEYS_NAMED = 3  # how many parameters a message names before it says "..."
+_KEYS_NAMED = 3  # how many parameters a message names before "..."
 
 
 class EmotionOutput(NamedTuple):

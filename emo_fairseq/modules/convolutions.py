@@ -70,7 +70,7 @@ def count_frames(lengths: Tensor, layers: Iterable[Sequence[int]]) -> Tensor:
 
 
 def receptive_field(layers: Sequence[Sequence[int]]) -> int:
-    """Return how many samples one output frame sees.
+    """Return the receptive field of one output frame, in samples.
 
     >>> receptive_field([(8, 10, 5)] + [(8, 3, 2)] * 4 + [(8, 2, 2)] * 2)
     400

@@ -71,5 +71,5 @@ class LogMelEncoder(Encoder):
         x = frames.transpose(1, 2)  # B x C x T
         for conv in self.subsampler.conv_layers:
             x = nn.functional.glu(conv(x.masked_fill(mask[:, None], 0.0)), dim=1)
-            mask = mask[:, ::2]  # stride 2, centered: output t sees input 2 t at its center
+            mask = mask[:, ::2]  # stride 2, centered: output t is centered on input 2 t
         return x.transpose(1, 2), mask

@@ -20,7 +20,7 @@ class StagedEncoder(Encoder):
     """Encode a waveform in stages. Base class.
 
     Attributes:
-        trains_front_end: whether a training in full trains the front end unless options say
+        trains_front_end: whether a training in full trains the front end unless options set
             otherwise. It does not for pretrained encoders, as in the recipes of Hugging Face,
             SpeechBrain and SUPERB.
         feature_grad_mult: the gradient of the front end is multiplied by this number, as that of

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def check_options(context: OptionContext, cfg: Any, schema: type) -> None:
     """Check one group of options: the task's, the model's, the criterion's or the optimizer's.
 
-    Conditions that need what the context does not know yet are passed over; check the group again
+    Conditions on what is not yet in the context are passed over; check the group again
     when it does.
 
     Args:

@@ -1,6 +1,6 @@
 """Conditions on which an option has an effect: a predicate, and why the option does not act.
 
-Conditions that several options share are here; those of one group stand beside its options.
+Conditions that several options share are here; those of one group are beside its options.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -34,7 +34,7 @@ def convolve(
     Args:
         convolutions: of :func:`build_convolutions`.
         conv_layers: (channels, kernel, stride) of each.
-        samples: (B, S), at least as many as one frame sees.
+        samples: (B, S), at least the receptive field of one frame.
         lengths: (B,) of the rows.
 
     Returns:

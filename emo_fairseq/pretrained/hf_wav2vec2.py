@@ -128,7 +128,7 @@ class HuggingFaceWav2Vec2(StagedEncoder):
         if self.model.config.model_type != _WAVLM:
             self._choose_attention(state, first)
             if real is not None and state.device.type != "cpu":
-                # transformers looks whether there is any padding, for which the host would wait.
+                # transformers checks for padding, for which the host would wait.
                 return {"attention_mask": real[:, None, None]}
             mask = _masking().create_bidirectional_mask(
                 config=self.model.config, inputs_embeds=state, attention_mask=real

@@ -40,7 +40,7 @@ def library_model(backbone: nn.Module) -> nn.Module:
     """Return the model of an encoder as its library builds it, whose names an adapter has.
 
     Raises:
-        UsageError: it is not of Hugging Face, whose layers peft knows.
+        UsageError: it is not of Hugging Face, whose layers peft supports.
     """
     model = getattr(backbone, "model", None)
     if not isinstance(model, nn.Module) or not hasattr(model, "config"):
@@ -121,7 +121,7 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
     """Read the configuration of an adapter.
 
     Raises:
-        UsageError: there is none, or it asks for something else than LoRA or DoRA of linear layers.
+        UsageError: there is none, or it is not LoRA or DoRA of linear layers.
     """
     file = folder / CONFIG_FILE
     if not file.is_file():

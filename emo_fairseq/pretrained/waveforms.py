@@ -12,7 +12,7 @@ def prepare_samples(
     Args:
         waveform: (B, S) samples.
         padding_mask: (B, S), True = padding.
-        receptive_field: samples that one frame sees; shorter rows are padded with zeros to it.
+        receptive_field: of one frame, in samples; shorter rows are padded with zeros to it.
         norm_eps: added to the variance, when each row is normalized to zero mean and unit variance
             over its real samples. None = no normalization.
 
@@ -73,7 +73,7 @@ class MaskedGroupNorm(nn.Module):
             (B, C, T), 0 in padding.
         """
         width = x.size(2)
-        if x.device.type != "cpu":  # lengths are not looked at: the host would wait for them
+        if x.device.type != "cpu":  # lengths are not read: the host would wait for them
             return self._normalize_masked(x, mask_beyond(lengths, width), lengths)
         # Row by row, so that the result is exactly that of each row alone.
         rows = [

@@ -45,7 +45,7 @@ def write_report(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _File:
-    """A predictions file: its splits, their metrics, and what a reader has to know of it.
+    """A predictions file: its splits, their metrics, and notes for its reader.
 
     Attributes:
         path: of the file.
@@ -190,7 +190,7 @@ def _title(files: Sequence[Path]) -> str:
 
 
 def run_names(files: Sequence[Path]) -> list[str]:
-    """Return what tells the files apart: their paths without what all begin and end with.
+    """Return the distinct part of each path: without what all paths begin and end with.
 
     Of a single file an empty string.
 

@@ -44,7 +44,7 @@ class Run:
 
 
 def marked_name(name: str, leaks: Sequence[str], transductive: Sequence[str]) -> str:
-    """Return the name of a run with what a reader has to know before comparing it.
+    """Return the name of a run with notes that matter for comparisons.
 
     >>> marked_name("seed1", ["--init-from other.pt: was trained on 2 of the 60 rows"], [])
     'seed1 (leak allowed)'

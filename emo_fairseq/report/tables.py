@@ -57,7 +57,7 @@ def facts_of(scored: ScoredSplit) -> dict[str, str]:
 
 
 def notes_of(scored: ScoredSplit) -> Iterator[str]:
-    """Yield what a reader has to know before comparing."""
+    """Yield notes that matter for comparisons."""
     yield from (f"Leak allowed: {leak}." for leak in scored.leaks)
     yield from (f"Transductive: {note}." for note in scored.transductive)
     predictions, annotations = scored.predictions, scored.annotations

@@ -63,6 +63,6 @@ class LingeringClose:
 
 
 def _sends_body(headers: Headers) -> bool:
-    """Return whether a body comes that nobody has to ask for."""
+    """Return whether a client sends its body without waiting for 100 Continue."""
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     return has_body and "expect" not in headers

@@ -55,8 +55,8 @@ def describe_api(*, tokens: bool = False, has_metrics: bool = True) -> dict[str,
     )
     paths = {f"/api/{name}": {"post": _post(name)} for name in ENDPOINTS}
     paths["/api/model"] = {"get": _get("Describe the model.", schemas.ModelDescription)}
-    paths["/healthz"] = {"get": _get("Tell whether the process works.", schemas.Status)}
-    ready = _get("Tell whether the server should get requests.", schemas.Status)
+    paths["/healthz"] = {"get": _get("Return whether the process works.", schemas.Status)}
+    ready = _get("Return whether the server should get requests.", schemas.Status)
     ready["responses"]["503"] = _error(503)
     paths["/readyz"] = {"get": ready}
     if has_metrics:

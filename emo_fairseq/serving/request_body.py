@@ -258,7 +258,7 @@ def json_pairs(body: bytes) -> list[tuple[str, Any]]:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The pairs of an object, told apart from a list of JSON by their type."""
+    """The pairs of an object, distinguished from a list of JSON by their type."""
 
 
 def _refuse_constant(name: str) -> NoReturn:

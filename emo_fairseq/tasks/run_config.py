@@ -191,7 +191,7 @@ class RunConfig:
 
     @property
     def resets_meters(self) -> bool:
-        """Whether a resumed training forgets its best score, by ``--reset-meters``."""
+        """Whether a resumed training starts without its best score, by ``--reset-meters``."""
         return self.is_training and bool(self._run.checkpoint.reset_meters)
 
     def end_if_finished(

@@ -32,7 +32,7 @@ from emo_fairseq.types import MODALITIES
 
 logger = logging.getLogger(__name__)
 
-_NAMED = 3  # values or parameters that a message names before it says "..."
+_NAMED = 3  # values or parameters that a message names before "..."
 _IDLE = ("_name_or_path", "architectures", "id2label", "label2id")  # of an architecture
 _DIALOGUE_ENCODER = "dialogue_encoder."  # in the names of its parameters
 _DROPOUT = "drop"  # in the names of what acts in training alone

@@ -35,7 +35,7 @@ def apply() -> None:
 
 
 def begin_run() -> None:
-    """Forget the training before, of a sweep in one process."""
+    """Reset the progress of an earlier training, of a sweep in one process."""
     _RUN.close()
     _RUN.progress, _RUN.has_log_file = RunProgress(), False
 

@@ -118,7 +118,7 @@ def test_a_speaker_in_two_splits_is_an_error_where_the_card_says_so(
     code, out, _ = output(capsys, data)
     assert code == 0
     assert "note: 1 speakers in more than one split: 'ann' in train and test" in out
-    assert out.endswith("no leak but what the notes say\n")
+    assert out.endswith("no leak but those in the notes\n")
     card = data / "corpus.yaml"
     card.write_text(card.read_text().replace("disjoint: []", "disjoint: [speaker]"))
     code, out, _ = output(capsys, data)

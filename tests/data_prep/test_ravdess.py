@@ -112,7 +112,7 @@ def test_bad_files_are_dropped_with_their_reason(
         ("train", "03-01-06-01-02-01-02"): "the file is empty (0 bytes)",
         ("train", "03-01-09-01-02-01-03"): "the name is not seven known two-digit codes",
         ("train", "noise"): "the name is not seven known two-digit codes",
-        ("test", "03-01-01-01-02-01-04"): "the name says actor 04, the folder Actor_05",
+        ("test", "03-01-01-01-02-01-04"): "the name has actor 04, the folder Actor_05",
         ("test", "03-01-06-01-02-01-05"): "the same recording in a second format",
     }
     assert len(rows_of(tmp_path / "out")) == 8

@@ -63,7 +63,7 @@ def test_no_batch_size(tool, trained, fairseq, commands, toy_corpus, tmp_path):
         words += [f"--path {trained(f'{TEXT} --batch-size 8')} --valid-subset test"]
     with pytest.raises(AssertionError) as raised:
         fairseq(tool, *words)
-    assert str(find_mistake(raised.value)).startswith("--batch-size is missing: say how many")
+    assert str(find_mistake(raised.value)).startswith("--batch-size is missing: give the number")
 
 
 @pytest.mark.parametrize("option", ["--save-predictions", "--save-embeddings"])

@@ -56,7 +56,7 @@ def test_dialogues_have_tables_a_figure_and_metrics(
     assert found["metrics"]["uar_speaker_reference"]["value"] == 0.0
     for text in (
         "Emotion shifts, 1.000 of turns with a previous turn; 12 dialogues, 95 % bootstrap",
-        "sees truth, and is no system to compare with",
+        "uses truth, and is no system to compare with",
         "By earlier turns of the speaker",
         "By earlier turns of the dialogue",
     ):

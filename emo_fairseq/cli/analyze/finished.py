@@ -54,7 +54,7 @@ class FinishedRecordings:
     def add(
         self, recording: Recording, turn_file: Path | None, targets: Mapping[str, Path]
     ) -> None:
-        """Remember a recording, if all that is written of it are files."""
+        """Record a finished recording, if all that is written of it are files."""
         if not all(target.is_file() for target in targets.values()):
             return
         names = [target.name for target in targets.values()]

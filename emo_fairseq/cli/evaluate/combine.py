@@ -162,7 +162,7 @@ def _open(options: argparse.Namespace) -> "EnsembleFolder | None":
 
 
 def model_names(models: Sequence[Path]) -> list[str]:
-    """Return a short name for each path: its last parts, as many as tell them apart.
+    """Return a short name for each path: as many of its last parts as make the names distinct.
 
     >>> model_names([Path("runs/a/best.pt"), Path("runs/b/best.pt")])
     ['a/best.pt', 'b/best.pt']

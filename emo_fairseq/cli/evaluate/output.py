@@ -13,7 +13,7 @@ _SAVE = "--save-"  # options of fairseq-validate
 
 
 def output_files(options: argparse.Namespace) -> dict[str, Path]:
-    """Return the files that were asked for, by the option without its ``--save-``."""
+    """Return the requested files, by the option without its ``--save-``."""
     files = {} if options.save_predictions is None else {PREDICTIONS: options.save_predictions}
     for word, following in pairwise([*options.further, ""]):
         name, has_value, value = word.removeprefix(_SAVE).partition("=")

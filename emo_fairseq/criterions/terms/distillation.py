@@ -77,7 +77,7 @@ class DistillationConfig(FairseqDataclass):
 class Distillation(Term):
     """Weight x the distance to the outputs of the teacher, an annotation of the train split.
 
-    A teacher may read more than the student does: text and speech, say.
+    A teacher may read more than the student does, such as text and speech.
 
     Args:
         method: "kd" (Hinton et al. 2015) or "dist" (Huang et al. 2022) for labels; the distance

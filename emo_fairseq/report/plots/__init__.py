@@ -22,7 +22,7 @@ from emo_fairseq.report.scored_split import ScoredSplit
 
 MAPS = "Maps"  # of predicted labels they depend on the utterances alone, not on the run
 DIALOGUES = "Dialogues"
-# Heading -> what stands under it, in the order of the page.
+# Heading -> the figures below it, in the order of the page.
 SECTIONS: dict[str, Sequence[Callable[[ScoredSplit], Iterator[MaybePlot]]]] = {
     "Labels": (confusion_matrix.plots, class_bars.plots),
     "Truth and prediction": (truth_scatter.plots,),

@@ -18,7 +18,7 @@ from emo_fairseq.report.plots.drawing import (
 from emo_fairseq.report.scored_split import ScoredSplit
 
 _MOST_WRITTEN = 14  # labels, whose cells hold their numbers
-_BRIGHT = 0.55  # share of the scale from which cividis wants dark text
+_BRIGHT = 0.55  # share of the scale from which text on cividis is dark
 
 
 def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.tables import Table
 
-# Colors are Okabe and Ito's (2008), which color-blind readers tell apart, and cividis where a
+# Colors are Okabe and Ito's (2008), which color-blind readers distinguish, and cividis where a
 # number is a color; markers, hatches and line styles repeat them. matplotlib is imported when the
 # first figure is drawn, always with its own defaults and without a window: the same data give the
 # same bytes, whatever the machine's settings.
@@ -91,7 +91,7 @@ def render(draw: Draw, size: tuple[float, float]) -> dict[str, bytes]:
 
 @contextmanager
 def quiet(library: str) -> Iterator[None]:
-    """Keep a library's debugging notes out of a log that asks for all."""
+    """Keep a library's debugging messages out of a log of all levels."""
     logger = logging.getLogger(library)
     level = logger.level
     logger.setLevel(logging.WARNING)

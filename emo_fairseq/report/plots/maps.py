@@ -148,7 +148,7 @@ FEWEST_ROWS = 10
 
 
 class NoMapError(ValueError):
-    """There is no map; the message tells why."""
+    """There is no map; the message has the reason."""
 
 
 def sample(values: np.ndarray) -> np.ndarray:
@@ -194,6 +194,6 @@ METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"t-SNE": tsne, "UMAP":
 
 def _check(values: np.ndarray) -> None:
     if len(values) < FEWEST_ROWS:
-        raise NoMapError(f"only {len(values)} utterances; a map wants {FEWEST_ROWS} or more")
+        raise NoMapError(f"only {len(values)} utterances; a map needs {FEWEST_ROWS} or more")
     if np.ptp(values, axis=0).max() == 0.0:
         raise NoMapError("all utterances have the same values")
