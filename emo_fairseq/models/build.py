@@ -68,7 +68,7 @@ def fill_config(cfg: DictConfig, state: TaskState) -> None:
 
 
 def load_pretrained(
-    model: Any, encoders: Mapping[str, EncoderSpec], only: Collection[str] | None = None
+    model: RobertaEMOModel, encoders: Mapping[str, EncoderSpec], only: Collection[str] | None = None
 ) -> None:
     """Load the pretrained weights of the encoders into a model that has just been built.
 
@@ -86,7 +86,7 @@ def load_pretrained(
             logger.info("%s: weights of %s loaded", name, spec.spec)
 
 
-def left_out_encoders(cfg: Any, encoders: Mapping[str, EncoderSpec]) -> list[str]:
+def left_out_encoders(cfg: RobertaEMOConfig, encoders: Mapping[str, EncoderSpec]) -> list[str]:
     """Return the modalities whose encoders ``--checkpoint-weights trained`` leaves to their files.
 
     Args:
@@ -100,13 +100,13 @@ def left_out_encoders(cfg: Any, encoders: Mapping[str, EncoderSpec]) -> list[str
     ]
 
 
-def load_left_out(model: RobertaEMOModel, cfg: Any, state: TaskState) -> None:
+def load_left_out(model: RobertaEMOModel, cfg: RobertaEMOConfig, state: TaskState) -> None:
     """Load from the encoders' own files what ``--checkpoint-weights trained`` has not saved."""
     if cfg.checkpoint_weights == TRAINED:
         load_pretrained(model, state.encoders, left_out_encoders(cfg, state.encoders))
 
 
-def leave_out_pretrained(model: RobertaEMOModel, cfg: Any, state: TaskState) -> None:
+def leave_out_pretrained(model: RobertaEMOModel, cfg: RobertaEMOConfig, state: TaskState) -> None:
     """Keep out of state dicts what the files hold, with ``--checkpoint-weights trained``.
 
     Args:

@@ -6,7 +6,7 @@ A new one is a module in :mod:`emo_fairseq.modules.dialogue`, a builder and a ro
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
@@ -22,13 +22,16 @@ from emo_fairseq.options.option import PROBABILITY, WIDTH, Range, option
 from emo_fairseq.task_state import TaskOptions
 from emo_fairseq.types import NO_DIALOGUE_ENCODER
 
+if TYPE_CHECKING:
+    from emo_fairseq.models.config import RobertaEMOConfig  # which has DialogueEncoderConfig
+
 TRANSFORMER = "transformer"
 
 
 # -- builders: (options of the model, of the task) -> context --------------------------------------
 
 
-def _gru(cfg: Any, task: TaskOptions) -> ContextEncoder:
+def _gru(cfg: "RobertaEMOConfig", task: TaskOptions) -> ContextEncoder:
     return GruContext(
         cfg.dialogue_embed_dim,
         cfg.dialogue_layers,
@@ -38,7 +41,7 @@ def _gru(cfg: Any, task: TaskOptions) -> ContextEncoder:
     )
 
 
-def _transformer(cfg: Any, task: TaskOptions) -> ContextEncoder:
+def _transformer(cfg: "RobertaEMOConfig", task: TaskOptions) -> ContextEncoder:
     if cfg.dialogue_embed_dim % cfg.dialogue_attention_heads:
         raise UsageError(
             f"--dialogue-attention-heads {cfg.dialogue_attention_heads} does not divide "
@@ -66,7 +69,7 @@ class DialogueEncoderEntry(NamedTuple):
         n_layers: its layers without ``--dialogue-layers``.
     """
 
-    build: Callable[[Any, TaskOptions], ContextEncoder]
+    build: Callable[["RobertaEMOConfig", TaskOptions], ContextEncoder]
     n_layers: int
 
 
@@ -76,7 +79,7 @@ DIALOGUE_ENCODERS: Mapping[str, DialogueEncoderEntry] = {
 }
 
 
-def complete_dialogue_config(cfg: Any, task: TaskOptions) -> None:
+def complete_dialogue_config(cfg: "RobertaEMOConfig", task: TaskOptions) -> None:
     """Put the number of layers into the options of the model, in place, where it is not given.
 
     Args:
@@ -88,7 +91,7 @@ def complete_dialogue_config(cfg: Any, task: TaskOptions) -> None:
 
 
 def build_dialogue_encoder(
-    cfg: Any, task: TaskOptions, embedding_dim: int
+    cfg: "RobertaEMOConfig", task: TaskOptions, embedding_dim: int
 ) -> DialogueEncoder | None:
     """Build the encoder of ``--dialogue-encoder``; None for ``none``.
 

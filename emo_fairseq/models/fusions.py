@@ -6,7 +6,7 @@ A new fusion is a module in :mod:`emo_fairseq.modules.fusion`, a builder and a r
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
@@ -36,65 +36,77 @@ from emo_fairseq.types import (
     default_fusion,
 )
 
+if TYPE_CHECKING:
+    from emo_fairseq.models.config import RobertaEMOConfig  # which has FusionConfig as a base
+
 FIRST_TOKEN, ALL_TOKENS = "first_token", "all_tokens"
 MULT = "mult"
+
+Widths = Mapping[str, int]  # C of each modality
+Inputs = Mapping[str, str]  # what the encoder of each modality reads
 
 
 # -- builders: (options, width of each modality, input of each modality) -> fusion -----------------
 
 
-def _concat(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+def _filled(size: int | None) -> int:
+    """Return a size that the architecture has filled in."""
+    assert size is not None
+    return size
+
+
+def _concat(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
     return ConcatFusion(_poolers(cfg, widths, inputs))
 
 
-def _gated(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
-    return GatedFusion(_poolers(cfg, widths, inputs), cfg.fusion_embed_dim, cfg.dropout)
+def _gated(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
+    return GatedFusion(_poolers(cfg, widths, inputs), _filled(cfg.fusion_embed_dim), cfg.dropout)
 
 
-def _adaptive(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
-    return AdaptiveFusion(_poolers(cfg, widths, inputs), cfg.fusion_embed_dim, cfg.dropout)
+def _adaptive(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
+    return AdaptiveFusion(_poolers(cfg, widths, inputs), _filled(cfg.fusion_embed_dim), cfg.dropout)
 
 
-def _low_rank(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+def _low_rank(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
     poolers = _poolers(cfg, widths, inputs)
-    return LowRankFusion(poolers, cfg.fusion_embed_dim, cfg.lmf_rank, cfg.dropout)
+    return LowRankFusion(poolers, _filled(cfg.fusion_embed_dim), _filled(cfg.lmf_rank), cfg.dropout)
 
 
-def _tensor(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+def _tensor(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
     poolers = _poolers(cfg, widths, inputs)
-    return TensorFusion(poolers, cfg.tfn_factor_dim, cfg.fusion_embed_dim, cfg.dropout)
+    return TensorFusion(poolers, cfg.tfn_factor_dim, _filled(cfg.fusion_embed_dim), cfg.dropout)
 
 
-def _crossmodal(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+def _crossmodal(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
     return CrossmodalTransformer(
         widths,
         pooling=_pooling_of_queries(cfg, widths),
-        fusion_dim=cfg.fusion_embed_dim,
-        n_cross_layers=cfg.encoder_layers_cross,
+        fusion_dim=_filled(cfg.fusion_embed_dim),
+        n_cross_layers=_filled(cfg.encoder_layers_cross),
         n_self_layers=cfg.encoder_layers_self,
-        n_heads=cfg.encoder_attention_heads,
+        n_heads=_filled(cfg.encoder_attention_heads),
         dropout=cfg.dropout,
         attention_dropout=cfg.attention_dropout,
     )
 
 
-def _subspaces(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+def _subspaces(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
     return SubspaceFusion(
         _poolers(cfg, widths, inputs),
-        cfg.fusion_embed_dim,
-        cfg.encoder_attention_heads,
+        _filled(cfg.fusion_embed_dim),
+        _filled(cfg.encoder_attention_heads),
         cfg.dropout,
         cfg.attention_dropout,
     )
 
 
-def _cross_attention(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+def _cross_attention(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
     return CrossAttentionFusion(
         widths,
         pooling=_pooling_of_queries(cfg, widths),
-        fusion_dim=cfg.fusion_embed_dim,
-        n_layers=cfg.encoder_layers_cross,
-        n_heads=cfg.encoder_attention_heads,
+        fusion_dim=_filled(cfg.fusion_embed_dim),
+        n_layers=_filled(cfg.encoder_layers_cross),
+        n_heads=_filled(cfg.encoder_attention_heads),
         dropout=cfg.dropout,
         attention_dropout=cfg.attention_dropout,
         first_token_only=cross_attention_query(cfg) == FIRST_TOKEN,
@@ -102,12 +114,14 @@ def _cross_attention(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, s
     )
 
 
-def _pooling_of_queries(cfg: Any, names: Iterable[str]) -> dict[str, Callable[[int], Pooling]]:
+def _pooling_of_queries(
+    cfg: "RobertaEMOConfig", names: Iterable[str]
+) -> dict[str, Callable[[int], Pooling]]:
     """Return the pooling of attended frames: their mean, unless that of the modality is given."""
     return {name: POOLINGS[str(getattr(cfg, f"{name}_pooling") or "mean")] for name in names}
 
 
-def _poolers(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> dict[str, Pooling]:
+def _poolers(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> dict[str, Pooling]:
     kinds = {
         name: str(getattr(cfg, f"{name}_pooling") or ("first" if kind == TOKENS else "mean"))
         for name, kind in inputs.items()
@@ -126,7 +140,7 @@ class FusionEntry(NamedTuple):
         options: those of :class:`FusionConfig` that act on this fusion.
     """
 
-    build: Callable[[Any, Mapping[str, int], Mapping[str, str]], Fusion]
+    build: Callable[["RobertaEMOConfig", Widths, Inputs], Fusion]
     options: Collection[str] = ()
 
 
@@ -159,7 +173,7 @@ FUSIONS: Mapping[str, FusionEntry] = {
 }
 
 
-def build_fusion(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+def build_fusion(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
     """Build the fusion of ``--fusion``, with its poolings.
 
     Args:
@@ -174,7 +188,7 @@ def build_fusion(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str])
     return FUSIONS[fusion_name(cfg, len(widths))].build(cfg, widths, inputs)
 
 
-def check_fusion(cfg: Any, inputs: Mapping[str, str]) -> None:
+def check_fusion(cfg: "RobertaEMOConfig", inputs: Inputs) -> None:
     """Check that the options of the fusion fit each other, and the inputs.
 
     Args:
@@ -200,8 +214,8 @@ def check_fusion(cfg: Any, inputs: Mapping[str, str]) -> None:
         )
 
 
-def _check_heads(cfg: Any) -> None:
-    if cfg.fusion_embed_dim % cfg.encoder_attention_heads:
+def _check_heads(cfg: "RobertaEMOConfig") -> None:
+    if _filled(cfg.fusion_embed_dim) % _filled(cfg.encoder_attention_heads):
         raise UsageError(
             f"--encoder-attention-heads {cfg.encoder_attention_heads} does not divide "
             f"--fusion-embed-dim {cfg.fusion_embed_dim}; change one of them",
@@ -209,7 +223,7 @@ def _check_heads(cfg: Any) -> None:
         )
 
 
-def fusion_name(cfg: Any, n_modalities: int) -> str:
+def fusion_name(cfg: "RobertaEMOConfig", n_modalities: int) -> str:
     """Return the name of the fusion, defaults resolved: one modality is pooled by ``concat``.
 
     Args:
@@ -236,7 +250,7 @@ def fusion_name(cfg: Any, n_modalities: int) -> str:
     return str(cfg.fusion or default_fusion(n_modalities))
 
 
-def cross_attention_query(cfg: Any) -> str:
+def cross_attention_query(cfg: "RobertaEMOConfig") -> str:
     """Return which tokens are queries; ``--stack-up`` means the first, as in BERT-like.
 
     Raises:

@@ -5,8 +5,9 @@ the head.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fairseq.models import BaseFairseqModel, register_model, register_model_architecture
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ from emo_fairseq.modules.heads import (
 from emo_fairseq.modules.modality_dropout import drop_modalities
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import missing_warning
+
+if TYPE_CHECKING:
+    from emo_fairseq.inference.predictor import EmotionPredictor
 
 __all__ = ["EmotionOutput", "RobertaEMOConfig", "RobertaEMOModel"]
 
@@ -152,16 +156,20 @@ class RobertaEMOModel(BaseFairseqModel):
         )
 
     @classmethod
-    def from_pretrained(cls, path: Any, device: Any = None, *, data: Any = None) -> Any:
+    def from_pretrained(
+        cls, path: str | Path, device: str | None = None, *, data: str | Path | None = None
+    ) -> "EmotionPredictor":
         """Load a predictor of recordings and texts from a model folder or a checkpoint.
 
+        ::
+
+            predictor = RobertaEMOModel.from_pretrained("models/text+speech")
+            predictor.predict("call.wav", "I do not believe it.").label
+
         Args:
-            path: the folder, or the ``.pt`` file of fairseq-train.
+            path: the folder, the ``.pt`` file of fairseq-train, or ``hf:ORG/NAME`` of the hub.
             device: by default the GPU, if there is one.
             data: of a checkpoint the data dir whose ``text/`` and ``speech/`` hold the tokenizers.
-
-        Returns:
-            An :class:`emo_fairseq.inference.predictor.EmotionPredictor`.
         """
         from emo_fairseq.inference.predictor import load_predictor  # which needs this model
 

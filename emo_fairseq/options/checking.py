@@ -20,11 +20,10 @@ from emo_fairseq.types import (
 logger = logging.getLogger(__name__)
 
 
-def check_options(context: OptionContext, cfg: Any, schema: type) -> None:
+def check_options(context: OptionContext, cfg: object, schema: type) -> None:
     """Check one group of options: the task's, the model's, the criterion's or the optimizer's.
 
-    Conditions on what is not yet in the context are passed over; check the group again
-    when it does.
+    Conditions on what is not yet in the context are passed over; check the group again once it is.
 
     Args:
         context: what the conditions depend on.
@@ -50,7 +49,7 @@ def check_options(context: OptionContext, cfg: Any, schema: type) -> None:
         logger.warning("%s", _do_not_act(names, reason))
 
 
-def check_ranges(cfg: Any, schema: type) -> None:
+def check_ranges(cfg: object, schema: type) -> None:
     """Check the numbers of one group of options; None is an option that is not given.
 
     Raises:

@@ -5,7 +5,7 @@ of our options, or is refused with the reason.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.option import flag
@@ -34,7 +34,17 @@ _TARGET_FLAGS = {
 }
 
 
-def modalities(cfg: Any) -> tuple[str, ...]:
+class ChosenOptions(Protocol):
+    """The options of a task that name its modalities and its target, beside the flags."""
+
+    @property
+    def modality(self) -> str | None: ...
+
+    @property
+    def target(self) -> str | None: ...
+
+
+def modalities(cfg: ChosenOptions) -> tuple[str, ...]:
     """Return the modalities of ``--modality``, or else of the flags of single ones.
 
     Raises:
@@ -55,7 +65,7 @@ def modalities(cfg: Any) -> tuple[str, ...]:
     return chosen
 
 
-def target(cfg: Any) -> Target:
+def target(cfg: ChosenOptions) -> Target:
     """Return the target of ``--target``, or else of a legacy flag; emotion by default.
 
     Raises:
@@ -74,12 +84,12 @@ def target(cfg: Any) -> Target:
     return UNLABELED if name == UNLABELED.name else TARGETS[name]
 
 
-def has_target_flag(cfg: Any) -> bool:
+def has_target_flag(cfg: object) -> bool:
     """Return whether a legacy flag names the target."""
     return any(getattr(cfg, name, False) for name in _TARGET_FLAGS)
 
 
-def _refuse_without_equivalent(cfg: Any) -> None:
+def _refuse_without_equivalent(cfg: object) -> None:
     if getattr(cfg, "eval_metric", False):
         raise UsageError(
             "--eval-metric: every validation already logs the published metrics of its target "

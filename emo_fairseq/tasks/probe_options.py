@@ -10,7 +10,7 @@ from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.config import LINEAR, RobertaEMOConfig
 from emo_fairseq.options.option import flag, rules_of
-from emo_fairseq.tasks.config import CurriculumConfig
+from emo_fairseq.tasks.config import CurriculumConfig, EmotionPredictionConfig
 from emo_fairseq.types import CONCAT, FRAMES, FROZEN, LOG_MEL, NO_DIALOGUE_ENCODER, SPEECH, TOKENS
 
 OPTION = "--probe"
@@ -25,7 +25,7 @@ _LEARNED = {
 
 
 def complete_model_options(
-    cfg: DictConfig, task_cfg: Any, encoders: Mapping[str, EncoderSpec]
+    cfg: DictConfig, task_cfg: EmotionPredictionConfig, encoders: Mapping[str, EncoderSpec]
 ) -> None:
     """Put what the probe implies into the options of the model, in place.
 
@@ -60,7 +60,9 @@ def complete_model_options(
                 setattr(cfg, f"{name}_pooling", "mean" if spec.input == TOKENS else "mean_std")
 
 
-def _implied(cfg: Any, task_cfg: Any, encoders: Mapping[str, EncoderSpec]) -> dict[str, Any]:
+def _implied(
+    cfg: DictConfig, task_cfg: EmotionPredictionConfig, encoders: Mapping[str, EncoderSpec]
+) -> dict[str, Any]:
     implied: dict[str, Any] = {"head": LINEAR, "pooler_dropout": 0.0}
     if len(encoders) > 1:
         implied["fusion"] = CONCAT
@@ -87,7 +89,7 @@ def _implied(cfg: Any, task_cfg: Any, encoders: Mapping[str, EncoderSpec]) -> di
     return implied
 
 
-def check_task_options(cfg: Any) -> None:
+def check_task_options(cfg: EmotionPredictionConfig) -> None:
     """Refuse options of the task that act in a training with updates only.
 
     Raises:
@@ -101,7 +103,7 @@ def check_task_options(cfg: Any) -> None:
         raise _idle(["dialogue_encoder"])
 
 
-def check_criterion_options(cfg: Any, schema: type) -> None:
+def check_criterion_options(cfg: object, schema: type) -> None:
     """Refuse options of the criterion that are no part of a logistic or a ridge regression.
 
     Raises:
@@ -131,7 +133,7 @@ def parse_strengths(text: str) -> list[float]:
     return strengths
 
 
-def _refuse_idle(cfg: Any, schema: type, acting: Iterable[str]) -> None:
+def _refuse_idle(cfg: object, schema: type, acting: Iterable[str]) -> None:
     rules, acts = rules_of(schema), set(acting)
     given = [name for name, rule in rules.items() if rule.is_given(getattr(cfg, name, None))]
     if idle := [name for name in given if name not in acts]:
