@@ -28,6 +28,7 @@ from emo_fairseq.options import legacy_flags
 from emo_fairseq.types import (
     BY_TRAIN,
     DEFAULT_FRAMES_PER_SECOND,
+    NO_DIALOGUE_ENCODER,
     LabeledTarget,
     Target,
     auxiliary_targets,
@@ -38,7 +39,7 @@ from emo_fairseq.types import (
 class TaskOptions(Document):
     """The options of the task that a trained model depends on; the others act in training only.
 
-    Names and defaults are those of :class:`emo_fairseq.tasks.config.EmotionPredictionConfig`.
+    :class:`emo_fairseq.tasks.config.EmotionPredictionConfig` takes their defaults from here.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,7 +59,7 @@ class TaskOptions(Document):
     context_future: Count = 0
     context_speakers: bool = False
     context_pooling: str = "turn"
-    dialogue_encoder: str = "none"
+    dialogue_encoder: str = NO_DIALOGUE_ENCODER
     dialogue_causal: bool = False
     dialogue_window: Annotated[int, Field(ge=1)] = 64
     # Flags of the legacy layout; see emo_fairseq.options.legacy_flags.

@@ -31,11 +31,11 @@ from emo_fairseq.options.conditions import (
 )
 from emo_fairseq.options.help_groups import group_options
 from emo_fairseq.options.option import NOT_NEGATIVE, POSITIVE, PROBABILITY, Kind, Range, option
+from emo_fairseq.task_state import TaskOptions
 from emo_fairseq.types import (
     ANY_PACKED,
     BY_TRAIN,
     CROSS_ATTENTION,
-    DEFAULT_FRAMES_PER_SECOND,
     DEFAULT_WHISPER_PADDING,
     NO_DIALOGUE_ENCODER,
     NORMALIZATIONS,
@@ -47,6 +47,8 @@ from emo_fairseq.types import (
     VIDEO,
     WHISPER_PADDINGS,
 )
+
+_TRAINED = TaskOptions()  # defaults of the options that a trained model depends on
 
 
 @dataclass
@@ -85,7 +87,8 @@ class DataConfig(FairseqDataclass):
         "the criterions of pretraining, which read rows without labels, too",
     )
     num_classes: int = option(
-        -1, "number of outputs, checked against the target and its labels (-1: taken from them)"
+        _TRAINED.num_classes,
+        "number of outputs, checked against the target and its labels (-1: taken from them)",
     )
     allow_leak: bool = option(
         False,
@@ -168,16 +171,18 @@ class InputConfig(FairseqDataclass):
         acts=reads_tokens(SPEECH),
     )
     max_speech_seconds: float = option(
-        20.0, "longest audio in seconds; longer is truncated at its end", acts=READS_AUDIO
+        _TRAINED.max_speech_seconds,
+        "longest audio in seconds; longer is truncated at its end",
+        acts=READS_AUDIO,
     )
     frames_per_second: float = option(
-        DEFAULT_FRAMES_PER_SECOND,
+        _TRAINED.frames_per_second,
         "pictures that are read of a second of video",
         within=POSITIVE,
         acts=READS_PICTURES,
     )
     max_video_seconds: float = option(
-        20.0,
+        _TRAINED.max_video_seconds,
         "longest video in seconds; longer is truncated at its end",
         within=POSITIVE,
         acts=READS_PICTURES,
@@ -248,13 +253,13 @@ class DialogueConfig(FairseqDataclass):
     """How much of its dialogue is read with a turn."""
 
     context_past: int = option(
-        0,
+        _TRAINED.context_past,
         "number of turns of the same dialogue that are joined before each text",
         within=NOT_NEGATIVE,
         acts=reads_tokens(TEXT),
     )
     context_future: int = option(
-        0,
+        _TRAINED.context_future,
         "number of turns of the same dialogue that are joined after each text",
         within=NOT_NEGATIVE,
         acts=reads_tokens(TEXT),
@@ -265,12 +270,12 @@ class DialogueConfig(FairseqDataclass):
         acts=(reads_tokens(TEXT), _HAS_CONTEXT),
     )
     context_pooling: ChoiceEnum(["turn", "all"]) = option(  # type: ignore[valid-type]
-        "turn",
+        _TRAINED.context_pooling,
         "pool the tokens of the current turn alone, or those of all joined turns",
         acts=(reads_tokens(TEXT), _HAS_CONTEXT, _POOLS_BEYOND_FIRST),
     )
     dialogue_encoder: ChoiceEnum([NO_DIALOGUE_ENCODER, *DIALOGUE_ENCODERS]) = option(  # type: ignore[valid-type]
-        NO_DIALOGUE_ENCODER,
+        _TRAINED.dialogue_encoder,
         "predict a turn with the other turns of its dialogue, whatever the modalities: layers over "
         "the embeddings of all turns; none: predict each turn alone",
     )
@@ -280,7 +285,7 @@ class DialogueConfig(FairseqDataclass):
         acts=HAS_DIALOGUE_ENCODER,
     )
     dialogue_window: int = option(
-        64,
+        _TRAINED.dialogue_window,
         "most turns that the dialogue encoder reads at once; longer dialogues are read in "
         "overlapping windows",
         within=Range(2, why="a window of {} has no other turns; "),
