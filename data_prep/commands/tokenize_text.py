@@ -44,7 +44,7 @@ from data_prep.tokens.binarize import (
     summary_table,
     train_rows,
 )
-from data_prep.tokens.carried import CarriedFiles
+from data_prep.tokens.checking import check_tokenizer
 from data_prep.tokens.folder import (
     DICT_FILE,
     TokenFolder,
@@ -54,7 +54,6 @@ from data_prep.tokens.folder import (
     special_ids,
 )
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
-from data_prep.tokens.opened import check_tokenizer
 from data_prep.tokens.text_tokenizers import (
     ENCODER_FILE,
     MERGES_FILE,
@@ -67,6 +66,7 @@ from data_prep.tokens.token_sets import (
     copied_settings,
     place_tokens,
 )
+from data_prep.tokens.tokenizer_files import TokenizerFiles
 
 __all__ = [
     "load_text_tokenizer",
@@ -215,12 +215,12 @@ def _tokenize(
     jobs = {
         split: SplitJob(values(rows, "text"), texts_digest(rows)) for split, rows in splits.items()
     }
-    build = partial(_build_encoder, CarriedFiles.of(folder.folder))
+    build = partial(_build_encoder, TokenizerFiles.of(folder.folder))
     binarize_splits(folder, jobs, build, workers)
     return folder
 
 
-def _build_encoder(carried: CarriedFiles) -> Callable[[Sequence[str | None]], list[Tokens]]:
+def _build_encoder(carried: TokenizerFiles) -> Callable[[Sequence[str | None]], list[Tokens]]:
     with carried.written() as folder:
         return load_text_tokenizer(folder).encode_batch
 

@@ -65,7 +65,7 @@ from data_prep.schema import (
     scan_manifest,
     shared_values,
 )
-from data_prep.tokens.opened import check_tokens
+from data_prep.tokens.checking import check_tokens
 from data_prep.tokens.token_sets import MODALITIES, token_sets
 from data_prep.video.checking import check_segments
 from data_prep.video.segment import VideoSegment, video_of

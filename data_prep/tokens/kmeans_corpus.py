@@ -24,12 +24,12 @@ from data_prep.manifest.audio_root import audio_root
 from data_prep.progress import track
 from data_prep.schema import Utterance, read_corpus
 from data_prep.tokens.binarize import SplitJob, binarize_splits, read_splits, train_rows
-from data_prep.tokens.carried import CarriedFiles
 from data_prep.tokens.folder import EOS, TokenFolder, Tokens, read_card
 from data_prep.tokens.kmeans_tokenizer import FEATURES, train_kmeans
 from data_prep.tokens.sounds import Sound, speech_job
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.token_sets import FITTED_ON, TokenSet, copied_settings, place_tokens
+from data_prep.tokens.tokenizer_files import TokenizerFiles
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def tokenize_with_kmeans_of(
 def _binarize(
     folder: TokenFolder, jobs: Mapping[str, SplitJob[Sound | None]], workers: Workers
 ) -> None:
-    build = partial(for_groups, partial(_build_encoder, CarriedFiles.of(folder.folder)))
+    build = partial(for_groups, partial(_build_encoder, TokenizerFiles.of(folder.folder)))
     binarize_splits(folder, jobs, build, workers, lambda sound: sound and sound.n_samples)
 
 
@@ -198,7 +198,7 @@ def _build_sampler(
     return sample
 
 
-def _build_encoder(carried: CarriedFiles) -> Callable[[Sound | None], Tokens]:
+def _build_encoder(carried: TokenizerFiles) -> Callable[[Sound | None], Tokens]:
     with carried.written() as folder:
         tokenizer = load_speech_tokenizer(folder)
 

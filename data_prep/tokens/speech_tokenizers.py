@@ -12,9 +12,9 @@ from typing import Protocol
 
 from data_prep.audio.frames import FloatArray
 from data_prep.errors import CodedError
+from data_prep.tokens.checking import check_tokenizer
 from data_prep.tokens.folder import SpecialIds, Tokens, read_card
 from data_prep.tokens.kmeans_tokenizer import KMeansTokenizer
-from data_prep.tokens.opened import check_tokenizer
 from data_prep.tokens.vq_wav2vec import VqWav2VecTokenizer
 
 

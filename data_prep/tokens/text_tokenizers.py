@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.errors import CodedError
+from data_prep.tokens.checking import check_tokenizer
 from data_prep.tokens.folder import (
     BOS,
     DICT_FILE,
@@ -33,7 +34,6 @@ from data_prep.tokens.folder import (
     read_symbols,
 )
 from data_prep.tokens.hf_tokenizer import open_stored
-from data_prep.tokens.opened import check_tokenizer
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary

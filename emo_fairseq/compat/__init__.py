@@ -16,8 +16,8 @@ def apply() -> None:
         console,
         distributed,
         excepthook,
+        prefetching,
         progress,
-        reading_ahead,
         sweeps,
         versions,
     )
@@ -26,7 +26,7 @@ def apply() -> None:
     checkpoints.apply()
     distributed.apply()
     progress.apply()
-    reading_ahead.apply()
+    prefetching.apply()
     sweeps.return_best_metric()
     command_line.apply()
     console.apply()

@@ -13,8 +13,8 @@ from data_prep.manifest.provenance import (
 )
 from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE, Utterance, read_corpus, read_manifest
+from data_prep.tokens.checking import is_card_of
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
-from data_prep.tokens.opened import is_card_of
 from data_prep.tokens.token_sets import FITTED_ELSEWHERE, FITTED_ON, TokenSet
 from emo_fairseq.errors import UsageError
 

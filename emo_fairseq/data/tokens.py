@@ -10,8 +10,8 @@ from torch import Tensor
 
 from data_prep.manifest.table import values
 from data_prep.schema import Utterance
+from data_prep.tokens.checking import check_tokens
 from data_prep.tokens.folder import SpecialIds
-from data_prep.tokens.opened import check_tokens
 from emo_fairseq.data.dialogue import (
     NO_PREFIX,
     ContextRows,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.manifest.digests import sequence_digest
+from data_prep.tokens.checking import check_tokenizer
 from data_prep.tokens.folder import (
     DICT_FILE,
     SYMBOLS_FILE,
@@ -20,7 +21,6 @@ from data_prep.tokens.folder import (
     read_card,
     special_ids,
 )
-from data_prep.tokens.opened import check_tokenizer
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import TEXT
 

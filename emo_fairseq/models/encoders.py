@@ -17,7 +17,7 @@ from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.frame_encoder import FrameEncoder
-from emo_fairseq.modules.frames_as_they_are import FramesAsTheyAre
+from emo_fairseq.modules.identity_encoder import IdentityEncoder
 from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.staged_encoder import StagedEncoder
@@ -54,7 +54,7 @@ def build_encoder(modality: str, config: RobertaEMOConfig, state: TaskState) -> 
     size = transformer_size(modality, config, spec)
     if size.embed_dim == 0:
         _check_pooling_varies(modality, config, state)
-        return _on_stored_layers(modality, config, state, FramesAsTheyAre)
+        return _on_stored_layers(modality, config, state, IdentityEncoder)
     return _FROM_SCRATCH[spec.input](modality, config, state, size)
 
 

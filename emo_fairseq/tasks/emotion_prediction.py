@@ -63,7 +63,7 @@ from emo_fairseq.tasks.datasets import (
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
 from emo_fairseq.tasks.encoders import check_same_encoders, check_same_features
 from emo_fairseq.tasks.fit_state import fit_task_state
-from emo_fairseq.tasks.head_start import start_heads
+from emo_fairseq.tasks.head_initialization import initialize_heads
 from emo_fairseq.tasks.loggers import ValidationLoggers
 from emo_fairseq.tasks.pretraining import (
     augments_inputs,
@@ -373,7 +373,7 @@ class EmotionPredictionTask(FairseqTask):
         model = self._build_random_model(cfg)
         check_nothing_stays_random(cfg, self.cfg, self.task_state.encoders)
         load_pretrained(model, self.task_state.encoders)
-        start_heads(model, self.task_state, self.train_split())
+        initialize_heads(model, self.task_state, self.train_split())
         warm_start(model, self.cfg, self.task_state, self.accept)
         self._tune_for_training(model, cfg)
         start_with_adapter(model, self.cfg, self.accept)

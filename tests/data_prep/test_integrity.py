@@ -29,11 +29,11 @@ from data_prep.files.digests import (
 )
 from data_prep.manifest.digests import rows_digest, sequence_digest
 from data_prep.schema import Corpus, Utterance, write_corpus
+from data_prep.tokens.checking import check_tokens
 from data_prep.tokens.folder import (
     TokenFolder,
     read_symbols,
 )
-from data_prep.tokens.opened import check_tokens
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.token_files import check_token_files
 

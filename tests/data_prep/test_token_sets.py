@@ -14,9 +14,9 @@ from data_prep.commands.tokenize_text import tokenize_with_hf, tokenize_with_sen
 from data_prep.commands.validate import validate
 from data_prep.corpora.toy import write_sentence
 from data_prep.schema import Corpus, Utterance, write_corpus
+from data_prep.tokens.checking import check_tokens
 from data_prep.tokens.folder import read_card
 from data_prep.tokens.kmeans_corpus import tokenize_with_kmeans
-from data_prep.tokens.opened import check_tokens
 from data_prep.tokens.token_sets import token_sets
 
 TEXTS = [write_sentence([True, False, None][n % 3], np.random.default_rng(n)) for n in range(60)]

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from emo_fairseq.modules.frames_as_they_are import FramesAsTheyAre
+from emo_fairseq.modules.identity_encoder import IdentityEncoder
 from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.stored_layers import StoredLayers
 
@@ -24,7 +24,7 @@ def test_one_of_them_or_their_sum_is_encoded() -> None:
         (partial(torch.mean, dim=2), sum(layers, torch.zeros(1)) / K),
         (mix, sum((w * x for w, x in zip(weights, layers, strict=True)), torch.zeros(1))),
     ):
-        encoder = StoredLayers(K, "", choose, FramesAsTheyAre(C))
+        encoder = StoredLayers(K, "", choose, IdentityEncoder(C))
         (encoded,), same_mask = encoder.layers(frames, mask)
         torch.testing.assert_close(encoded, expected)
         assert same_mask is mask
@@ -32,13 +32,13 @@ def test_one_of_them_or_their_sum_is_encoded() -> None:
 
 
 def test_every_parameter_is_in_a_block() -> None:
-    encoder = StoredLayers(K, "weighted", LayerMix(K), FramesAsTheyAre(C))
+    encoder = StoredLayers(K, "weighted", LayerMix(K), IdentityEncoder(C))
     in_blocks = [parameter for block in encoder.blocks() for parameter in block.parameters()]
     assert in_blocks == list(encoder.parameters())
-    assert StoredLayers(K, "1", partial(torch.mean, dim=2), FramesAsTheyAre(C)).blocks() == []
+    assert StoredLayers(K, "1", partial(torch.mean, dim=2), IdentityEncoder(C)).blocks() == []
 
 
 def test_frames_of_another_width_are_refused() -> None:
-    encoder = StoredLayers(K, "mean", partial(torch.mean, dim=2), FramesAsTheyAre(C))
+    encoder = StoredLayers(K, "mean", partial(torch.mean, dim=2), IdentityEncoder(C))
     with pytest.raises(RuntimeError):
         encoder.layers(torch.zeros(1, 2, K * C + 1), torch.zeros(1, 2, dtype=torch.bool))

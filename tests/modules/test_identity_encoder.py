@@ -2,11 +2,11 @@
 
 import torch
 
-from emo_fairseq.modules.frames_as_they_are import FramesAsTheyAre
+from emo_fairseq.modules.identity_encoder import IdentityEncoder
 
 
 def test_frames_and_mask_are_returned_as_they_are() -> None:
-    encoder, frames = FramesAsTheyAre(3), torch.randn(2, 4, 3)
+    encoder, frames = IdentityEncoder(3), torch.randn(2, 4, 3)
     mask = torch.tensor([[False] * 4, [False, True, True, True]])
     (layer,), same_mask = encoder.layers(frames, mask)
     assert layer is frames

@@ -1,4 +1,4 @@
-"""Heads of numbers begin at the mean and the spread of their truth in the train split."""
+"""Initialize heads of numbers with the mean and the deviation of their truth in the train split."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import LabeledTarget
 
 
-def start_heads(model: RobertaEMOModel, state: TaskState, train: Split) -> None:
+def initialize_heads(model: RobertaEMOModel, state: TaskState, train: Split) -> None:
     """Set the heads of VAD and of sentiment scores, primary and auxiliary ones, in place.
 
     Args:
@@ -19,14 +19,14 @@ def start_heads(model: RobertaEMOModel, state: TaskState, train: Split) -> None:
         state: what it predicts.
         train: the train split, whose rows without truth do not count.
     """
-    _start(model.head, LabeledTarget(state.target, state.labels), train)
+    _initialize(model.head, LabeledTarget(state.target, state.labels), train)
     for name, other in state.auxiliary.items():
         head = model.auxiliary_heads[name]
         assert isinstance(head, LinearHead)
-        _start(head, other, train)
+        _initialize(head, other, train)
 
 
-def _start(head: LinearHead, predicted: LabeledTarget, train: Split) -> None:
+def _initialize(head: LinearHead, predicted: LabeledTarget, train: Split) -> None:
     if predicted.target.has_labels:
         return
     truth = truth_array(train, predicted.target, predicted.labels)  # (N, A)

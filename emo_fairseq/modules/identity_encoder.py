@@ -1,4 +1,4 @@
-"""In place of an encoder: frames that are pooled as they are."""
+"""The identity in place of an encoder: frames are pooled without one."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from emo_fairseq.modules.encoder import Encoder
 
 
-class FramesAsTheyAre(Encoder):
+class IdentityEncoder(Encoder):
     """Return the frames, log-mel or extracted features; there are no parameters.
 
     Args:

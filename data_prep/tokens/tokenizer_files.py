@@ -1,4 +1,4 @@
-"""The files of a tokenizer, on their way to workers that may run on other machines."""
+"""The files of a tokenizer as bytes, for workers that may run on other machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from data_prep.tokens.folder import TOKENIZER_FILE, read_card
 
 
 @dataclass(frozen=True)
-class CarriedFiles:
+class TokenizerFiles:
     """The content of a token folder without its tokens.
 
     Attributes:
@@ -22,7 +22,7 @@ class CarriedFiles:
     contents: Mapping[str, bytes]
 
     @classmethod
-    def of(cls, folder: Path) -> CarriedFiles:
+    def of(cls, folder: Path) -> TokenizerFiles:
         """Read the card and the tokenizer files of a token folder."""
         names = [TOKENIZER_FILE, *read_card(folder)["files"]]
         return cls({name: (folder / name).read_bytes() for name in names})

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 from fairseq.data.iterators import BackgroundConsumer
 
-from emo_fairseq.compat import reading_ahead
+from emo_fairseq.compat import prefetching
 
 
 @pytest.fixture(autouse=True)
 def _own_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_ahead, "_is_ending", threading.Event())
+    monkeypatch.setattr(prefetching, "_is_ending", threading.Event())
 
 
 def batches(seconds: float) -> Iterator[int]:
@@ -30,7 +30,7 @@ def test_it_ends(size: int) -> None:
     reader.start()
     time.sleep(0.1)
     assert reader.is_alive()
-    reading_ahead.end_reading()
+    prefetching.end_reading()
     assert not reader.is_alive()
 
 
