@@ -86,7 +86,7 @@ class VocabularyState(Document):
 
 
 class FrameState(Document):
-    """An :class:`emo_fairseq.data.frames.FrameStatistics`."""
+    """An :class:`emo_fairseq.data.frame_statistics.FrameStatistics`."""
 
     mean: Annotated[list[float], Field(min_length=1)]
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]

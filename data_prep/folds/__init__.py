@@ -1,1 +1,4 @@
-"""Folds of a data dir: protocols, files and checks."""
+"""Folds of a data dir: ``python -m data_prep.folds``, its protocols, files and checks.
+
+manifests ──protocols (balance, draw, dev_set)──▶ records ──file──▶ folds/PROTOCOL.json
+"""

@@ -1,1 +1,19 @@
-"""From a split on disk to nested batches. Knows fairseq's datasets, and no model."""
+"""From a split on disk, or rows in memory, to nested batches.
+
+It uses fairseq's datasets, and no model. The modules, in the order in which they are used::
+
+    {split}.tsv ──manifest, legacy──▶ Split ──data_dir──▶ rows of a modality
+    rows ──inputs──▶ modality dataset (audio, tokens, frames, video, encoded)
+    datasets ──raw_audio_text_dataset, dialogue_dataset──▶ batches
+    arrays of a request ──in_memory──▶ the same batches, without torch
+
+| topic | modules |
+|---|---|
+| order of batches | :mod:`.samplers`, :mod:`.curriculum` |
+| truth and votes | :mod:`.annotations`, :mod:`.votes` |
+| tokens | :mod:`.vocabulary`, :mod:`.token_choice`, :mod:`.token_rows`, :mod:`.masking` |
+| frames | :mod:`.frame_statistics`, :mod:`.normalization` |
+| dialogues, order of turns | :mod:`.turn_order`, :mod:`.dialogue_rows`, :mod:`.dialogue_windows` |
+| dialogues, texts | :mod:`.dialogue` |
+| training only | :mod:`.augmentation`, :mod:`.fit`, :mod:`.leaks` |
+"""

@@ -1,4 +1,12 @@
-"""The architecture ``robertaEMO`` and its named sizes."""
+"""The architecture ``robertaEMO``: its options, its named sizes, and how it is built.
+
+    options ──config, fusions, dialogue_encoders──▶ their rules
+    --arch ──architectures──▶ all sizes ──build──▶ RobertaEMOModel (roberta_emo)
+    EncoderSpec ──encoders──▶ encoder of a modality ──tuning──▶ frozen, with LoRA, or trained
+
+:mod:`.encode` and :mod:`.feature_extraction` run one encoder over many rows; :mod:`.by_length`
+groups rows of similar length.
+"""
 
 from emo_fairseq.models import roberta_emo
 

@@ -155,7 +155,7 @@ class Babble(AugmentedDataset):
 
 
 class Transformed(AugmentedDataset):
-    """Applies transforms of audiomentations, see :mod:`emo_fairseq.data.audio_transforms`.
+    """Applies transforms of audiomentations, as a YAML file lists them.
 
     Sizes stay those of the wrapped dataset, and are estimates where a transform changes lengths.
 
@@ -166,7 +166,7 @@ class Transformed(AugmentedDataset):
         seed: see :class:`AugmentedDataset`.
 
     Raises:
-        UsageError: see :class:`emo_fairseq.data.audio_transforms.AudioTransforms`.
+        UsageError: see :class:`emo_fairseq.data.augmentation.audio_transforms.AudioTransforms`.
     """
 
     def __init__(self, dataset: FairseqDataset, file: str, max_samples: int, seed: int) -> None:
