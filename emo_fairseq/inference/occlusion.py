@@ -68,7 +68,7 @@ class Explanation:
         return {
             "label": self.label,
             "words": [{"word": word, "weight": weight} for word, weight in self.words],
-            "moments": [
+            "intervals": [
                 {"start": start + from_second, "end": end + from_second, "weight": weight}
                 for start, end, weight in self.intervals
             ],

@@ -387,7 +387,11 @@ def prediction_outputs(
     outputs: Outputs = prediction.as_dict(embedding=fields.get("embedding", False))
     others = [x for x in prediction.warnings if not (has_audio and x == SILENCE)]
     warnings = [*warnings, *others]
-    return {**outputs, "warnings": warnings, "cut": describe_truncations(prediction.truncations)}
+    return {
+        **outputs,
+        "warnings": warnings,
+        "truncations": describe_truncations(prediction.truncations),
+    }
 
 
 def samples_of(audio: AudioUpload | None) -> tuple[Samples | None, int | None]:

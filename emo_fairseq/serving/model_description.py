@@ -54,7 +54,7 @@ def describe_model(
         "labels": list(predictor.labels),
         "axes": list(predictor.axes),
         "auxiliary": {name: list(outputs) for name, outputs in predictor.auxiliary.items()},
-        "heard_seconds": max_seconds if math.isfinite(max_seconds) else None,
+        "max_audio_seconds": max_seconds if math.isfinite(max_seconds) else None,
         "limits": {
             "upload_bytes": limits.upload_bytes,
             "audio_seconds": limits.audio_seconds,

@@ -134,7 +134,7 @@ class PlainPrediction(Model):
 class Prediction(PlainPrediction):
     """The prediction for an input, with a sentence for each input that was truncated."""
 
-    cut: list[str]
+    truncations: list[str]
     embedding: list[float] | None = Field(default=None, description="If it was requested.")
 
 
@@ -164,7 +164,7 @@ class Timeline(Model):
     seconds: float
     segments: list[Segment]
     warnings: list[str]
-    cut: list[str]
+    truncations: list[str]
 
 
 class Word(Model):
@@ -174,8 +174,8 @@ class Word(Model):
     weight: float
 
 
-class Moment(Model):
-    """A segment of the recording with its weight."""
+class Interval(Model):
+    """An interval of the recording with its weight."""
 
     start: float
     end: float
@@ -187,11 +187,11 @@ class Explanation(Model):
 
     label: str | None
     words: list[Word]
-    moments: list[Moment]
+    intervals: list[Interval]
     left_out: list[str]
     transcript: str | None
     warnings: list[str]
-    cut: list[str]
+    truncations: list[str]
 
 
 class Turn(Model):
@@ -258,7 +258,7 @@ class ModelDescription(Model):
     labels: list[str]
     axes: list[str]
     auxiliary: dict[str, list[str]]
-    heard_seconds: float | None
+    max_audio_seconds: float | None
     limits: ModelLimits
     live: LiveDescription
 

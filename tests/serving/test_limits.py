@@ -113,7 +113,7 @@ def test_computation_on_long_audio_is_limited(make_client, hum, encode):
     refused = client.post("/api/explain", files=files)
     assert (refused.status_code, refused.json()["code"]) == (422, "explanation-too-long")
     part = client.post("/api/explain", files=files, data={"start": "2", "end": "3"})
-    assert part.json()["moments"][-1]["end"] == 3
+    assert part.json()["intervals"][-1]["end"] == 3
     beyond = client.post("/api/explain", files=files, data={"start": "5"})
     assert (beyond.status_code, beyond.json()["code"]) == (400, "segment-empty")
 

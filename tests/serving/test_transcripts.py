@@ -49,7 +49,7 @@ def test_audio_without_a_text_is_transcribed(client, predictor, whisper, speech)
     assert plain(found["transcript"]) == KIDS
     assert (found["transcript_language"], found["modalities"]) == ("en", ["text", "speech"])
     expected = predictor.predict(speech, transcribe=whisper).as_dict()
-    assert found == {**expected, "cut": []}
+    assert found == {**expected, "truncations": []}
     given = client.post("/api/predict", files=files, data={"text": "a day"}).json()
     assert (given["transcript"], given["text"]) == (None, "a day")
 
@@ -97,7 +97,7 @@ def test_a_model_of_text_alone_reads_the_transcript(trained_models, whisper, spe
     found = client.post("/api/predict", files=files).json()
     assert (plain(found["transcript"]), found["modalities"]) == (KIDS, ["text"])
     explanation = client.post("/api/explain", files=files).json()
-    assert (len(explanation["words"]), explanation["moments"]) == (6, [])
+    assert (len(explanation["words"]), explanation["intervals"]) == (6, [])
     silent = {"audio": encode(0 * hum(1))}
     for endpoint, code in (("predict", "item-empty"), ("explain", "item-empty")):
         answer = client.post(f"/api/{endpoint}", files=silent)

@@ -18,8 +18,11 @@ def test_a_text_is_truncated_exactly_where_its_last_word_has_no_weight(client, n
     for n_words in range(2, len(words) + 1):
         text = " ".join(words[:n_words])
         answer = client.post("/api/explain", json={"text": text}).json()
-        is_cut = bool(answer["cut"])
-        assert client.post("/api/predict", json={"text": text}).json()["cut"] == answer["cut"]
+        is_cut = bool(answer["truncations"])
+        assert (
+            client.post("/api/predict", json={"text": text}).json()["truncations"]
+            == answer["truncations"]
+        )
         if is_cut and was_cut[-1]:
             assert answer["words"][-1]["weight"] == pytest.approx(0, abs=1e-6)
         elif not is_cut:
@@ -27,7 +30,7 @@ def test_a_text_is_truncated_exactly_where_its_last_word_has_no_weight(client, n
         was_cut.append(is_cut)
     assert was_cut == sorted(was_cut)
     assert set(was_cut) == {False, True}
-    assert "reads the first 14 of its" in answer["cut"][0]
+    assert "reads the first 14 of its" in answer["truncations"][0]
 
 
 def test_a_truncated_recording_is_named(client, narrow, hum, encode):
@@ -36,8 +39,8 @@ def test_a_truncated_recording_is_named(client, narrow, hum, encode):
         client.post("/api/predict", files={"audio": encode(hum(seconds))}).json()
         for seconds in (1.0, 1.5)
     )
-    assert whole["cut"] == []
-    (sentence,) = longer["cut"]
+    assert whole["truncations"] == []
+    (sentence,) = longer["truncations"]
     assert sentence.startswith("The recording is too long for the model")
     assert "the first 1 of its 1.5 seconds" in sentence
 
@@ -45,7 +48,9 @@ def test_a_truncated_recording_is_named(client, narrow, hum, encode):
 def test_the_limit_of_speech_tokens_is_not_in_seconds(trained_models, hum):
     folder = trained_models.folder("--modality speech --speech-input tokens")
     assert (
-        describe_model(load_predictor(folder, "cpu"), Limits(), ModelDescription())["heard_seconds"]
+        describe_model(load_predictor(folder, "cpu"), Limits(), ModelDescription())[
+            "max_audio_seconds"
+        ]
         is None
     )
     narrow = load_with_options(folder, max_speech_tokens=12)

@@ -3,17 +3,17 @@
 import { clock, element, number, numbersBehind } from "./elements.js";
 import { shown } from "./labels.js";
 
-export function showExplanation({ label, words, moments, left_out: leftOut, cut }) {
+export function showExplanation({ label, words, intervals, left_out: leftOut, truncations }) {
   const parts = [legend(label)];
   if (words.length) parts.push(text(words, label));
-  for (const sentence of [...cut, ...leftOut]) parts.push(element("p", { class: "soft small" }, sentence));
+  for (const sentence of [...truncations, ...leftOut]) parts.push(element("p", { class: "soft small" }, sentence));
   const signed = (weight) => `${weight < 0 ? "−" : "+"}${number(Math.abs(weight), 3)}`;
   if (words.length) {
     const rows = words.map(({ word, weight }) => [word, signed(weight)]);
     parts.push(numbersBehind("Weights of the words", ["word", "weight"], rows));
   }
-  if (moments.length) {
-    const rows = moments.map(({ start, end, weight }) => [`${clock(start)} to ${clock(end)}`, signed(weight)]);
+  if (intervals.length) {
+    const rows = intervals.map(({ start, end, weight }) => [`${clock(start)} to ${clock(end)}`, signed(weight)]);
     parts.push(numbersBehind("Weights of the segments", ["segment", "weight"], rows));
   }
   return parts;

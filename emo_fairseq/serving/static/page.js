@@ -192,13 +192,13 @@ function transcribedInput(given, transcript) {
   return { audio: model.modalities.includes("speech") ? given.audio : undefined, text: transcript };
 }
 
-async function explain(given, part = {}, cut = []) {
+async function explain(given, part = {}, truncations = []) {
   showStatus("Computing weights of words and segments …");
   const explanation = await post("explain", { ...given, ...part });
-  explanation.cut.push(...cut);
+  explanation.truncations.push(...truncations);
   at("explanation-part").hidden = false;
   draw("explanation", () => at("explanation").replaceChildren(...showExplanation(explanation)));
-  showSegments(explanation.moments, sound, part);
+  showSegments(explanation.intervals, sound, part);
 }
 
 async function analyze() {
@@ -219,9 +219,9 @@ async function explainSegment(given, start, end) {
   seek(start, true);
   showProblem(null);
   const most = model.limits.explained_seconds;
-  const cut = end - start > most ? [`Of the segment from ${clock(start)} to ${clock(end)} only the first ${+most.toFixed(2)} s are explained.`] : [];
+  const truncations = end - start > most ? [`Of the segment from ${clock(start)} to ${clock(end)} only the first ${+most.toFixed(2)} s are explained.`] : [];
   try {
-    await explain({ ...given, signal }, { start, end: Math.min(end, start + most) }, cut);
+    await explain({ ...given, signal }, { start, end: Math.min(end, start + most) }, truncations);
     showStatus("Done.");
     bringIntoView(at("explanation-part"));
   } catch (error) {
