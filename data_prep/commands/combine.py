@@ -170,7 +170,7 @@ def _card(sources: Sequence[Source], out_dir: Path) -> Corpus:
         sample_rate=sources[0].corpus.sample_rate,
         disjoint=tuple(sorted(set.intersection(*disjoint))),
         protocol=f"{PROTOCOL} {'; '.join(protocols)}",
-        licence="; ".join(f"{n}: {c.licence}" for n, c in cards.items() if c.licence),
+        license="; ".join(f"{n}: {c.license}" for n, c in cards.items() if c.license),
         citation="; ".join(f"{n}: {c.citation}" for n, c in cards.items() if c.citation),
         notes=notes,
     )

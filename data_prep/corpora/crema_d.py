@@ -65,7 +65,7 @@ SENTENCES = {
     "WSI": "We'll stop in a couple of minutes",
 }
 PROTOCOL = "leave_speaker_group_out"
-LICENCE = "Open Database License; its content: Database Contents License"
+LICENSE = "Open Database License; its content: Database Contents License"
 CITATION = (
     "Cao, Cooper, Keutmann, Gur, Nenkova, Verma (2014). CREMA-D: Crowd-sourced Emotional "
     "Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4)."
@@ -110,7 +110,7 @@ def prepare_crema_d(
         "crema_d",
         labels={"emotion": tuple(_BY_CODE.values())},
         protocol="no official split: leave groups of actors out, see folds/",
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     genders = _read_genders(corpus_dir / ACTORS)

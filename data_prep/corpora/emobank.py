@@ -26,7 +26,7 @@ SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 COLUMNS = ("id", "split", "V", "A", "D", "text")
 SCALE = (1.0, 5.0)
 SENTIMENTS = ("negative", "neutral", "positive")
-LICENCE = "CC BY-SA 4.0"
+LICENSE = "CC BY-SA 4.0"
 CITATION = (
     "Buechel, Hahn (2017). EmoBank: Studying the Impact of Annotation Perspective and "
     "Representation Format on Dimensional Emotion Analysis. EACL."
@@ -57,7 +57,7 @@ def prepare_emobank(
         "emobank",
         vad={"source_scale": list(SCALE), "mapping": "(x - 1) / 4"},
         protocol="official split column, dev as valid; mean of writer and reader",
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     if bounds is not None:

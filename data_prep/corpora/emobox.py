@@ -51,7 +51,7 @@ from data_prep.tables.reader import open_table
 
 PROTOCOL = "emobox"
 VALID_SHARE = 0.2
-LICENCE = "metadata: MIT; the corpus itself is under its own licence"
+LICENSE = "metadata: MIT; the corpus itself is under its own license"
 CITATION = (
     "Ma, Chen, Zhang, Zheng, Chen, Li, Ye, Chen, Hain (2024). EmoBox: Multilingual Multi-corpus "
     "Speech Emotion Recognition Toolkit and Benchmark. Interspeech. Cite the corpus itself too."
@@ -85,7 +85,7 @@ def prepare_emobox(
         names.pop(),
         labels=labels,
         data_raw=to_record(raw),
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     known = read_speakers(folder) if speakers else Speakers()

@@ -22,7 +22,7 @@ from data_prep.tables.table import TableFormat
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 EMOTIONS = ("Neutral", "Joyful", "Peaceful", "Powerful", "Scared", "Mad", "Sad")
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Scene_ID", "Utterance_ID", "Season", "Episode")
-LICENCE = "that of the release, emorynlp/emotion-detection"
+LICENSE = "that of the release, emorynlp/emotion-detection"
 CITATION = (
     "Zahiri, Choi (2018). Emotion Detection on TV Show Transcripts with Sequence-based "
     "Convolutional Neural Networks. AAAI Workshop on Affective Content Analysis."
@@ -35,7 +35,7 @@ def prepare_emorynlp(corpus_dir: str | Path, out_dir: str | Path) -> Corpus:
         "emorynlp",
         labels={"emotion": EMOTIONS},
         protocol="official train/dev/test, dev as valid; episodes apart, actors shared by design",
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     splits = {}

@@ -28,7 +28,7 @@ LABELS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ekman": ("emotion", ("ekman_mapping.json",)),
     "sentiment": ("sentiment", ("sentiment_mapping.json", "sentiment_dict.json")),
 }
-LICENCE = "CC BY 4.0"
+LICENSE = "CC BY 4.0"
 CITATION = (
     "Demszky, Movshovitz-Attias, Ko, Cowen, Nemade, Ravi (2020). GoEmotions: A Dataset of "
     "Fine-Grained Emotions. ACL."
@@ -48,7 +48,7 @@ def prepare_goemotions(
         "goemotions",
         labels={column: names},
         protocol=f"official train/dev/test, dev as valid; {labels} labels, one a row",
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     splits = {}

@@ -92,7 +92,7 @@ PROTOCOLS = (
     "leave_one_speaker_out",
     "seed_sessions",
 )
-LICENCE = "IEMOCAP release form of USC SAIL: for research, on request, not to be passed on"
+LICENSE = "IEMOCAP release form of USC SAIL: for research, on request, not to be passed on"
 CITATION = (
     "Busso, Bulut, Lee, Kazemzadeh, Mower, Kim, Chang, Lee, Narayanan (2008). IEMOCAP: "
     "Interactive emotional dyadic motion capture database. Language Resources and Evaluation 42(4)."
@@ -135,7 +135,7 @@ def prepare_iemocap(
         labels={"emotion": tuple(dict.fromkeys(CLASSES[classes].values()))},
         vad={"source_scale": list(SCALE), "mapping": "(x - 1) / 4"},
         protocol="no official split: leave one session or one speaker out, see folds/",
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     turns = read_all_turns(corpus_dir, ALL, corpus)

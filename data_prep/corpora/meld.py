@@ -62,7 +62,7 @@ BAD_CLIPS = {
     "train_dia309_utt0": "known bad clip: 41 s, cut wrongly",
 }
 _NAME = re.compile(rf"({LATER_CUT})?(dia\d+_utt\d+)\.mp4")
-LICENCE = "GPL-3.0"
+LICENSE = "GPL-3.0"
 CITATION = (
     "Poria, Hazarika, Majumder, Naik, Cambria, Mihalcea (2019). MELD: A Multimodal Multi-Party "
     "Dataset for Emotion Recognition in Conversations. ACL."
@@ -105,7 +105,7 @@ def prepare_meld(
         labels={"emotion": EMOTIONS, "sentiment": SENTIMENTS},
         disjoint=("dialogue",),
         protocol="official train/dev/test, dev as valid; dialogues apart, actors shared by design",
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     splits = _read_splits(corpus_dir, corpus)

@@ -79,7 +79,7 @@ def prepare_mmsa(
         kind.name,
         labels={"sentiment": SENTIMENTS},
         protocol=f"official train/valid/test ({official} rows), by the column mode of label.csv",
-        licence=kind.licence,
+        license=kind.license,
         citation=kind.citation,
         notes=[RULE, *kind.notes],
     )
@@ -174,7 +174,7 @@ class MmsaCorpus:
     video_is_speaker: bool
     citation: str
     notes: tuple[str, ...] = ()
-    licence: str = "research use, by the terms of CMU-MultimodalSDK"
+    license: str = "research use, by the terms of CMU-MultimodalSDK"
 
 
 def recognizes(folder: Path, kind: MmsaCorpus) -> bool:

@@ -60,7 +60,7 @@ TRANSCRIPTS = (
     "Human_transcriptions",
 )
 PROTOCOLS = ("leave_one_session_out", "leave_one_speaker_out")
-LICENCE = "MSP-IMPROV academic licence of UT Dallas: on signed request, not to be passed on"
+LICENSE = "MSP-IMPROV academic license of UT Dallas: on signed request, not to be passed on"
 CITATION = (
     "Busso, Parthasarathy, Burmania, AbdelWahab, Sadoughi, Mower Provost (2017). MSP-IMPROV: An "
     "Acted Corpus of Dyadic Interactions to Study Emotion Perception. IEEE Transactions on "
@@ -110,7 +110,7 @@ def prepare_msp_improv(
         labels={"emotion": tuple(classes.values())},
         vad={"source_scale": list(SCALE), "mapping": "(x - 1) / 4"},
         protocol="no official split: leave one session or one speaker out, see folds/",
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     if invert_activation:

@@ -53,7 +53,7 @@ CLASSES = {
     "8": ("neutral", "sad", "angry", "happy", "surprise", "fear", "disgust", "contempt"),
 }
 TRANSCRIPTS = "Transcripts"
-LICENCE = "MSP-Podcast licence of UT Dallas: on signed request, not to be passed on"
+LICENSE = "MSP-Podcast license of UT Dallas: on signed request, not to be passed on"
 CITATION = (
     "Lotfian, Busso (2019). Building Naturalistic Emotionally Balanced Speech Corpus by Retrieving "
     "Emotional Speech From Existing Podcast Recordings. IEEE Transactions on Affective Computing "
@@ -110,7 +110,7 @@ def prepare_msp_podcast(
         labels={"emotion": labels},
         vad={"source_scale": list(SCALE), "mapping": "(x - 1) / 6"},
         protocol="official partitions, Development as valid; test3 has no labels",
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     splits = read_partitions(

@@ -51,7 +51,7 @@ STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by t
 REPETITIONS = {"01": "1", "02": "2"}
 ACTORS = {f"{number:02d}": f"actor_{number:02d}" for number in range(1, 25)}
 GENDERS = ("female", "male")  # by actor number % 2
-LICENCE = "CC BY-NC-SA 4.0"
+LICENSE = "CC BY-NC-SA 4.0"
 CITATION = (
     "Livingstone, Russo (2018). The Ryerson Audio-Visual Database of Emotional Speech and Song "
     "(RAVDESS). PLoS ONE 13(5): e0196391."
@@ -98,7 +98,7 @@ def prepare_ravdess(
         if current is None
         else f"leave actors out, fold {current} of 0-{N_FOLDS - 1}: actor number modulo {N_FOLDS}",
         folds=None if current is None else {"by": "speaker", "current": current, "sets": folds},
-        licence=LICENCE,
+        license=LICENSE,
         citation=CITATION,
     )
     if current is None:

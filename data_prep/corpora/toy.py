@@ -234,7 +234,7 @@ def _card(
         vad={"scale": [0.0, 1.0], "mapping": "as drawn: quadrant center plus noise"},
         disjoint=("speaker", "dialogue"),
         protocol="one fixed split, speakers and dialogues disjoint",
-        licence="CC0-1.0 (made by data_prep.toy)",
+        license="CC0-1.0 (made by data_prep.toy)",
         citation=f"made by data_prep.toy, seed {seed}",
         ceilings=rounded,
         notes=[

@@ -1,6 +1,6 @@
 """eGeMAPSv02 (Eyben et al. 2016, doi:10.1109/TAFFC.2015.2457417): 88 functionals an utterance.
 
-Computed by openSMILE, whose licence allows research and education; see its own. It is not among our
+Computed by openSMILE, whose license allows research and education; see its own. It is not among our
 dependencies, since it brings pandas and pyarrow: `pip install opensmile`.
 """
 

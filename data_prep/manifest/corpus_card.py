@@ -112,6 +112,7 @@ def _scales(vad: JsonObject | None) -> JsonObject | None:
 
 _APART = ("speaker", "dialogue")
 _ENDS = 2  # numbers of a scale
+_RENAMED = {"licence": "license"}  # keys of older versions
 
 
 class CorpusCard(Document):
@@ -129,7 +130,7 @@ class CorpusCard(Document):
     disjoint: list[Annotated[str, AfterValidator(_kept_apart)]] = Field(default_factory=list)
     protocol: str = ""  # how the splits came about
     folds: JsonObject | None = None  # unit, number and seed of the folds of each protocol
-    licence: str = ""
+    license: str = ""
     citation: str = ""
     ceilings: JsonObject | None = None  # best possible figures, where they are known
     notes: list[str] = Field(default_factory=list)  # what preparation has changed or found odd
@@ -141,7 +142,11 @@ class CorpusCard(Document):
     def _without_empty(cls, content: Any) -> Any:
         if not isinstance(content, dict):
             return content
-        return {key: value for key, value in content.items() if value is not None}
+        given = {key: value for key, value in content.items() if value is not None}
+        for old, new in _RENAMED.items():
+            if old in given and new not in given:
+                given[new] = given.pop(old)
+        return given
 
 
 def read_corpus(data_dir: str | Path) -> Corpus:

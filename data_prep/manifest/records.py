@@ -104,7 +104,7 @@ class Corpus:
     disjoint: tuple[str, ...] = ()
     protocol: str = ""
     folds: dict[str, Any] | None = None
-    licence: str = ""
+    license: str = ""
     citation: str = ""
     ceilings: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)

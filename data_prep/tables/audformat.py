@@ -87,8 +87,8 @@ def open_audformat(
         for split in ("", *SPLITS)
         if split in content
     }
-    licence = recipe.licence or str(database.license or "")
-    return by_split, replace(recipe, data_raw=recipe.data_raw or folder, licence=licence)
+    terms = recipe.license or str(database.license or "")
+    return by_split, replace(recipe, data_raw=recipe.data_raw or folder, license=terms)
 
 
 def _name(header: Path, split: str) -> Path:

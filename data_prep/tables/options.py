@@ -60,7 +60,7 @@ def _add_format(group: _Group) -> None:
     )
     add("--sheet", metavar="NAME", help="of a spreadsheet (default: the first)")
     add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
-    add("--licence", default="", metavar="TEXT", help="kept in corpus.yaml")
+    add("--license", default="", metavar="TEXT", help="kept in corpus.yaml")
     add("--citation", default="", metavar="TEXT", help="kept in corpus.yaml")
 
 
@@ -151,7 +151,7 @@ def recipe_of(options: argparse.Namespace) -> TableRecipe:
         fractions={"test": options.test_fraction, "valid": options.valid_fraction},
         seed=options.split_seed,
         disjoint=options.disjoint,
-        licence=options.licence,
+        license=options.license,
         citation=options.citation,
     )
 

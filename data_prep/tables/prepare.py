@@ -65,7 +65,7 @@ def prepare_table(
     `read` reads the rows of a table (default: `read_rows`).
     """
     check_recipe(recipe, tables)
-    corpus = Corpus(recipe.name, licence=recipe.licence, citation=recipe.citation)
+    corpus = Corpus(recipe.name, license=recipe.license, citation=recipe.citation)
     corpus.notes += recipe.notes
     use = LabelUse()
     records = [

@@ -76,7 +76,7 @@ class TableRecipe:
     fractions: Mapping[str, float] = field(default_factory=dict)  # {"test": 0.2, "valid": 0.1}
     seed: int = 1
     disjoint: Sequence[str] = ()
-    licence: str = ""
+    license: str = ""
     citation: str = ""
     notes: Sequence[str] = ()  # of whoever made the recipe, for corpus.yaml
     unread: Sequence[str] | None = None  # columns that nothing reads (default: of the table itself)

@@ -243,7 +243,7 @@ def _training_data_section(facts: CardFacts) -> str:
         return f"## Training data\n\nCorpus: {_UNKNOWN}; there was no corpus.yaml for this card."
     lines = [
         f"- Corpus: {corpus.name}",
-        f"- Licence of the corpus: {corpus.licence or _UNKNOWN}",
+        f"- License of the corpus: {corpus.license or _UNKNOWN}",
         f"- Citation: {corpus.citation or _UNKNOWN}",
         f"- Protocol: {corpus.protocol or _UNKNOWN}",
     ]

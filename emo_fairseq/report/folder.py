@@ -203,7 +203,7 @@ def _about_recordings(recordings: Recordings) -> Iterator[str]:
         counted = format_count(recordings.n_clips, "recording")
         yield (
             f"This page contains {counted} of the corpus ({recordings.n_bytes / 1e6:.1f} MB, mono, "
-            "16 kHz); whoever receives it needs the corpus's licence (--audio link or none leaves "
+            "16 kHz); whoever receives it needs the corpus's license (--audio link or none leaves "
             "them out)."
         )
 

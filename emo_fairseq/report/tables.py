@@ -52,7 +52,7 @@ def facts_of(scored: ScoredSplit) -> dict[str, str]:
         facts["protocol"] = corpus.protocol
         ceilings = corpus.ceilings or {}
         facts["ceilings"] = ", ".join(f"{name} {x}" for name, x in ceilings.items())
-        facts["licence"], facts["citation"] = corpus.licence, corpus.citation
+        facts["license"], facts["citation"] = corpus.license, corpus.citation
     return {name: text for name, text in facts.items() if text}
 
 

@@ -79,7 +79,7 @@ def test_rows_are_read(
     assert [row.text for row in read_manifest(out / "test.tsv")] == ["No'"]
     corpus = read_corpus(out)
     assert corpus.disjoint == ("dialogue",)
-    assert corpus.licence
+    assert corpus.license
     assert "Zahiri" in corpus.citation
     assert validate(out) == []
 

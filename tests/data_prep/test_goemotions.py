@@ -71,7 +71,7 @@ def test_single_label_rows_are_kept_and_the_rest_listed(
         ("train", "ee06", "no text"),
     ]
     assert corpus.notes == ["1 texts occur in more than one split, word for word"]
-    assert corpus.licence == "CC BY 4.0"
+    assert corpus.license == "CC BY 4.0"
     assert validate(out) == []
     print_summary(out)
     assert "dropped: 2 x row: 2 labels (ee03, ee04)" in capsys.readouterr().out

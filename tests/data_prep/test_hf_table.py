@@ -549,7 +549,7 @@ def test_an_audformat_database_by_file(
     assert [row.speaker for row in read_manifest(out / "valid.tsv")] == ["cat", "dan"]
     corpus = read_corpus(out)
     assert corpus.labels == {"emotion": ("sad", "angry")}
-    assert corpus.licence == "CC0-1.0"
+    assert corpus.license == "CC0-1.0"
     assert validate(out, database) == []
 
 

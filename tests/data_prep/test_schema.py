@@ -252,7 +252,7 @@ def corpus() -> Corpus:
         disjoint=("speaker",),
         protocol="by hand",
         folds={"by": "speaker", "current": 0, "sets": [{"train": ["a"], "test": ["b"]}]},
-        licence="CC0",
+        license="CC0",
         citation="Nobody (2024).",
         ceilings={"both": {"uar": 0.9}},
         notes=["a note: with a colon"],
@@ -285,6 +285,15 @@ def test_corpus_survives_the_round_trip_with_its_counts(tmp_path: Path) -> None:
     }
     assert read.splits["test"]["with_vad"] == 1
     assert {s: read_manifest(tmp_path / "out" / f"{s}.tsv") for s in splits()} == splits()
+
+
+def test_a_card_of_an_older_version_is_read(tmp_path: Path) -> None:
+    card = tmp_path / "corpus.yaml"
+    card.write_text("name: tiny\nlicence: CC0\n")
+    assert read_corpus(tmp_path).license == "CC0"
+    card.write_text("name: tiny\nlicence: CC0\nlicense: MIT\n")
+    with pytest.raises(ManifestError, match="licence is an unknown key"):
+        read_corpus(tmp_path)
 
 
 def test_the_summary_names_counts_labels_and_drops(

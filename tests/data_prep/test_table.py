@@ -58,7 +58,7 @@ def test_columns_and_values_are_mapped(
     arguments += [word for column in columns for word in ("--column", column)]
     arguments += ["--vad-scale", "1", "5", "--label-map", "exc=happy", "--label-order", "sad,happy"]
     arguments += ["--data-raw", str(tmp_path / "sound"), "--extra", "part", "--disjoint", "speaker"]
-    assert main([*arguments, "--licence", "CC0", "--citation", "Me"]) == 0
+    assert main([*arguments, "--license", "CC0", "--citation", "Me"]) == 0
     assert f"--data {out}\n" in capsys.readouterr().out
     assert read_corpus(out).data_raw == str(tmp_path / "sound")
     assert splits_of(out) == {
@@ -99,7 +99,7 @@ def test_columns_and_values_are_mapped(
     corpus = read_corpus(out)
     assert corpus.labels == {"emotion": ("sad", "happy")}
     assert corpus.vad == {"source_scale": [1.0, 5.0], "mapping": "(x - 1) / 4"}
-    assert (corpus.disjoint, corpus.licence, corpus.citation) == (("speaker",), "CC0", "Me")
+    assert (corpus.disjoint, corpus.license, corpus.citation) == (("speaker",), "CC0", "Me")
     assert validate(out) == []
 
 
