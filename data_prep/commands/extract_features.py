@@ -257,7 +257,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--name", metavar="NAME", help=name)
     # Of these no default, so that it is seen whether they are given where they cannot act.
     seconds = (
-        f"pretrained encoders: longer audio or video is cut at its end (default: {MAX_SECONDS:g})"
+        "pretrained encoders: longer audio or video is truncated at its end "
+        f"(default: {MAX_SECONDS:g})"
     )
     add("--max-seconds", type=positive_number, metavar="S", help=seconds)
     padding = "Whisper: silence up to 30 s after each recording, or none (default: full)"

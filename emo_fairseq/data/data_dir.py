@@ -303,7 +303,7 @@ class DataDir(InputLimits):
     def _warn_of_long_audio(self, split: Split) -> None:
         n_samples = counts(split.utterances, "n_samples")
         limit = f"--max-speech-seconds {self.cfg.max_speech_seconds:g}"
-        report_rows(split, n_samples > self.max_samples(), f"are cut at {limit}")
+        report_rows(split, n_samples > self.max_samples(), f"are truncated at {limit}")
 
     def packed_audio(self, split: Split) -> list[PackedAudio] | None:
         """Open the packed audio of the splits on disk of which a split is a set; None without.
@@ -380,7 +380,7 @@ class _SplitReader:
         sizes = estimate_sizes(rows, videos, options.rate)
         limit = f"--max-video-seconds {options.max_seconds:g}"
         is_long = (sizes > options.max_pictures)[self.split.stored_rows]
-        report_rows(self.split, is_long, f"have videos that are cut at {limit}")
+        report_rows(self.split, is_long, f"have videos that are truncated at {limit}")
         return ClipDataset(videos, sizes, options, _RowNames(self.split.stored_parts))
 
     def log_mel(self) -> StoredFrames | None:
@@ -397,7 +397,7 @@ class _SplitReader:
         limit = self.data_dir.cfg.max_frames
         if limit is not None:
             lengths = np.diff(stored.offsets)[self.split.stored_rows]
-            message = f"have {self.modality} cut at --max-frames {limit}"
+            message = f"have {self.modality} truncated at --max-frames {limit}"
             report_rows(self.split, lengths > limit, message)
         return StoredFrames(stored, limit)
 

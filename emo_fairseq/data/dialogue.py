@@ -149,7 +149,7 @@ class ContextRows:
 
     Attributes:
         sizes: (N,) of the items.
-        is_cut: (N,) bool, whether an item is truncated.
+        is_truncated: (N,) bool, whether an item is truncated.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class ContextRows:
         self._lengths = np.asarray(lengths) - 1 + np.array([len(p) for p in prefixes])
         table = NeighborTable.of(neighbors)
         self.sizes, full_sizes = context_sizes(self._lengths, present, table, max_tokens)
-        self.is_cut = np.asarray(present) & (full_sizes > max_tokens)
+        self.is_truncated = np.asarray(present) & (full_sizes > max_tokens)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, bool, tuple[int, int]]:
         if not self._present[index]:

@@ -130,7 +130,7 @@ class ContextDataset(FairseqDataset):
         self.specials = specials
         self.pool_all = pool_all
         self.sizes = rows.sizes
-        self.is_cut = rows.is_cut
+        self.is_truncated = rows.is_truncated
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool, tuple[int, int]]:
         tokens, present, span = self.rows[index]
@@ -180,7 +180,7 @@ def build_token_dataset(
         return _build_context_dataset(folder, limits, split, source, specials)
     limit = limits.max_tokens(modality)
     n_tokens = (lengths if stored.tokens else lengths + 1)[split.stored_rows]  # no <s> is stored
-    report_rows(split, n_tokens > limit, f"are cut at --max-{modality}-tokens {limit}")
+    report_rows(split, n_tokens > limit, f"are truncated at --max-{modality}-tokens {limit}")
     return TokenDataset(source, lengths, stored.present(modality), specials, limit)
 
 
@@ -214,5 +214,7 @@ def _build_context_dataset(
         prefixes = speaker_prefixes(folder, values(rows, "speaker"))
     limit, pool_all = limits.max_tokens(TEXT), cfg.context_pooling == "all"
     dataset = ContextDataset(source, present, neighbors, prefixes, specials, limit, pool_all)
-    report_rows(split, dataset.is_cut[own], f"have context cut at --max-text-tokens {limit}")
+    report_rows(
+        split, dataset.is_truncated[own], f"have context truncated at --max-text-tokens {limit}"
+    )
     return dataset

@@ -34,8 +34,8 @@ def space_first(tokens: Tensor, n_steps: int) -> Tensor:
     return tokens.unflatten(1, (-1, n_steps)).mean(dim=1)
 
 
-class Cut(NamedTuple):
-    """How the frames of one row are cut into clips.
+class ClipPlan(NamedTuple):
+    """Which frames of one row are those of each clip.
 
     Attributes:
         frames: (N, F) numbers of the frames of each clip.
@@ -46,16 +46,16 @@ class Cut(NamedTuple):
     steps: Tensor
 
 
-def cut(n_frames: int, clip_frames: int, step_frames: int) -> Cut:
-    """Cut a row into clips of equal length.
+def plan_clips(n_frames: int, clip_frames: int, step_frames: int) -> ClipPlan:
+    """Divide a row into clips of equal length.
 
     The last clip ends with the row, and its steps that the clip before has are left out. A row that
-    is shorter than a clip repeats its last frame, and what the encoder makes of that is cut off. So
+    is shorter than a clip repeats its last frame, and what the encoder makes of that is dropped. So
     features depend neither on padding nor on what is behind them.
 
-    >>> cut(5, 4, 2).frames.tolist(), cut(5, 4, 2).steps.tolist()
+    >>> plan_clips(5, 4, 2).frames.tolist(), plan_clips(5, 4, 2).steps.tolist()
     ([[0, 1, 2, 3], [1, 2, 3, 4]], [0, 1, 3])
-    >>> cut(3, 4, 2).frames.tolist(), cut(3, 4, 2).steps.tolist()
+    >>> plan_clips(3, 4, 2).frames.tolist(), plan_clips(3, 4, 2).steps.tolist()
     ([[0, 1, 2, 2]], [0, 1])
 
     Args:
@@ -72,9 +72,9 @@ def cut(n_frames: int, clip_frames: int, step_frames: int) -> Cut:
     n_left = n_frames - (n_clips - 1) * clip_frames  # frames that only the last clip has
     n_kept = -(-n_left // step_frames)
     if n_clips == 1:
-        return Cut(frames, torch.arange(n_kept))
+        return ClipPlan(frames, torch.arange(n_kept))
     kept = torch.arange(steps_of_clip - n_kept, steps_of_clip) + n_whole
-    return Cut(frames, torch.cat([torch.arange(n_whole), kept]))
+    return ClipPlan(frames, torch.cat([torch.arange(n_whole), kept]))
 
 
 class HuggingFaceClips(Encoder):
@@ -132,19 +132,19 @@ class HuggingFaceClips(Encoder):
             See :meth:`Encoder.layers`; one frame a time step.
         """
         lengths = (~padding_mask).sum(dim=1).tolist()
-        cuts = [cut(length, self.clip_frames, self.step_frames) for length in lengths]
+        plans = [plan_clips(n, self.clip_frames, self.step_frames) for n in lengths]
         clips = torch.cat(
-            [row[x.frames.to(row.device)] for row, x in zip(pixels, cuts, strict=True)]
+            [row[x.frames.to(row.device)] for row, x in zip(pixels, plans, strict=True)]
         )
-        counts = [len(x.frames) * (self.clip_frames // self.step_frames) for x in cuts]
+        counts = [len(x.frames) * (self.clip_frames // self.step_frames) for x in plans]
         states = []
         for steps in self.time_steps(clips):
             rows = [
                 row[x.steps.to(row.device)]
-                for row, x in zip(steps.flatten(0, 1).split(counts), cuts, strict=True)
+                for row, x in zip(steps.flatten(0, 1).split(counts), plans, strict=True)
             ]
             states.append(nn.utils.rnn.pad_sequence(rows, batch_first=True))
-        kept = torch.tensor([len(x.steps) for x in cuts], device=pixels.device)
+        kept = torch.tensor([len(x.steps) for x in plans], device=pixels.device)
         width = torch.arange(states[0].size(1), device=pixels.device)
         return states, width >= kept[:, None]
 

@@ -91,7 +91,7 @@ def test_sizes_are_exact_and_no_item_is_longer_than_the_limit(max_tokens: int) -
     lengths = [len(dataset[row][0]) for row in range(4)]
     assert dataset.sizes.tolist() == lengths
     assert max(lengths) <= max_tokens
-    assert dataset.is_cut.tolist() == [max_tokens < 15] * 4
+    assert dataset.is_truncated.tolist() == [max_tokens < 15] * 4
 
 
 def test_the_focus_is_the_initial_token_and_the_current_turn() -> None:
@@ -119,7 +119,7 @@ def test_a_missing_row_is_two_boundaries_without_context() -> None:
     tokens, present, _ = dataset[1]
     assert (tokens.tolist(), present) == ([FIRST, LAST], False)
     assert dataset.sizes[1] == 2
-    assert dataset.is_cut.tolist() == [True, False, True, True]
+    assert dataset.is_truncated.tolist() == [True, False, True, True]
     assert not dataset.collater([dataset[1]])["focus"][:, 2:].any()
 
 
@@ -130,7 +130,7 @@ def test_an_empty_turn_takes_no_room_and_does_not_end_the_context() -> None:
         dataset = build_dataset(max_tokens, turns=[TURNS[0], [], *TURNS[2:]])
         assert dataset[2][0].tolist() == expected
         assert dataset.sizes[2] == len(expected)
-        assert bool(dataset.is_cut[2]) == (max_tokens < 13)
+        assert bool(dataset.is_truncated[2]) == (max_tokens < 13)
 
 
 def test_prefixes_belong_to_their_turns() -> None:

@@ -190,17 +190,17 @@ def test_context_does_not_cross_the_sets(
 @pytest.mark.parametrize(
     ("limit", "options"),
     [
-        ("cut at --max-text-tokens", {"modality": "text", "max_text_tokens": 3}),
+        ("truncated at --max-text-tokens", {"modality": "text", "max_text_tokens": 3}),
         (
-            "context cut at --max-text-tokens",
+            "context truncated at --max-text-tokens",
             {"modality": "text", "max_text_tokens": 3, "context_past": 1},
         ),
         (
-            "cut at --max-speech-seconds",
+            "truncated at --max-speech-seconds",
             {"modality": "speech", "speech_input": "waveform", "max_speech_seconds": 0.1},
         ),
         (
-            "speech cut at --max-frames",
+            "speech truncated at --max-frames",
             {"modality": "speech", "speech_encoder": "features:loud", "max_frames": 2},
         ),
     ],

@@ -15,7 +15,7 @@ from emo_fairseq.encoder_spec import check_spec
 from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.lora import adapted_layers, add_lora
-from emo_fairseq.pretrained.hf_clips import cut
+from emo_fairseq.pretrained.hf_clips import plan_clips
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("PIL")
@@ -124,7 +124,7 @@ def test_features_do_not_depend_on_padding(folders: dict[str, Path], family: str
 
 @pytest.mark.parametrize(("n_frames", "step"), [(n, s) for n in range(1, 14) for s in (1, 2)])
 def test_every_step_of_a_row_is_kept_once(n_frames: int, step: int) -> None:
-    frames, steps = cut(n_frames, CLIP, step)
+    frames, steps = plan_clips(n_frames, CLIP, step)
     assert frames.shape[1] == CLIP
     assert int(frames.max()) == n_frames - 1
     begins = frames.reshape(-1, step)[steps, 0].tolist()  # the first frame of each step
