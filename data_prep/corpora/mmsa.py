@@ -36,9 +36,40 @@ from data_prep.schema import SPLITS, Corpus, DroppedRow, Utterance, shared_value
 from data_prep.tables.reader import read_table
 from data_prep.tables.table import TableFormat
 
+logger = logging.getLogger(__name__)
+
 LABEL_FILE, CLIP_FOLDER = "label.csv", "Raw"
 NEEDS = f"folder with {LABEL_FILE} and, if any, Raw/"
 MAX_SECONDS = 120.0
+COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
+SENTIMENTS = ("negative", "neutral", "positive")
+LOW, HIGH = -3.0, 3.0  # of `label`
+_WHOLE = (2_199, 22_856)  # rows of CMU-MOSI and CMU-MOSEI
+RULE = (
+    "sentiment is the column annotation of label.csv in small letters, by which a score below 0 is "
+    "negative, 0 neutral, and above 0 positive"
+)
+
+
+@dataclass(frozen=True)
+class MmsaCorpus:
+    """A corpus of this layout.
+
+    Attributes:
+        name: of the corpus.
+        official: number of rows of each split.
+        video_is_speaker: whether one person speaks in each video.
+        citation: of the corpus and of the layout.
+        notes: what holds of every copy.
+        license: of the corpus.
+    """
+
+    name: str
+    official: Mapping[str, int]
+    video_is_speaker: bool
+    citation: str
+    notes: tuple[str, ...] = ()
+    license: str = "research use, by the terms of CMU-MultimodalSDK"
 
 
 def prepare_mmsa(
@@ -152,29 +183,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 # -- label.csv -------------------------------------------------------------------------------------
-
-logger = logging.getLogger(__name__)
-
-COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
-SENTIMENTS = ("negative", "neutral", "positive")
-LOW, HIGH = -3.0, 3.0  # of `label`
-_WHOLE = (2_199, 22_856)  # rows of CMU-MOSI and CMU-MOSEI
-RULE = (
-    "sentiment is the column annotation of label.csv in small letters, by which a score below 0 is "
-    "negative, 0 neutral, and above 0 positive"
-)
-
-
-@dataclass(frozen=True)
-class MmsaCorpus:
-    """A corpus of this layout."""
-
-    name: str
-    official: Mapping[str, int]  # rows of each split
-    video_is_speaker: bool
-    citation: str
-    notes: tuple[str, ...] = ()
-    license: str = "research use, by the terms of CMU-MultimodalSDK"
 
 
 def recognizes(folder: Path, kind: MmsaCorpus) -> bool:
