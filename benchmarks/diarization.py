@@ -25,7 +25,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from data_prep.audio.loading import FloatArray, load_audio
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Turn
-from emo_fairseq.diarization.activity import listen
+from emo_fairseq.diarization.activity import measure_activity
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.diarization.turns import find_turns
 
@@ -88,11 +88,11 @@ def print_missed(root: Path) -> None:
     """Print how much speech of each emotion and intensity is missed, of all actors."""
     missed: dict[str, list[list[float]]] = {}
     for path in sorted(root.glob("Actor_*/*")):
-        heard = listen(path).channels[0]
-        is_loud = heard.powers > FLOOR**2 * heard.powers.max()
+        activity = measure_activity(path).channels[0]
+        is_loud = activity.powers > FLOOR**2 * activity.powers.max()
         _, _, emotion, intensity, *_ = path.stem.split("-")
         name = EMOTIONS[int(emotion) - 1] + (", strong" if intensity == "02" else "")
-        shares = [float(np.mean(heard.probabilities[is_loud] < t)) for t in THRESHOLDS]
+        shares = [float(np.mean(activity.probabilities[is_loud] < t)) for t in THRESHOLDS]
         missed.setdefault(name, []).append(shares)
     for name, rows in missed.items():
         means = ", ".join(f"{mean:.3f}" for mean in np.mean(rows, axis=0))

@@ -30,9 +30,8 @@ from emo_fairseq.data.augmentation import (
     TokenDropout,
     augment,
     check_augmentation,
-    noise_snr,
-    speeds,
 )
+from emo_fairseq.data.augmentation.options import noise_snr, speeds
 
 SOUND = {"augment_noise_snr": "5,20", "augment_gain": 6.0, "augment_speed": "0.9,1.1"}
 MASKS = {"augment_time_masks": 2, "augment_feature_masks": 2}
