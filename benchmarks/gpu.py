@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import emo_fairseq
 from benchmarks.results import Ratio, add_json_option, save_ratios
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.fusion.concat import ConcatFusion
 from emo_fairseq.modules.heads import FusedEmbedding, LinearHead

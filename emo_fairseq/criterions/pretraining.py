@@ -19,7 +19,7 @@ from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.gathering import Gathered, gather_rows, sum_over_ranks
 from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.task_protocol import EmotionTask
-from emo_fairseq.criterions.terms.contrastive import EmbeddingQueue
+from emo_fairseq.criterions.terms.embedding_queue import EmbeddingQueue
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses.precision import full_precision
 from emo_fairseq.modules.heads import MaskedTokenHead, ProjectionHead

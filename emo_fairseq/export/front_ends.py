@@ -17,7 +17,7 @@ from emo_fairseq.data.frame_statistics import MIN_FRAMES, MIN_STD, FrameStatisti
 from emo_fairseq.inference.input_processor import PRETRAINED, FeatureExtractorSpec
 from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.models.encode import encoder_of_features
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.pretrained.waveforms import mask_beyond
 from emo_fairseq.types import BY_SPEAKER, BY_UTTERANCE, FRAMES, LOG_MEL, SPEECH, WAVEFORM
 

@@ -2,7 +2,8 @@
 
     options ──config, fusions, dialogue_encoders──▶ their rules
     --arch ──architectures──▶ all sizes ──build──▶ RobertaEMOModel (roberta_emo)
-    EncoderSpec ──encoders──▶ encoder of a modality ──tuning──▶ frozen, with LoRA, or trained
+    EncoderSpec ──encoders──▶ backbone ──modality_encoder──▶ features of a layer
+    model ──tuning──▶ which parts are frozen, have LoRA, or are trained
 
 :mod:`.encode` and :mod:`.feature_extraction` run one encoder over many rows; :mod:`.by_length`
 groups rows of similar length.

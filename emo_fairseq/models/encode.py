@@ -20,7 +20,7 @@ from torch import Tensor
 from data_prep.audio.loading import default_workers
 from data_prep.features.extraction import ALL_LAYERS
 from data_prep.progress import show_progress
-from emo_fairseq.models.encoders import WEIGHTED, ModalityEncoder
+from emo_fairseq.models.modality_encoder import WEIGHTED, ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.types import (
     PIXELS,

@@ -17,8 +17,9 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import ARCHITECTURES
 from emo_fairseq.models.config import LINEAR, RobertaEMOConfig
 from emo_fairseq.models.dialogue_encoders import build_dialogue_encoder
-from emo_fairseq.models.encoders import ModalityEncoder, build_encoder, layer_of_backbone
+from emo_fairseq.models.encoders import build_encoder, layer_of_backbone
 from emo_fairseq.models.fusions import build_fusion
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.dialogue import DialogueEncoder, single_turns
 from emo_fairseq.modules.fusion import Fusion
 from emo_fairseq.modules.heads import (

@@ -6,7 +6,7 @@ from torch import nn
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.bulk_dropout import use_bulk_dropout
 from emo_fairseq.modules.lora import add_lora

@@ -49,7 +49,7 @@ from emo_fairseq.models.encode import (
     encode_rows,
     encoding_device,
 )
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import WAVEFORM

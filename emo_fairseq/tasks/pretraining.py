@@ -5,7 +5,7 @@ from typing import Any
 
 from emo_fairseq.data.augmentation import AugmentationConfig
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.options.option import rules_of
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig

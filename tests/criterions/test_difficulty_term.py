@@ -18,7 +18,7 @@ from term_cases import (
 from torch import Tensor
 
 from data_prep.prototypes import read_prototypes
-from emo_fairseq.criterions.terms.contrastive import LEARNING
+from emo_fairseq.criterions.terms.difficulty import LEARNING
 from emo_fairseq.losses.prototypes import (
     moving_prototypes,
     prototype_distance,

@@ -29,7 +29,7 @@ from data_prep.features.frame_files import StoredFeatures
 from data_prep.features.stored import open_features, read_card
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus, write_manifest
 from emo_fairseq import pretrained
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 
 LENGTHS = {"long": 16_000, "short": 400, "middle": 5_000}
 

@@ -8,7 +8,7 @@ import torch
 
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.models.by_length import encode_by_length, group_by_length
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.frame_encoder import FrameEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder

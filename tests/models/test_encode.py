@@ -14,7 +14,7 @@ from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.models import encode
 from emo_fairseq.models.encode import encode_rows
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.fusion import ConcatFusion, CrossAttentionFusion

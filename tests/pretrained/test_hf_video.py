@@ -12,7 +12,7 @@ from hf_folders import CLIP, PICTURE, VIDEO_FAMILIES
 
 from emo_fairseq import pretrained
 from emo_fairseq.encoder_spec import check_spec
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.lora import adapted_layers, add_lora
 from emo_fairseq.pretrained.hf_clips import plan_clips

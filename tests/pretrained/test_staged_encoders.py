@@ -11,7 +11,7 @@ from tiny_checkpoints import HOP, REACH
 from torch import Tensor
 
 from emo_fairseq import pretrained
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.staged_encoder import StagedEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder

@@ -23,7 +23,7 @@ from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.frame_encoder import FrameEncoder
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder

@@ -1,12 +1,13 @@
 """The contrastive term: embeddings of one class are drawn together, weighted by prototypes.
 
-lambda (:class:`Strength`) x loss of the embeddings of all ranks and of :class:`EmbeddingQueue`,
-each weighted (:class:`Weighting`) by its distance to a prototype (:class:`Difficulty`)
+lambda (:class:`Strength`) x loss of the embeddings of all ranks and of earlier batches
+(:class:`.EmbeddingQueue`), each weighted (:class:`Weighting`) by its distance to a prototype
+(:class:`.Difficulty`).
 """
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Optional, Self
 
@@ -19,22 +20,21 @@ from emo_fairseq import losses
 from emo_fairseq.criterions.gathering import gather_rows, sum_over_ranks
 from emo_fairseq.criterions.scoring import mean_of, spread_of
 from emo_fairseq.criterions.task_protocol import EmotionTask
+from emo_fairseq.criterions.terms.difficulty import EMA, FIXED, LEARNING, Difficulty
+from emo_fairseq.criterions.terms.embedding_queue import EmbeddingQueue
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
-from emo_fairseq.data.annotations import target_of_classes, vad_values
+from emo_fairseq.data.annotations import target_of_classes
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses.precision import full_precision
-from emo_fairseq.losses.prototypes import moving_prototypes, prototype_distance
 from emo_fairseq.modules.heads import ProjectionHead
 from emo_fairseq.options.conditions import Condition, is_none_of
 from emo_fairseq.options.option import NOT_NEGATIVE, POSITIVE, PROBABILITY, Range, option
-from emo_fairseq.training.learning_rates import options_of
 
 logger = logging.getLogger(__name__)
 
 LABELS = "contrast_label"  # the annotation with the classes, where the target is none
 SUPERVISED, V3 = "supervised", "v3"
-FIXED, EMA, TRAINED = "fixed", "ema", "trained"
-LEARNING = (FIXED, EMA, TRAINED)
+
 
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
@@ -172,83 +172,6 @@ class Weighting:
         return losses.contrastive_weights(
             self.name, difficulty, self.alpha, self.beta, self.threshold
         )
-
-
-class Difficulty(nn.Module):
-    """The distance of utterances to the prototypes of their classes in VAD space.
-
-    A checkpoint has the prototypes: moving averages in the task's state, trained ones among the
-    criterion's parameters.
-
-    Args:
-        task: has ``class_prototypes``, which have been read.
-        learning: of the prototypes: "fixed"; "ema", each batch moves them towards its class means;
-            or "trained" by gradient, towards the points of least mean distance.
-        momentum: of "ema".
-    """
-
-    def __init__(self, task: EmotionTask, learning: str, momentum: float) -> None:
-        super().__init__()
-        self.prototypes, self.learning, self.momentum = task.class_prototypes, learning, momentum
-        task.annotate("vad", vad_values)
-        task.annotate("prototype_scope", self.prototypes.scopes)
-        self.trained = None
-        if learning == TRAINED:
-            self.trained = nn.Parameter(self.prototypes.values.float())
-            options_of(self.trained)["weight_decay_scale"] = 0.0  # 0 is a corner of the VAD space
-
-    def forward(self, annotations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
-        """Return (B,) difficulties, NaN = unknown, for the annotations and (B,) class ids."""
-        of_scopes = self.prototypes.values if self.trained is None else self.trained
-        vad = annotations["vad"]
-        prototypes = of_scopes.to(vad)[annotations["prototype_scope"]]  # (B, K, 3)
-        return prototype_distance(vad, labels, prototypes)
-
-    def update(self, annotations: Mapping[str, Tensor], labels: Tensor) -> None:
-        """Move the averages of "ema" towards the class means of the batches of all ranks."""
-        if self.learning != EMA:
-            return
-        columns = [annotations["vad"], annotations["prototype_scope"], labels]
-        (vad, scopes, classes), _ = gather_rows(columns)
-        of_corpora = self.prototypes.values.to(vad)  # (S, K, 3), the last for all corpora
-        own = [torch.where(scopes == scope, classes, -1) for scope in range(len(of_corpora) - 1)]
-        moved = [
-            moving_prototypes(prototypes, vad, own_classes, self.momentum)
-            for prototypes, own_classes in zip(of_corpora, [*own, classes], strict=True)
-        ]
-        self.prototypes.values = torch.stack(moved)
-
-
-# -- rows of earlier batches -----------------------------------------------------------------------
-
-
-class EmbeddingQueue:
-    """The last `size` rows of the contrastive loss: embedding, class and difficulty.
-
-    A small batch has positives and negatives by them (He et al. 2020). They are a part of the
-    task's state, which a checkpoint has. Every rank has the same rows, since all push the gathered
-    ones. The embeddings are of earlier states of the encoder, or of a moving average of it.
-
-    Args:
-        task: its state has the rows.
-        size: in rows.
-    """
-
-    def __init__(self, task: EmotionTask, size: int) -> None:
-        self.task, self.size = task, size
-        task.embedding_queue  # noqa: B018  (reads that of a resumed training)
-
-    def append_to(self, batch: Sequence[Tensor]) -> list[Tensor]:
-        """Return the rows of a batch and after them those of the queue, (M, ...) each."""
-        queue = self.task.embedding_queue
-        if not queue:
-            return list(batch)
-        return [torch.cat([rows, old.to(rows)]) for rows, old in zip(batch, queue, strict=True)]
-
-    def push(self, batch: Sequence[Tensor]) -> None:
-        """Put the rows of a batch first, and drop the oldest."""
-        joined = self.append_to([rows.detach() for rows in batch])
-        self.task.embedding_queue[:] = [rows[: self.size].clone() for rows in joined]
 
 
 # -- the term --------------------------------------------------------------------------------------
