@@ -23,6 +23,8 @@ from emo_fairseq.task_state import TaskOptions
 from emo_fairseq.types import NO_DIALOGUE_ENCODER
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from emo_fairseq.models.config import RobertaEMOConfig  # which has DialogueEncoderConfig
 
 TRANSFORMER = "transformer"
@@ -31,10 +33,15 @@ TRANSFORMER = "transformer"
 # -- builders: (options of the model, of the task) -> context --------------------------------------
 
 
+def _n_layers(cfg: "RobertaEMOConfig") -> int:
+    assert cfg.dialogue_layers is not None  # complete_dialogue_config has filled it in
+    return cfg.dialogue_layers
+
+
 def _gru(cfg: "RobertaEMOConfig", task: TaskOptions) -> ContextEncoder:
     return GruContext(
         cfg.dialogue_embed_dim,
-        cfg.dialogue_layers,
+        _n_layers(cfg),
         cfg.dialogue_dropout,
         task.dialogue_causal,
         not cfg.no_dialogue_speakers,
@@ -50,7 +57,7 @@ def _transformer(cfg: "RobertaEMOConfig", task: TaskOptions) -> ContextEncoder:
         )
     return TransformerContext(
         cfg.dialogue_embed_dim,
-        cfg.dialogue_layers,
+        _n_layers(cfg),
         cfg.dialogue_attention_heads,
         cfg.dialogue_dropout,
         task.dialogue_causal,
@@ -79,7 +86,7 @@ DIALOGUE_ENCODERS: Mapping[str, DialogueEncoderEntry] = {
 }
 
 
-def complete_dialogue_config(cfg: "RobertaEMOConfig", task: TaskOptions) -> None:
+def complete_dialogue_config(cfg: "RobertaEMOConfig | DictConfig", task: TaskOptions) -> None:
     """Put the number of layers into the options of the model, in place, where it is not given.
 
     Args:

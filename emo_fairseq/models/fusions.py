@@ -37,6 +37,8 @@ from emo_fairseq.types import (
 )
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from emo_fairseq.models.config import RobertaEMOConfig  # which has FusionConfig as a base
 
 FIRST_TOKEN, ALL_TOKENS = "first_token", "all_tokens"
@@ -223,7 +225,7 @@ def _check_heads(cfg: "RobertaEMOConfig") -> None:
         )
 
 
-def fusion_name(cfg: "RobertaEMOConfig", n_modalities: int) -> str:
+def fusion_name(cfg: "RobertaEMOConfig | DictConfig", n_modalities: int) -> str:
     """Return the name of the fusion, defaults resolved: one modality is pooled by ``concat``.
 
     Args:

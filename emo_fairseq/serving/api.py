@@ -390,7 +390,7 @@ def prediction_outputs(
     return {
         **outputs,
         "warnings": warnings,
-        "truncations": describe_truncations(prediction.truncations),
+        "truncated": describe_truncations(prediction.truncations),
     }
 
 

@@ -6,9 +6,9 @@
     POST /api/explain    audio and/or text; start, end: of a segment of the audio
     POST /api/conversation  audio; turns, turns_format: a file of turns; speakers, recording
 
-The "truncations" of a response are sentences; its "transcript", and that of each window of a
-timeline, is what the server transcribed of audio without a text, null where it did not. A new
-endpoint is a function and a row of :data:`ENDPOINTS`.
+The "truncated" of a response are sentences on inputs that were truncated; its "transcript", and
+that of each window of a timeline, is what the server transcribed of audio without a text, null
+where it did not. A new endpoint is a function and a row of :data:`ENDPOINTS`.
 
 The functions run in a thread of the workers, and use nothing of HTTP but :class:`HttpError`.
 """
@@ -81,7 +81,7 @@ def _timeline(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
         "seconds": audio.seconds,
         "segments": [segment.as_dict() for segment in segments],
         "warnings": list(audio.warnings),
-        "truncations": describe_truncations(segments[0].prediction.truncations),
+        "truncated": describe_truncations(segments[0].prediction.truncations),
     }
 
 
@@ -103,7 +103,7 @@ def _explain(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
     truncated = describe_truncations(explanation.truncations)  # left_out is about audio
     transcribed = None if transcript is None else transcript.text
     warnings = [] if audio is None else list(audio.warnings)
-    return {**outputs, "transcript": transcribed, "warnings": warnings, "truncations": truncated}
+    return {**outputs, "transcript": transcribed, "warnings": warnings, "truncated": truncated}
 
 
 def _conversation(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:

@@ -134,7 +134,7 @@ class PlainPrediction(Model):
 class Prediction(PlainPrediction):
     """The prediction for an input, with a sentence for each input that was truncated."""
 
-    truncations: list[str]
+    truncated: list[str]
     embedding: list[float] | None = Field(default=None, description="If it was requested.")
 
 
@@ -164,7 +164,7 @@ class Timeline(Model):
     seconds: float
     segments: list[Segment]
     warnings: list[str]
-    truncations: list[str]
+    truncated: list[str]
 
 
 class Word(Model):
@@ -191,7 +191,7 @@ class Explanation(Model):
     left_out: list[str]
     transcript: str | None
     warnings: list[str]
-    truncations: list[str]
+    truncated: list[str]
 
 
 class Turn(Model):

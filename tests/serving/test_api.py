@@ -29,9 +29,9 @@ def test_predictions_are_the_predictors(client, predictor, hum, encode, tmp_path
         assert answer.status_code == 200, answer.text
         whole = predictor.predict(tmp_path / "name.flac" if audio else None, text)
         expected, found = whole.as_dict(embedding=True), answer.json()
-        assert found == {**expected, "truncations": []}
+        assert found == {**expected, "truncated": []}
     as_json = client.post("/api/predict", json={"text": TEXT}).json()
-    assert as_json == {**predictor.predict(text=TEXT).as_dict(), "truncations": []}
+    assert as_json == {**predictor.predict(text=TEXT).as_dict(), "truncated": []}
 
 
 def test_unusual_audio_is_predicted_with_a_warning(client, hum, encode):
@@ -53,13 +53,13 @@ def test_a_timeline_and_an_explanation_are_the_predictors(client, predictor, hum
     answer = client.post("/api/timeline", files=files, data={"window_seconds": 2, "hop_seconds": 1})
     segments = predictor.timeline(sound, window_seconds=2, hop_seconds=1, sample_rate=16_000)
     said = {"seconds": 3.3, "segments": [s.as_dict() for s in segments]}
-    said |= {"warnings": [], "truncations": []}
+    said |= {"warnings": [], "truncated": []}
     assert answer.json() == said
     assert len(segments) > 1
 
     answer = client.post("/api/explain", files=files, data={"text": TEXT, "start": 1, "end": 2})
     expected = explain(predictor, sound[16_000:32_000], TEXT, 16_000).as_dict(from_second=1)
-    assert answer.json() == {**expected, "transcript": None, "warnings": [], "truncations": []}
+    assert answer.json() == {**expected, "transcript": None, "warnings": [], "truncated": []}
     assert expected["intervals"][0]["start"] == 1
     assert [word["word"] for word in expected["words"]] == predictor.predict(text=TEXT).text.split()
 

@@ -134,7 +134,7 @@ def test_each_is_refused_with_a_reason_and_a_valid_one_is_predicted(
     sound = hum(1)
     good = client.post("/api/predict", files={"audio": encode(sound, subtype="FLOAT")})
     expected = predictor.predict(sound, sample_rate=16_000).as_dict()
-    assert good.json() == {**expected, "truncations": []}
+    assert good.json() == {**expected, "truncated": []}
 
 
 def test_damaged_files_are_refused_or_read_but_never_fatal(client, hum, encode):

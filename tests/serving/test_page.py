@@ -106,7 +106,7 @@ def test_values_outside_their_scale_and_truncations_are_shown(page, finished):
         answer = route.fetch()
         content = answer.json()
         content["auxiliary"]["vad"] = {"valence": 1.234, "arousal": 0.5, "dominance": 1.004}
-        content["truncations"] = ["The text is too long for the model."]
+        content["truncated"] = ["The text is too long for the model."]
         route.fulfill(response=answer, json=content)
 
     page.route("**/api/predict", change)

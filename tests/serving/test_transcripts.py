@@ -49,7 +49,7 @@ def test_audio_without_a_text_is_transcribed(client, predictor, whisper, speech)
     assert plain(found["transcript"]) == KIDS
     assert (found["transcript_language"], found["modalities"]) == ("en", ["text", "speech"])
     expected = predictor.predict(speech, transcribe=whisper).as_dict()
-    assert found == {**expected, "truncations": []}
+    assert found == {**expected, "truncated": []}
     given = client.post("/api/predict", files=files, data={"text": "a day"}).json()
     assert (given["transcript"], given["text"]) == (None, "a day")
 

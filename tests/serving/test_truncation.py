@@ -18,10 +18,10 @@ def test_a_text_is_truncated_exactly_where_its_last_word_has_no_weight(client, n
     for n_words in range(2, len(words) + 1):
         text = " ".join(words[:n_words])
         answer = client.post("/api/explain", json={"text": text}).json()
-        is_cut = bool(answer["truncations"])
+        is_cut = bool(answer["truncated"])
         assert (
-            client.post("/api/predict", json={"text": text}).json()["truncations"]
-            == answer["truncations"]
+            client.post("/api/predict", json={"text": text}).json()["truncated"]
+            == answer["truncated"]
         )
         if is_cut and was_cut[-1]:
             assert answer["words"][-1]["weight"] == pytest.approx(0, abs=1e-6)
@@ -30,7 +30,7 @@ def test_a_text_is_truncated_exactly_where_its_last_word_has_no_weight(client, n
         was_cut.append(is_cut)
     assert was_cut == sorted(was_cut)
     assert set(was_cut) == {False, True}
-    assert "reads the first 14 of its" in answer["truncations"][0]
+    assert "reads the first 14 of its" in answer["truncated"][0]
 
 
 def test_a_truncated_recording_is_named(client, narrow, hum, encode):
@@ -39,8 +39,8 @@ def test_a_truncated_recording_is_named(client, narrow, hum, encode):
         client.post("/api/predict", files={"audio": encode(hum(seconds))}).json()
         for seconds in (1.0, 1.5)
     )
-    assert whole["truncations"] == []
-    (sentence,) = longer["truncations"]
+    assert whole["truncated"] == []
+    (sentence,) = longer["truncated"]
     assert sentence.startswith("The recording is too long for the model")
     assert "the first 1 of its 1.5 seconds" in sentence
 

@@ -3,10 +3,10 @@
 import { clock, element, number, numbersBehind } from "./elements.js";
 import { shown } from "./labels.js";
 
-export function showExplanation({ label, words, intervals, left_out: leftOut, truncations }) {
+export function showExplanation({ label, words, intervals, left_out: leftOut, truncated }) {
   const parts = [legend(label)];
   if (words.length) parts.push(text(words, label));
-  for (const sentence of [...truncations, ...leftOut]) parts.push(element("p", { class: "soft small" }, sentence));
+  for (const sentence of [...truncated, ...leftOut]) parts.push(element("p", { class: "soft small" }, sentence));
   const signed = (weight) => `${weight < 0 ? "−" : "+"}${number(Math.abs(weight), 3)}`;
   if (words.length) {
     const rows = words.map(({ word, weight }) => [word, signed(weight)]);

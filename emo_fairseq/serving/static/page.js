@@ -192,10 +192,10 @@ function transcribedInput(given, transcript) {
   return { audio: model.modalities.includes("speech") ? given.audio : undefined, text: transcript };
 }
 
-async function explain(given, part = {}, truncations = []) {
+async function explain(given, part = {}, truncated = []) {
   showStatus("Computing weights of words and segments …");
   const explanation = await post("explain", { ...given, ...part });
-  explanation.truncations.push(...truncations);
+  explanation.truncated.push(...truncated);
   at("explanation-part").hidden = false;
   draw("explanation", () => at("explanation").replaceChildren(...showExplanation(explanation)));
   showSegments(explanation.intervals, sound, part);
@@ -219,9 +219,9 @@ async function explainSegment(given, start, end) {
   seek(start, true);
   showProblem(null);
   const most = model.limits.explained_seconds;
-  const truncations = end - start > most ? [`Of the segment from ${clock(start)} to ${clock(end)} only the first ${+most.toFixed(2)} s are explained.`] : [];
+  const truncated = end - start > most ? [`Of the segment from ${clock(start)} to ${clock(end)} only the first ${+most.toFixed(2)} s are explained.`] : [];
   try {
-    await explain({ ...given, signal }, { start, end: Math.min(end, start + most) }, truncations);
+    await explain({ ...given, signal }, { start, end: Math.min(end, start + most) }, truncated);
     showStatus("Done.");
     bringIntoView(at("explanation-part"));
   } catch (error) {

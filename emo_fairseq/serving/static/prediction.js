@@ -28,9 +28,9 @@ export function most(figures) {
 
 export const inPercent = (name, value) => (name === SCORE ? (value + 3) / 6 : value);
 
-function headline({ label, probabilities, values, modalities, transcript, transcript_language, truncations, warnings = [] }) {
+function headline({ label, probabilities, values, modalities, transcript, transcript_language, truncated, warnings = [] }) {
   const inputs = modalities.map((name) => PARTS[name] ?? name).join(" and ");
-  const from = element("p", { class: "soft small" }, [`From ${inputs}.`, ...truncations, ...warnings.map((warning) => `Warning: ${warning}.`)].join(" "));
+  const from = element("p", { class: "soft small" }, [`From ${inputs}.`, ...truncated, ...warnings.map((warning) => `Warning: ${warning}.`)].join(" "));
   const main = element("p", { class: "headline" });
   if (label !== null) {
     main.append(element("span", { class: "label" }, shown(label)));
