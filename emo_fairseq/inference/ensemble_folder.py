@@ -1,7 +1,7 @@
-"""The folder of an ensemble.
+"""Folders of ensembles.
 
-It has ``ensemble.json``, which names its members, and the model folder of each below ``members/``;
-it needs nothing beside it. The records in ``ensemble.json`` are the digests of the members'
+A folder has ``ensemble.json``, which names its members, and the model folder of each below
+``members/``; it needs nothing beside it. The records in ``ensemble.json`` are the digests of the members'
 ``config.json``, which hold those of all their files.
 """
 

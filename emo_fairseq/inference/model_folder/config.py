@@ -8,8 +8,6 @@ executed on reading, nothing else is read, and nothing is fetched.
 every other file that a model reads, its graph included; ``digest`` is of all the rest of
 ``config.json``, so that labels cannot change places in it either. The card, README.md, is for
 people, who may edit it.
-
-Here are the schema of ``config.json``, and its checks before anything is built from it.
 """
 
 from dataclasses import fields
