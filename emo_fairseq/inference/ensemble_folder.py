@@ -1,8 +1,8 @@
 """Folders of ensembles.
 
 A folder has ``ensemble.json``, which names its members, and the model folder of each below
-``members/``; it needs nothing beside it. The records in ``ensemble.json`` are the digests of the members'
-``config.json``, which hold those of all their files.
+``members/``; it needs nothing beside it. The records in ``ensemble.json`` are the digests of the
+members' ``config.json``, which hold those of all their files.
 """
 
 import json
