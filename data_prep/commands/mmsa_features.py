@@ -81,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--modality", nargs="+", choices=MODALITIES, default=list(MODALITIES), help=of)
     add("--name", help="folders are NAME-audio and NAME-vision (default: the name of the file)")
     ends = (
-        "where a row's frames end: given, by the pickle's lengths; content, before its zeros; auto, "
-        "given if there are lengths"
+        "where a row's frames end: given, by the pickle's lengths; content, before its zeros; "
+        "auto, given if there are lengths"
     )
     add("--lengths", choices=LENGTHS, default="auto", help=f"{ends} (default: %(default)s)")
     odd = "numbers that are NaN or infinite, as COVAREP makes: refuse them, or write 0 instead"
