@@ -100,4 +100,4 @@ def test_sizes_are_those_of_the_items_that_are_read() -> None:
         assert items.sizes.tolist() == [len(items[row][0]) for row in range(len(rows))]
         whole = ContextRows(texts, lengths, present, around, prefixes, SpecialIds(), 999)
         is_cut = [present[row] and len(whole[row][0]) > max_tokens for row in range(len(rows))]
-        assert items.is_cut.tolist() == is_cut
+        assert items.is_truncated.tolist() == is_cut
