@@ -347,7 +347,7 @@ def test_a_pickle_that_runs_something_is_refused_before_it_does(
     assert main([str(data_dir), str(file)]) == 1
     err = capsys.readouterr().err
     assert f"{file}: names {os.mkdir.__module__}.mkdir, which is neither a number" in err
-    assert "Ask its source for a file without it" in err
+    assert "Get a file without it from its source" in err
     assert not (tmp_path / "harm").exists()
     assert not (data_dir / "features").exists()
     pickle.loads(file.read_bytes())  # it would have
