@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from tests import hf_folders
 
 from emo_fairseq.export.traceable import _WhisperFrames
 from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
+from tests import hf_folders
 
 RATE = 16_000
 SECONDS = 2  # that this Whisper reads, in place of 30
