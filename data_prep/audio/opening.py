@@ -138,7 +138,7 @@ def _open_reader(file: BinaryIO) -> Iterator[Reader]:
 
 
 def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader | None:
-    """Return a reader by libsndfile; None if it supports the format, but cannot decode all of it."""
+    """Return a reader by libsndfile; None if it cannot decode all of a format that it supports."""
     repaired, warnings = repair_length(file, head, size)
     if head[:4] == _OGG:
         warnings += check_ogg(file, size)
