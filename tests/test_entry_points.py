@@ -1,45 +1,39 @@
 """Commands of their own print one sentence for a mistake; importing them registers nothing."""
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-CODE = """
-import importlib, sys
-from emo_fairseq.errors import UsageError
-commands = {
+import pytest
+
+SWEEP = ["--config-dir", "nothere", "--config-name", "x", "runs"]
+VAD = ["--predictions", "y", "--output", "z"]
+MISTAKES = {
     "report.__main__": ["nothere.tsv"],
     "experiments.collect": ["nothere"],
     "experiments.score": ["nothere", "--data", "x"],
-    "experiments.search": ["--config-dir", "nothere", "--config-name", "x", "study", "a=1,2"],
-    "experiments.sweep": ["--config-dir", "nothere", "--config-name", "x", "runs", "common.seed=1"],
-    "vad_to_emotion.__main__": ["apply", "--data", "x", "--forest", "nothere", "--predictions", "y",
-                                "--output", "z"],
+    "experiments.search": [*SWEEP, "a=1,2"],
+    "experiments.sweep": [*SWEEP, "common.seed=1"],
+    "vad_to_emotion.__main__": ["apply", "--data", "x", "--forest", "nothere", *VAD],
 }
-original = sys.excepthook
-for name, words in commands.items():
-    sys.excepthook = original
-    sys.argv = [name, *words]
-    try:
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_with_its_code(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EMO_FAIRSEQ_TRACEBACK", raising=False)
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setattr(sys, "argv", [name, *MISTAKES[name]])
+    with pytest.raises(ValueError, match=r"\w") as mistake:
         importlib.import_module(f"emo_fairseq.{name}").main()
-    except ValueError as error:
-        assert error.code, name
-        try:
-            sys.excepthook(type(error), error, None)
-        except SystemExit as ending:
-            assert ending.code in (1, 2), name
-    else:
-        raise AssertionError(name)
-"""
-
-
-def test_a_mistake_is_one_line_with_its_code() -> None:
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = done.stderr.splitlines()
-    assert len(lines) == 6
-    assert all(line.startswith("error: ") and line.endswith("]") for line in lines), lines
+    sys.excepthook(type(mistake.value), mistake.value, None)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith(f" [{mistake.value.code}]")
 
 
 def test_hydras_plugin_leaves_the_package_for_fairseq_to_import() -> None:
