@@ -130,6 +130,15 @@ class Estimate(NamedTuple):
     high: float
 
 
+class Difference(NamedTuple):
+    """A paired difference, the ends of its 95 % interval, and its two-sided p-value."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
 def estimates(
     rows: Rows, derive: Derive, speakers: Speakers | None = None, n_resamples: int = N_RESAMPLES
 ) -> dict[str, Estimate]:
@@ -153,14 +162,14 @@ def differences(
     derive: Derive,
     speakers: Speakers | None = None,
     n_resamples: int = N_RESAMPLES,
-) -> dict[str, Estimate]:
-    """Return the paired difference of every metric, first minus other, with its interval.
+) -> dict[str, Difference]:
+    """Return the paired difference of every metric, first minus other, with its interval and p.
 
     Both are measured in the same resamples of utterances, or without the same speakers.
 
     >>> rows = np.array([[1.0], [0.0], [1.0], [1.0]])
     >>> differences(rows, rows, lambda sums: {"x": float(sums[0]) / 4})["x"]
-    Estimate(value=0.0, low=0.0, high=0.0)
+    Difference(value=0.0, low=0.0, high=0.0, p=1.0)
 
     Args:
         rows: as for :func:`intervals`.
@@ -182,12 +191,12 @@ def differences(
     by_key = {}
     for key, value in ours.items():
         difference, resampled = value - theirs[key], drawn[0][key] - drawn[1][key]
-        ends = (
-            percentile_interval(resampled)
-            if speakers is None
-            else t_interval(difference, resampled, speakers.effective)
-        )
-        by_key[key] = Estimate(difference, *ends)
+        if speakers is None:
+            ends, p = percentile_interval(resampled), p_value(resampled)
+        else:
+            ends = t_interval(difference, resampled, speakers.effective)
+            p = t_test(difference, resampled, speakers.effective)
+        by_key[key] = Difference(difference, *ends, p)
     return by_key
 
 

@@ -69,7 +69,7 @@ def test_stacking_records_the_rows_that_it_was_fitted_on(
     words = [*models, toy_corpus, "--cpu", "--combine", "stack", "--save-predictions", saved]
     record = json.loads(command("evaluate", *words, "--json"))
     assert [*record["models"]][-1] == "stack"
-    assert record["difference"]["metrics"]["uar"].keys() == {"value", "low", "high"}
+    assert record["difference"]["metrics"]["uar"].keys() == {"value", "low", "high", "p"}
     assert record["difference"]["rows_left_out"] == 0
     assert scored.keys() >= {(model, "valid") for model in models}
     seen = read_beside(saved)
@@ -109,8 +109,19 @@ def test_the_folder_of_an_ensemble_is_scored_as_it_predicts(
 
 def test_models_are_compared_without_an_ensemble(models, scored, toy_corpus, command, started):
     _, columns, *lines = command("evaluate", *models, toy_corpus, "--cpu").splitlines()
-    assert len(columns.split()) == 3  # two models, and the majority
-    assert not any(" - " in line for line in lines)
+    first, second, majority = columns.split()
+    assert majority == "majority"
+    (heading,) = (number for number, line in enumerate(lines) if " - " in line)
+    assert lines[heading].startswith(f"{second} - {first}; paired, on the same 12 utterances; ")
+    record = json.loads(command("evaluate", *models, toy_corpus, "--cpu", "--json"))
+    (difference,) = record["differences"]
+    assert difference["of"] == [second, first]
+    of_both = [record["models"][name]["metrics"]["uar"]["value"] for name in (second, first)]
+    uar = difference["metrics"]["uar"]
+    assert uar["value"] == pytest.approx(of_both[0] - of_both[1])
+    assert uar["low"] <= uar["value"] <= uar["high"]
+    assert f"UAR          {uar['value']:+.3f} (" in lines[heading + 1]
+    assert "p " in lines[heading + 1]
 
 
 @pytest.mark.parametrize(

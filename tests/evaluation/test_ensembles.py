@@ -198,4 +198,5 @@ def test_paired_differences_are_narrower_than_two_intervals(members):
         ours, theirs = (estimates(x, derive, over)["uar"] for x in (rows, others))
         assert paired.value == pytest.approx(ours.value - theirs.value)
         assert paired.low < paired.value < paired.high
+        assert (paired.p < 0.05) == (paired.low > 0 or paired.high < 0)
         assert paired.high - paired.low < (ours.high - ours.low) + (theirs.high - theirs.low)

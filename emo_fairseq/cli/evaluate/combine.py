@@ -1,13 +1,15 @@
 """``evaluate A B C DATA``: several models side by side, and with ``--combine`` as an ensemble.
 
+Without it each model after the first is compared with the first, on the rows that both have.
 The folder of an ensemble is scored in the same way, by its members and the combination in it.
 """
 
 import argparse
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from emo_fairseq.errors import UsageError
 if TYPE_CHECKING:
     from data_prep.manifest.provenance import Provenance
     from emo_fairseq.cli.score_table import Rows
-    from emo_fairseq.evaluation.bootstrap import Estimate
+    from emo_fairseq.evaluation.bootstrap import Difference
     from emo_fairseq.evaluation.ensembles import Stacking
     from emo_fairseq.evaluation.statistics import Predictions
     from emo_fairseq.inference.ensemble_folder import EnsembleFolder
@@ -203,21 +205,21 @@ def _fit(members: Mapping[str, "Predictions"], rows: "Rows", balanced: bool) -> 
 
 
 @dataclass(frozen=True)
-class _Ensemble:
-    """An ensemble beside its best member, on the rows that all members have.
+class _Pair:
+    """Predictions beside those of another model, on the rows that all models of both have.
 
     Attributes:
-        name: of the combination.
-        predictions: of the ensemble.
-        best: name of the member with the best first metric on the scored rows.
-        single: its predictions on the same rows.
-        n_left_out: rows that some member lacks.
+        name: of the model or of the combination.
+        predictions: of it.
+        other: name of the model that it is compared with.
+        of_other: predictions of that on the same rows.
+        n_left_out: rows that some model lacks.
     """
 
     name: str
     predictions: "Predictions"
-    best: str
-    single: "Predictions"
+    other: str
+    of_other: "Predictions"
     n_left_out: int
 
 
@@ -226,8 +228,15 @@ def _combine(
     name: str,
     stacking: "Stacking | None" = None,
     labels: Sequence[str] | None = None,
-) -> _Ensemble:
-    """Combine predictions; `labels` is the order in which the stacking has them."""
+) -> _Pair:
+    """Return an ensemble beside its member with the best first metric on the scored rows.
+
+    Args:
+        members: predictions by model.
+        name: of the combination.
+        stacking: that is applied, in place of the combination of that name.
+        labels: the order in which the stacking has them.
+    """
     from emo_fairseq.evaluation import ensembles
     from emo_fairseq.evaluation.names import is_larger_better
     from emo_fairseq.evaluation.statistics import LabelPredictions
@@ -242,12 +251,28 @@ def _combine(
     sign = 1.0 if is_larger_better(key) else -1.0
     by_name = dict(zip(members, aligned, strict=True))
     best = max(by_name, key=lambda model: sign * by_name[model].statistics().metrics()[key])
-    return _Ensemble(name, combined, best, by_name[best], n_left_out)
+    return _Pair(name, combined, best, by_name[best], n_left_out)
+
+
+def _pairs(members: Mapping[str, "Predictions"]) -> tuple[list[_Pair], list[str]]:
+    """Return each model after the first beside the first, and why others are not compared."""
+    from emo_fairseq.evaluation.ensembles import align_members
+
+    (first, reference), *others = members.items()
+    pairs, notes = [], []
+    for name, predictions in others:
+        try:
+            (ours, theirs), n_left_out = align_members({name: predictions, first: reference})
+        except UsageError as error:
+            notes.append(f"{name} - {first}: not compared: {error}")
+        else:
+            pairs.append(_Pair(name, ours, first, theirs, n_left_out))
+    return pairs, notes
 
 
 def _save(
     options: argparse.Namespace,
-    ensemble: _Ensemble,
+    ensemble: _Pair,
     files: Sequence[Path],
     fit_split: str,
     fitted_on: Sequence[Any],
@@ -300,65 +325,101 @@ def _leaks(files: Mapping[str, Sequence[Path]]) -> list[str]:
 def _print(
     options: argparse.Namespace,
     members: Mapping[str, "Predictions"],
-    ensemble: _Ensemble | None,
+    ensemble: _Pair | None,
     rows: "Rows",
     leaks: Sequence[str],
 ) -> None:
     from emo_fairseq.cli.score_table import as_record, table_lines
 
-    columns = (
-        dict(members) if ensemble is None else {**members, ensemble.name: ensemble.predictions}
-    )
+    columns = dict(members)
+    if ensemble is None:
+        pairs, notes = _pairs(members)
+    else:
+        columns[ensemble.name] = ensemble.predictions
+        pairs, notes = [ensemble], []
     if options.json:
         record: dict[str, Any] = {
             "models": {name: as_record(of, rows) for name, of in columns.items()},
             "leak_allowed": list(leaks),
         }
-        if ensemble is not None:
-            record["difference"] = {
-                "of": [ensemble.name, ensemble.best],
-                "metrics": {key: x._asdict() for key, x in _differences(ensemble, rows).items()},
-                "rows_left_out": ensemble.n_left_out,
-            }
+        records = [_difference_record(pair, rows) for pair in pairs]
+        if ensemble is None:
+            record["differences"] = records
+        else:
+            (record["difference"],) = records
         processes.write(json.dumps(record, indent=2, allow_nan=False))
         return
     for line in table_lines(options.split, columns, rows, in_detail=True):
         processes.write(line)
-    if ensemble is not None:
-        for line in _difference_lines(ensemble, rows):
-            processes.write(line)
+    best = "" if ensemble is None else ", the model with the best {metric}"
+    for line in chain.from_iterable(_difference_lines(pair, rows, best) for pair in pairs):
+        processes.write(line)
+    for note in notes:
+        processes.write(note)
     for leak in leaks:
         processes.write(f"leak allowed: {leak}")
     if options.save_predictions:
         processes.write(f"predictions: {options.save_predictions}")
 
 
-def _differences(ensemble: _Ensemble, rows: "Rows") -> dict[str, "Estimate"]:
+def _differences(pair: _Pair, rows: "Rows") -> tuple[dict[str, "Difference"], str]:
+    """Return the difference of each headline metric, and what its interval is over."""
     from emo_fairseq.evaluation.bootstrap import Speakers, differences
 
-    ours, theirs = ensemble.predictions, ensemble.single
+    ours, theirs = pair.predictions, pair.of_other
     known = [rows.get(id_) for id_ in ours.ids]
     speakers = Speakers.from_names([None if row is None else row.speaker for row in known])
+    is_over_speakers = not speakers.refusal
     of, derive = ours.statistics()
     paired = differences(
-        of, theirs.statistics().rows, derive, None if speakers.refusal else speakers
+        of, theirs.statistics().rows, derive, speakers if is_over_speakers else None
     )
-    return {key: paired[key] for key in ours.headline}
+    unit = "speakers" if is_over_speakers else "utterances"
+    return {key: paired[key] for key in ours.headline}, unit
 
 
-def _difference_lines(ensemble: _Ensemble, rows: "Rows") -> Any:
-    """Yield the difference of the ensemble from its best member, metric by metric."""
+def _difference_record(pair: _Pair, rows: "Rows") -> dict[str, Any]:
+    from emo_fairseq.evaluation.tables import without_nan
+
+    of_metrics, unit = _differences(pair, rows)
+    return {
+        "of": [pair.name, pair.other],
+        "metrics": {key: without_nan(x._asdict()) for key, x in of_metrics.items()},
+        "intervals_over": unit,
+        "utterances": len(pair.predictions.ids),
+        "rows_left_out": pair.n_left_out,
+    }
+
+
+def _difference_lines(pair: _Pair, rows: "Rows", about: str) -> Iterator[str]:
+    """Yield the difference of two models, metric by metric.
+
+    Args:
+        pair: of the models.
+        rows: of the data dir, which name the speakers.
+        about: the other model, after its name; ``{metric}`` stands for the first metric.
+    """
+    from emo_fairseq.cli.score_table import aligned
+    from emo_fairseq.evaluation.bootstrap import LEVEL
     from emo_fairseq.evaluation.names import display_name
     from emo_fairseq.evaluation.statistics import LabelPredictions
-    from emo_fairseq.evaluation.tables import format_count
+    from emo_fairseq.evaluation.tables import format_count, format_interval, format_p_value
 
-    of = ensemble.predictions
+    of = pair.predictions
     axes = () if isinstance(of, LabelPredictions) else of.names
+    of_metrics, unit = _differences(pair, rows)
+    names = {key: display_name(key, axes) for key in of_metrics}
+    utterances = format_count(len(of.ids), "utterance")
     yield ""
-    first = display_name(of.headline[0], axes)
-    yield f"{ensemble.name} - {ensemble.best}, the model with the best {first}:"
-    for key, (value, low, high) in _differences(ensemble, rows).items():
-        yield f"  {display_name(key, axes)}  {value:+.3f} ({low:+.3f} to {high:+.3f})"
-    if ensemble.n_left_out:
-        n_left_out = format_count(ensemble.n_left_out, "utterance")
-        yield f"{n_left_out} not in the ensemble: not all models have their input"
+    yield (
+        f"{pair.name} - {pair.other}{about.format(metric=names[of.headline[0]])}; paired, on the "
+        f"same {utterances}; {LEVEL:.0%} intervals over {unit}"
+    )
+    cells = []
+    for key, (value, low, high, p) in of_metrics.items():
+        ends = format_interval((low, high), sign=True)
+        cells.append([f"  {names[key]}", f"{value:+.3f} ({ends})", f"p {format_p_value(p)}"])
+    yield from aligned(cells)
+    if pair.n_left_out:
+        left_out = format_count(pair.n_left_out, "utterance")
+        yield f"{left_out} left out: not all models have their input"
