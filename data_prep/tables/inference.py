@@ -276,7 +276,14 @@ def _infer_columns(
     columns = mapped.columns
     split_column = columns.pop("split", None)
     inference.recipe = replace(recipe, columns=columns, split_column=split_column)
-    if not {"text", "audio", "video"} & set(columns):
+    if recipe.features and not {"id", "audio"} & set(columns):
+        inference.add(
+            f"no column holds ids, which the files of features are named by; there are "
+            f"{', '.join(contents)}",
+            ("--column", "id=COLUMN"),
+            "field-not-mapped",
+        )
+    elif not recipe.features and not {"text", "audio", "video"} & set(columns):
         inference.add(
             f"no column holds texts, or names of audio files; there are {', '.join(contents)}",
             ("--column", "text=COLUMN"),
@@ -452,6 +459,12 @@ def _infer_audio(table: Path, contents: Mapping[str, Contents], inference: Infer
     if column is None or not column.is_plain:
         return
     audio = find_audio(list(column.values), table, recipe.data_raw)
+    if audio.root is None and recipe.features:
+        columns = {"id": recipe.columns["audio"], **recipe.columns}
+        del columns["audio"]
+        inference.recipe = replace(recipe, columns=columns)
+        inference.findings.append(f"audio left out, and features read: {audio.problem}")
+        return
     if audio.root is None:
         problem = f"the folder of the audio is not known: {audio.problem}"
         inference.add(problem, ("--data-raw", "FOLDER"), "data-raw-missing")

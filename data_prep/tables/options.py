@@ -25,10 +25,10 @@ def add_preparation_options(parser: argparse.ArgumentParser) -> None:
 
     An option that the parser has already is left as it is.
     """
-    _add_format(_Group(parser, "the table: what is not given is inferred"))
-    _add_columns(_Group(parser, "its columns and audio"))
-    _add_labels(_Group(parser, "its labels"))
-    _add_splits(_Group(parser, "its splits"))
+    _add_format(_Group(parser, "table format (default: detected)"))
+    _add_columns(_Group(parser, "columns and audio"))
+    _add_labels(_Group(parser, "labels"))
+    _add_splits(_Group(parser, "splits"))
 
 
 class _Group:
@@ -46,61 +46,132 @@ class _Group:
 def _add_format(group: _Group) -> None:
     add = group.add_argument
     add("--name", metavar="NAME", help="name of the corpus (default: that of the table)")
-    add("--delimiter", metavar="C", help="between fields; 'tab' for tabs")
-    add("--encoding", metavar="NAME", help="of the table, such as utf-8, cp1252 or utf-16")
-    add("--no-quotes", action="store_true", help="quotes are plain characters, and enclose no cell")
-    header = "whether the first row names the columns; without names they are 1, 2, ..."
+    add("--delimiter", metavar="C", help="character between cells, or 'tab'")
+    add("--encoding", metavar="NAME", help="encoding, such as utf-8, cp1252 or utf-16")
+    add("--no-quotes", action="store_true", help="read quotes as plain characters")
+    header = "whether the first row has the names of the columns; if not, they are 1, 2, ..."
     add("--header", choices=("yes", "no"), help=header)
     add(
         "--decimal",
         choices=(".", ","),
         type=lambda word: {"comma": ",", "point": "."}.get(word.lower(), word),
         metavar="C",
-        help="the decimal separator of numbers: comma, or point",
+        help="decimal separator of numbers: point or comma",
     )
-    add("--sheet", metavar="NAME", help="of a spreadsheet (default: the first)")
-    add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
-    add("--license", default="", metavar="TEXT", help="kept in corpus.yaml")
-    add("--citation", default="", metavar="TEXT", help="kept in corpus.yaml")
+    add("--sheet", metavar="NAME", help="sheet of a spreadsheet (default: the first)")
+    add(
+        "--missing",
+        action="append",
+        default=[],
+        metavar="VALUE",
+        help="value that means empty, such as n/a (repeat for more)",
+    )
+    add("--license", default="", metavar="TEXT", help="license, written to corpus.yaml")
+    add("--citation", default="", metavar="TEXT", help="citation, written to corpus.yaml")
 
 
 def _add_columns(group: _Group) -> None:
     add = group.add_argument
-    column = "the column of a field; FIELD= for none (repeat per field)"
+    column = "column of a field, such as emotion=label; FIELD= for none (repeat for more)"
     add("--column", action="append", default=[], metavar="FIELD=COLUMN", help=column)
     votes = (
-        "the column that counts the annotators' votes for an emotion, or for `other` (repeat per "
-        "emotion); without a column of emotions, the emotion is the majority"
+        "column with the number of annotators who chose an emotion, or `other` (repeat for more); "
+        "without a column of emotions, the emotion is the majority"
     )
     add("--vote-column", action="append", default=[], metavar="LABEL=COLUMN", help=votes)
-    add("--extra", action="append", default=[], metavar="COLUMN", help="column to keep as it is")
+    add(
+        "--extra",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="column to keep as it is (repeat for more)",
+    )
     add("--normalize-text", action="store_true", help="repair mojibake, curly quotes, dashes")
-    add("--data-raw", type=Path, metavar="DIR", help="folder that audio paths start from")
-    bad = "drop and list bad files, instead of an error"
+    add(
+        "--data-raw",
+        type=Path,
+        metavar="DIR",
+        help="folder that paths of audio are relative to (default: found beside the table)",
+    )
+    bad = "leave out files that cannot be read, and list them, instead of stopping"
     add("--drop-bad-audio", action="store_true", help=bad)
-    scale = "ends of the scale of valence, arousal and dominance, such as 1 5"
+    features = (
+        "folder of features with a file ID.npy for each row, which the data dir links to as "
+        "features:NAME (repeat for more)"
+    )
+    add("--feature-files", action="append", default=[], metavar="NAME=FOLDER", help=features)
+    scale = "lowest and highest rating of valence, arousal and dominance, such as 1 5"
     add("--vad-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help=scale)
     add_out_of_scale(group)
 
 
 def _add_labels(group: _Group) -> None:
     add = group.add_argument
-    add("--label-order", type=_names, default=[], metavar="A,B", help="emotions, in class order")
-    add("--sentiment-order", type=_names, default=[], metavar="A,B", help="the same, sentiments")
-    add("--label-map", action="append", default=[], metavar="OLD=NEW", help="such as exc=happy")
-    add("--sentiment-map", action="append", default=[], metavar="OLD=NEW", help="for sentiments")
-    add("--drop-label", action="append", default=[], metavar="OLD", help="emotion to leave out")
+    add(
+        "--label-order",
+        type=_names,
+        default=[],
+        metavar="A,B",
+        help="emotions, in the order of the classes",
+    )
+    add(
+        "--sentiment-order",
+        type=_names,
+        default=[],
+        metavar="A,B",
+        help="sentiments, in the order of the classes",
+    )
+    add(
+        "--label-map",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="rename or join emotions, such as exc=happy (repeat for more)",
+    )
+    add(
+        "--sentiment-map",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="rename or join sentiments",
+    )
+    add(
+        "--drop-label",
+        action="append",
+        default=[],
+        metavar="OLD",
+        help="leave out the rows of an emotion (repeat for more)",
+    )
 
 
 def _add_splits(group: _Group) -> None:
     add = group.add_argument
     add("--split-column", metavar="COLUMN", help="column that holds train, valid or test")
-    add("--split-map", action="append", default=[], metavar="OLD=NEW", help="such as dev=valid")
-    add("--split-by", choices=_GROUPS, help="keep each of these whole, and draw at random")
-    add("--valid-fraction", type=float, default=0.1, metavar="X", help="default: %(default)s")
-    add("--test-fraction", type=float, default=0.2, metavar="X", help="default: %(default)s")
-    add("--split-seed", type=int, default=1, metavar="N", help="of the draw (default: %(default)s)")
-    apart = "what no two splits may share, if the splits are not drawn by it"
+    add(
+        "--split-map",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="rename splits, such as dev=valid",
+    )
+    add(
+        "--split-by",
+        choices=_GROUPS,
+        help="draw the splits at random, and keep each of these whole",
+    )
+    valid, test = (
+        f"share of rows in {name} that is drawn (default: %(default)s)" for name in SPLITS[1:]
+    )
+    add("--valid-fraction", type=float, default=0.1, metavar="X", help=valid)
+    add("--test-fraction", type=float, default=0.2, metavar="X", help=test)
+    add(
+        "--split-seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seed of the draw (default: %(default)s)",
+    )
+    apart = "refuse splits that share one of these (implied by --split-by)"
     add("--disjoint", action="append", default=[], choices=_APART, help=apart)
 
 
@@ -146,6 +217,10 @@ def recipe_of(options: argparse.Namespace) -> TableRecipe:
         out_of_scale=options.out_of_scale,
         data_raw=options.data_raw,
         drop_bad_audio=options.drop_bad_audio,
+        features={
+            name: Path(folder)
+            for name, folder in pairs_of("--feature-files", options.feature_files).items()
+        },
         split_map=pairs_of("--split-map", options.split_map),
         split_by=options.split_by,
         fractions={"test": options.test_fraction, "valid": options.valid_fraction},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from data_prep.audio.loading import (
 )
 from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
+from data_prep.features.linked import Files, find_features, link_features
 from data_prep.folds.draw import coarse_sentence, draw_splits
 from data_prep.folds.records import ALL
 from data_prep.manifest.audio_root import to_record
@@ -91,7 +92,8 @@ def prepare_table(
             corpus.data_raw = to_record(recipe.data_raw)
         _measure(records, recipe, corpus, workers, progress)
         _check_videos(records, recipe, corpus, workers, progress)
-    records = list(_with_content(records, corpus))
+    features = _find_features(records, recipe, corpus)
+    records = list(_with_content(records, corpus, set().union(*features.values())))
     _describe_splits(records, recipe, corpus)
     _list_outside(records, recipe, corpus)
     splits = {s: [r.utterance for r in records if r.split == s] for s in (*SPLITS, ALL)}
@@ -99,14 +101,33 @@ def prepare_table(
     if not splits:
         names = ", ".join(map(str, tables.values()))
         raise CodedError(f"{names}: no row can be used", "rows-missing")
+    _note_shared(splits, corpus)
+    if recipe.data_raw and len(splits) > 1:
+        _note_twins(splits, recipe.data_raw, Path(out_dir), corpus)
+    write_corpus(out_dir, corpus, splits)
+    link_features(Path(out_dir), features, {row.id for rows in splits.values() for row in rows})
+    return corpus
+
+
+def _note_shared(splits: Mapping[str, Sequence[Utterance]], corpus: Corpus) -> None:
+    """Note speakers and dialogues of more than one split, where they are not kept apart."""
     for key in ("speaker", "dialogue"):
         shared = shared_values(splits, key)
         if shared and key not in corpus.disjoint:
             corpus.notes.append(f"{len(shared)} {key}s are in more than one split")
-    if recipe.data_raw and len(splits) > 1:
-        _note_twins(splits, recipe.data_raw, Path(out_dir), corpus)
-    write_corpus(out_dir, corpus, splits)
-    return corpus
+
+
+def _find_features(
+    records: Sequence[Record], recipe: TableRecipe, corpus: Corpus
+) -> dict[str, Files]:
+    """Return the files of features by name and id, and note how many rows have one."""
+    found = find_features(recipe.features, [record.utterance.id for record in records])
+    for name, files in found.items():
+        corpus.notes.append(
+            f"features {name}: {len(files)} of {len(records)} rows have a file in "
+            f"{recipe.features[name]}"
+        )
+    return found
 
 
 def _note_twins(
@@ -366,11 +387,16 @@ def _without(row: Utterance, name: str) -> Utterance:
     return less if is_recorded else replace(less, start=None, end=None)
 
 
-def _with_content(records: Sequence[Record], corpus: Corpus) -> Iterator[Record]:
+def _with_content(
+    records: Sequence[Record], corpus: Corpus, with_features: Collection[str]
+) -> Iterator[Record]:
+    """Yield the rows with an input, which are those with features, too, by id."""
     for record in records:
         row = record.utterance
-        if row.text is None and row.audio is None and row.video is None:
+        has_input = row.id in with_features or row.text or row.audio or row.video
+        if not has_input:
             reason = "neither text, audio nor video"
+            reason += " nor features" if with_features else ""
             corpus.dropped.append(DroppedRow(record.split, record.utterance.id, reason))
         else:
             yield record

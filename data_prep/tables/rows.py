@@ -70,6 +70,7 @@ class TableRecipe:
     data_raw: Path | None = None
     audio_paths: Mapping[str, str] = field(default_factory=dict)  # as written -> from `data_raw`
     drop_bad_audio: bool = False
+    features: Mapping[str, Path] = field(default_factory=dict)  # name -> folder of {id}.npy
     split_column: str | None = None
     split_map: Mapping[str, str] = field(default_factory=dict)
     split_by: str | None = None
@@ -117,7 +118,7 @@ def _recipe_checks(
     )
     missing = "field-not-mapped"
     yield (
-        not {"text", "audio", "video"} & set(columns),
+        not ({"text", "audio", "video"} & set(columns) or recipe.features),
         (
             "neither text, audio nor video is mapped; add --column text=COLUMN, --column "
             "audio=COLUMN or --column video=COLUMN"

@@ -22,7 +22,7 @@ from data_prep.sources import Source, find_source
 from data_prep.video.folders import PICTURE_SUFFIXES
 from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import VIDEO, parse_modalities
+from emo_fairseq.types import MODALITIES, VIDEO, parse_modalities
 
 _DATA_RAW = "--data-raw"
 _RECORD_FILE = "prepared_from.json"
@@ -113,6 +113,7 @@ def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
     if is_prepared:
         note = f"{folder}: was prepared from {source.path} by the same options, and is used again"
         return DataFolder(name, folder, options.data_raw), [note]
+    _check_features(options, source)
     words = processes.module(f"data_prep.{command}", *words)
     return DataFolder(name, folder, prepare=words, record=record), []
 
@@ -136,6 +137,21 @@ def _check_video(options: argparse.Namespace, source: Source, words: Sequence[st
             "leave video out",
             "column-empty",
         )
+
+
+def _check_features(options: argparse.Namespace, source: Source) -> None:
+    """Refuse to prepare what has not the features that the encoders read."""
+    linked = [text.partition("=")[0] for text in options.feature_files]
+    for modality in MODALITIES:
+        kind, _, name = (getattr(options, f"{modality}_encoder") or "").partition(":")
+        if kind == "features" and name not in linked:
+            raise UsageError(
+                f"--{modality}-encoder features:{name}: {source.path} is no data dir yet, and has "
+                f"no features; give --feature-files {name}=FOLDER, where a file ID.npy is of each "
+                "row of a table, or prepare it, extract features by `python -m "
+                "data_prep.extract_features`, and train on the data dir",
+                "features-missing",
+            )
 
 
 def _absolute(source: Source) -> str:
