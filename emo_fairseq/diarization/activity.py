@@ -100,6 +100,39 @@ def measure_activity(
         return RecordingActivity(channels, n_samples, stream.warnings)
 
 
+def channel_powers(
+    source: Source,
+    seconds: float,
+    *,
+    source_rate: float | None = None,
+    limits: AudioLimits = UNLIMITED,
+) -> list[FloatArray]:
+    """Return the mean squares (n_frames,) of each channel in the first seconds of a recording.
+
+    Args:
+        source: see `load_audio`.
+        seconds: from its beginning, at least, if it is that long.
+        source_rate: sample rate of an array in Hz.
+        limits: limits of rate, channels and length.
+
+    Raises:
+        AudioError: the recording cannot be read.
+    """
+    with stream_audio(
+        source, source_rate=source_rate, separate_channels=True, limits=limits
+    ) as stream:
+        meters = [FramePowers() for _ in range(stream.channels)]
+        powers: list[list[FloatArray]] = [[] for _ in meters]
+        n_samples = 0
+        for block in stream:
+            for channel, meter in enumerate(meters):
+                powers[channel].append(meter.feed(block[:, channel]))
+            n_samples += len(block)
+            if n_samples >= seconds * SAMPLE_RATE or len(meters) == 1:
+                break
+    return [np.concatenate(parts) if parts else np.zeros(0, np.float32) for parts in powers]
+
+
 class FramePowers:
     """Mean square of each frame of a stream of samples."""
 

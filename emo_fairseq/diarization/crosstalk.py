@@ -19,6 +19,7 @@ from emo_fairseq.diarization.options import TurnOptions
 LOUDER_DB = 9.0  # of the other channel over an echo
 CORRELATION = 0.7  # of the levels in dB of an echo and its source
 _ALIKE = 0.98  # correlation of the levels of a recording that is no call of two channels
+_APART = 0.5  # correlation below which channels may be of two speakers
 _DELAYS = 11  # frames of 32 ms, from none
 _SMOOTHING = 5  # frames
 _SILENCE = 1e-10  # power that is added, so that silence has a level: -100 dB
@@ -39,6 +40,20 @@ def are_alike(channels: Sequence[Activity]) -> bool:
         min(first.std(), other.std()) > 0 and np.corrcoef(first, other)[0, 1] > _ALIKE
         for other in others
     )
+
+
+def are_apart(channels: Sequence[Activity]) -> bool:
+    """Return whether two channels hardly rise and fall together, as those of a call.
+
+    >>> powers = np.array([0.1, 1e-6, 0.01, 0.1], np.float32)
+    >>> turns = [Activity(np.ones(4, np.float32), x) for x in (powers, powers[::-1])]
+    >>> are_apart(turns), are_apart([turns[0], turns[0]])
+    (True, False)
+    """
+    first, second = (10 * np.log10(channel.powers + _SILENCE) for channel in channels)
+    if not min(first.std(), second.std()) > 0:
+        return False
+    return bool(np.corrcoef(first, second)[0, 1] < _APART)
 
 
 def echoes(channels: Sequence[Activity], options: TurnOptions) -> list[npt.NDArray[np.bool_]]:

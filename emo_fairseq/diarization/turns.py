@@ -20,17 +20,20 @@ from emo_fairseq.diarization.activity import (
     Activity,
     Progress,
     RecordingActivity,
+    channel_powers,
     measure_activity,
     no_progress,
 )
-from emo_fairseq.diarization.crosstalk import are_alike, echoes
+from emo_fairseq.diarization.crosstalk import are_alike, are_apart, echoes
 from emo_fairseq.diarization.cutting import Cutter
-from emo_fairseq.diarization.options import CHANNELS, LONGEST_STRETCH, TurnOptions
+from emo_fairseq.diarization.options import CHANNELS, LONGEST_STRETCH, NO_SPEAKERS, TurnOptions
 from emo_fairseq.diarization.speaker_encoder import load_encoder
 from emo_fairseq.diarization.speakers import Voice, changes, embed_stretch, label_windows
 from emo_fairseq.diarization.voice_activity import SpeechSegmenter, Stretch
 from emo_fairseq.diarization.words import SpeechText, TranscribeWords, text_between
 from emo_fairseq.errors import UsageError
+
+_COMPARED_SECONDS = 120.0  # of a recording, whose channels are compared
 
 
 @dataclass
@@ -124,10 +127,21 @@ def find_turns(
         ) from error
     turns = _turns(speech, options)
     notes = list(activity.warnings)
+    if options.speakers == NO_SPEAKERS and _are_of_two(recording, source_rate, limits):
+        notes.append(
+            "its two channels differ, as those of a call, and were mixed; speakers channels "
+            "predicts each by itself"
+        )
     if options.clusters_voices:
         n_speakers = len({turn.speaker for turn in turns})
         notes.append(f"{n_speakers} speakers" if n_speakers > 1 else "1 speaker")
     return Segmentation(Path(name), turns, dict(skipped), notes)
+
+
+def _are_of_two(recording: Source, source_rate: float | None, limits: AudioLimits) -> bool:
+    """Return whether the beginning of a recording has two channels that may be of two speakers."""
+    powers = channel_powers(recording, _COMPARED_SECONDS, source_rate=source_rate, limits=limits)
+    return len(powers) == 2 and are_apart([Activity(x, x) for x in powers])
 
 
 def _check_channels(name: str, activity: RecordingActivity) -> None:

@@ -318,5 +318,14 @@ def test_files_of_turns_are_matched_by_their_names(tmp_path):
         match_turn_files([one], [tmp_path / "turns", files["one.srt"]])
 
 
+def test_files_of_turns_beside_the_recordings_are_named(trained_models, folder, capsys):
+    (folder / "calls").mkdir()
+    write_tone(folder / "calls" / "one.wav")
+    (folder / "calls" / "one.srt").touch()
+    (folder / "calls" / "two.vtt").touch()
+    analyze(trained_models.folder(MODEL), "calls")
+    assert "beside the recordings, not read: 1 (one.srt); --segments" in capsys.readouterr().err
+
+
 def test_every_option_of_turns_is_a_field():
     assert set(OPTIONS) <= set(TurnOptions.__dataclass_fields__)

@@ -60,7 +60,10 @@ def test_a_folder_of_sounds_one_of_them_broken(trained_models, toy_corpus, tmp_p
     out = tmp_path / "made" / "rows.csv"
     words = ["predict", trained_models.folder(SPEECH), sounds.parent, "--output", out]
     assert main([*map(str, words), "--batch-size", "2"]) == 1
-    assert "1 of 4 items failed" in capsys.readouterr().err
+    failure, summary = capsys.readouterr().err.splitlines()[-2:]
+    assert failure.startswith(f"failed: {sounds / 'a_broken.wav'}: ")
+    assert failure.endswith("]"), "its code"
+    assert "1 of 4 items failed" in summary
     broken, *others = table(out.read_text())
     assert "a_broken.wav" in broken["item"]
     assert "a_broken.wav" in broken["error"]
@@ -69,6 +72,16 @@ def test_a_folder_of_sounds_one_of_them_broken(trained_models, toy_corpus, tmp_p
         assert list(row)[:4] == ["item", *(f"prediction_{x}" for x in AXES)]
         assert row["error"] == ""
         assert float(row["seconds"]) > 0
+
+
+def test_a_recording_of_which_the_end_is_not_read_is_reported(trained_models, tmp_path, capsys):
+    for name, seconds in {"long": 21, "short": 1}.items():
+        noise = np.random.default_rng(1).normal(0, 0.1, seconds * 16_000)
+        soundfile.write(tmp_path / f"{name}.wav", noise, 16_000)
+    assert main(["predict", str(trained_models.folder(SPEECH)), str(tmp_path)]) == 0
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "; truncated: 1; only the beginning is predicted of 1 recording" in line
+    assert "analyze predicts all turns" in line
 
 
 def test_rows_are_what_fairseq_validate_writes(trained_models, toy_corpus, command, tmp_path):

@@ -68,6 +68,9 @@ def test_each_channel_is_a_speaker(stitch):
     names = [(turn.speaker, turn.channel) for turn in found.turns]
     assert names == [("channel 1", 1)] * 2 + [("channel 2", 2)] * 2
     assert found.turns[2].start > Decimal(len(first) - RATE) / RATE
+    (note,) = find_turns(call).notes
+    assert note.startswith("its two channels differ, as those of a call, and were mixed")
+    assert find_turns(call.mean(axis=1, keepdims=True).repeat(2, axis=1)).notes == []
 
 
 @pytest.mark.realdata

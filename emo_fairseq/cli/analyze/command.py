@@ -13,12 +13,17 @@ from data_prep.engines import LOCAL, open_pool
 from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.errors import CodedError
 from data_prep.files.remote import require_local
-from data_prep.messages import one_line, sentence_with_code
+from data_prep.messages import first_few, one_line, sentence_with_code
 from data_prep.progress import track
 from data_prep.segmentation.labels import without_labels
 from emo_fairseq.cli.analyze.finished import FinishedRecordings
 from emo_fairseq.cli.analyze.progress import RecordingProgress
-from emo_fairseq.cli.analyze.recordings import Recording, find_recordings, match_turn_files
+from emo_fairseq.cli.analyze.recordings import (
+    Recording,
+    find_recordings,
+    match_turn_files,
+    turn_files_beside,
+)
 from emo_fairseq.cli.analyze.turns import add_turn_options, turn_options
 from emo_fairseq.cli.checkpoints import is_ensemble, is_model_folder, local_model
 from emo_fairseq.cli.models import MODEL, add_model_options, load_model
@@ -65,18 +70,20 @@ def add(subcommands: Any, about: str) -> None:
     parser.set_defaults(run=run, takes_further=False, loads_models=False)
     option = parser.add_argument
     option("model", type=Path, metavar="MODEL", help=MODEL)
-    option("items", nargs="*", metavar="RECORDING", help="audio files, and folders of them")
-    folder = "of what is written (default: %(default)s)"
+    option(
+        "items", nargs="*", metavar="RECORDING", help="audio or video files, and folders of them"
+    )
+    folder = "folder to write to (default: %(default)s)"
     option("--output-dir", type=Path, default=Path("conversations"), metavar="DIR", help=folder)
     formats = (
-        "joined by commas: csv, jsonl, textgrid, eaf, srt, vtt, rttm, audformat, page (default: "
-        "%(default)s)"
+        "formats to write, joined by commas: csv, jsonl, textgrid, eaf, srt, vtt, rttm, "
+        "audformat, page (default: %(default)s)"
     )
     option("--formats", default=_FORMATS, metavar="NAMES", help=formats)
-    option("--overwrite", action="store_true", help="replace files that are there")
+    option("--overwrite", action="store_true", help="replace files that exist")
     audio = (
-        "whether the page contains the sound, refers to the recording, or has none (default: "
-        "embed, from two hours on link)"
+        "embed the sound in the page, link to the recording, or none (default: embed; link from "
+        "two hours on)"
     )
     option("--page-audio", choices=("embed", "link", "none"), help=audio)
     add_model_options(parser)
@@ -94,7 +101,7 @@ def _add_segments(parser: argparse.ArgumentParser) -> None:
     )
     option("--segments", type=Path, action="append", default=[], metavar="PATH", help=file)
     add_turn_file_options(option)
-    option("--encoding", metavar="NAME", help="of files of turns (default: utf-8)")
+    option("--encoding", metavar="NAME", help="encoding of files of turns (default: utf-8)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -117,6 +124,12 @@ def run(options: argparse.Namespace) -> int:
     )  # and all items, before the imports that take seconds
     recordings = find_recordings(options.items)
     turn_files = match_turn_files(recordings, options.segments)
+    if not options.segments and (beside := turn_files_beside(recordings)):
+        names = first_few([path.name for path in beside])
+        sys.stderr.write(
+            f"files of turns beside the recordings, not read: {len(beside)} ({names}); --segments "
+            "with their folder reads them\n"
+        )
     folder = options.output_dir
     targets = {recording: _targets(recording, formats, folder) for recording in recordings}
     finished = FinishedRecordings(options)

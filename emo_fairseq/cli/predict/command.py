@@ -23,7 +23,7 @@ from emo_fairseq.cli.predict.output import check_output, choose_format, open_out
 from emo_fairseq.cli.predict.predicting import Predicting
 from emo_fairseq.cli.predict.rows import FORMATS, Layout, Writer
 from emo_fairseq.cli.predict.segments import open_segments
-from emo_fairseq.cli.predict.summary import Summary
+from emo_fairseq.cli.predict.summary import ITEM, Summary
 from emo_fairseq.cli.predict.turn_rows import TURN_FORMATS
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.cli.turn_files import (
@@ -64,13 +64,17 @@ def add(subcommands: Any, about: str) -> None:
     option = parser.add_argument
     option("model", type=Path, metavar="MODEL", help=MODEL)
     items = (
-        "audio or video files; folders of them; tables; .txt, a text a line; - for standard input"
+        "audio or video files, folders of them, tables, .txt with a text in each line, or - for "
+        "standard input"
     )
     option("items", nargs="*", metavar="ITEM", help=items)
-    option("--text", help="what was said: alone, or with one audio file")
-    kinds = "default: by the suffix of --output, else csv; from textgrid on with --segments alone"
+    option("--text", help="text to predict, alone or with one audio file")
+    kinds = (
+        "format to write (default: by the suffix of --output, else csv); rttm, textgrid, eaf, srt "
+        "and vtt need --segments"
+    )
     option("--format", choices=(*FORMATS, *TURN_FORMATS), help=kinds)
-    option("--output", type=Path, metavar="FILE", help="default: standard output")
+    option("--output", type=Path, metavar="FILE", help="file to write (default: standard output)")
     add_model_options(parser)
     _add_tables(parser)
     _add_lines(parser)
@@ -82,17 +86,19 @@ def add(subcommands: Any, about: str) -> None:
 
 def _add_tables(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument_group("tables").add_argument
-    column = f"the column of {', '.join(FIELDS[:-1])} or {FIELDS[-1]} (repeat; FIELD= for none)"
+    column = (
+        f"column of {', '.join(FIELDS[:-1])} or {FIELDS[-1]} (repeat for more; FIELD= for none)"
+    )
     option("--column", action="append", default=[], metavar="FIELD=COLUMN", help=column)
-    raw = "folder that audio paths start from (default: found beside or below the table)"
+    raw = "folder that paths of audio are relative to (default: found beside the table)"
     option("--data-raw", type=Path, metavar="DIR", help=raw)
-    option("--delimiter", metavar="C", help="between cells; 'tab' for tabs (default: detected)")
-    encoding = "of tables (default: detected) and .txt (default: utf-8), such as cp1252"
+    option("--delimiter", metavar="C", help="character between cells, or 'tab' (default: detected)")
+    encoding = "of tables (default: detected) and of .txt (default: utf-8), such as cp1252"
     option("--encoding", metavar="NAME", help=encoding)
-    header = "whether the first row names the columns (default: detected)"
+    header = "whether the first row has the names of the columns (default: detected)"
     option("--header", choices=("yes", "no"), help=header)
-    option("--sheet", metavar="NAME", help="of .xlsx and .ods (default: the first)")
-    quotes = "a quote in a table is a quote, and encloses no cell"
+    option("--sheet", metavar="NAME", help="sheet of a spreadsheet (default: the first)")
+    quotes = "read quotes as plain characters"
     option("--no-quotes", action="store_true", help=quotes)
     for name in ("text", "audio", "start", "end"):  # names of --column before it was there
         add_pair = functools.partial(_as_pair, name)
@@ -106,26 +112,24 @@ def _as_pair(field: str, column: str) -> str:
 
 def _add_lines(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument_group("standard input").add_argument
-    lines = (
-        "whether a line is the path of an audio file or a text (default: texts, if MODEL reads any)"
-    )
+    lines = "whether lines are paths of audio files or texts (default: texts, if MODEL reads text)"
     option("--lines", choices=(FILES, TEXTS), help=lines)
-    nul = "paths end with NUL instead of a line break, as of find -print0"
+    nul = "read paths that end with NUL, as find -print0 writes them"
     option("--null", "-0", action="store_true", help=nul)
 
 
 def _add_windows(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument_group("timeline").add_argument
-    option("--timeline", action="store_true", help="a row for each window of every recording")
-    length = "length of a window (default: 4 s)"
+    option("--timeline", action="store_true", help="write a row for each window of every recording")
+    length = "length of a window in seconds (default: %(default)g)"
     option("--window", type=positive_number, default=4.0, metavar="S", help=length)
-    hop = "from one window to the next (default: 2 s)"
+    hop = "seconds from one window to the next (default: %(default)g)"
     option("--hop", type=positive_number, default=2.0, metavar="S", help=hop)
 
 
 def _add_segments(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument_group("segments").add_argument
-    file = f"a row for each turn of the one recording ITEM, from this file ({SUFFIXES})"
+    file = f"write a row for each turn in this file ({SUFFIXES}) of the one recording ITEM"
     option("--segments", type=Path, metavar="FILE", help=file)
     add_turn_file_options(option)
 
@@ -169,7 +173,7 @@ def run(options: argparse.Namespace) -> int:
     at_once = None if groups else _BATCHES_AT_ONCE * options.batch_size
     batches = batches_of(sources, reads, at_once)
     first = next(batches, ())  # a mistake in the command line leaves no file behind
-    unit = "window" if options.timeline else "turn" if has_turns else "item"
+    unit = "window" if options.timeline else "turn" if has_turns else ITEM
     summary = Summary(unit, predictor.modalities if len(predictor.modalities) > 1 else ())
     predicting = Predicting(options, predictor, transcribe, _transcribe, engine)
     with open_output(options.output) as out:
@@ -227,6 +231,8 @@ def _write_notes(writer: Writer, summary: Summary) -> None:
         )
     if writer.n_left_out:
         sys.stderr.write(f"cells of the table that hold bytes are left out: {writer.n_left_out}\n")
+    for failure in summary.failures:
+        sys.stderr.write(f"failed: {failure}\n")
     sys.stderr.write(f"{summary.describe()}\n")
 
 

@@ -4,8 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from data_prep.messages import first_few
+from data_prep.errors import CodedError
+from data_prep.messages import first_few, one_line, sentence_with_code
 from emo_fairseq.cli.predict.rows import Row
+from emo_fairseq.types import SPEECH
+
+ITEM = "item"
+_SHOWN = 3  # failures that are named beside the output
 
 
 @dataclass
@@ -17,7 +22,7 @@ class Summary:
         modalities: that the model reads, of several; what rows lack of them is counted.
     """
 
-    unit: str = "item"
+    unit: str = ITEM
     modalities: Sequence[str] = ()
     labels: Counter[str] = field(default_factory=Counter)
     sums: dict[str, float] = field(default_factory=dict)
@@ -25,6 +30,8 @@ class Summary:
     notes: Counter[str] = field(default_factory=Counter)
     n_predicted: int = 0
     n_dialogues: int = 0
+    n_cut_recordings: int = 0
+    failures: list[str] = field(default_factory=list)  # the first ones, a sentence each
 
     def add(self, row: Row) -> None:
         """Count a row."""
@@ -33,6 +40,8 @@ class Summary:
         prediction = row.prediction
         if prediction is None:
             self.codes[(row.error and row.error.code) or "without code"] += 1
+            if row.error is not None and len(self.failures) < _SHOWN:
+                self.failures.append(_located(row.item.name, row.error))
             return
         self.n_predicted += 1
         if prediction.label is not None:
@@ -43,6 +52,7 @@ class Summary:
         for name in self.modalities:
             self.notes[f"without {name}"] += name not in prediction.modalities
         self.notes["truncated"] += bool(prediction.truncations)
+        self.n_cut_recordings += any(t.modality == SPEECH for t in prediction.truncations)
         self.notes["with a warning"] += bool(prediction.warnings)
         self.notes["transcribed"] += transcript is not None
         self.notes["without words"] += transcript is not None and not transcript.text
@@ -69,4 +79,16 @@ class Summary:
             kinds = first_few([f"{code} {count}" for code, count in self.codes.most_common()])
             parts.append(f"{n_failed} of {n} {units} failed ({kinds}), see the column error")
         parts += [f"{name}: {count}" for name, count in self.notes.items() if count]
+        if self.n_cut_recordings and self.unit == ITEM:
+            parts.append(
+                f"only the beginning is predicted of {self.n_cut_recordings} "
+                f"recording{'' if self.n_cut_recordings == 1 else 's'} (emotion-recognize analyze "
+                "predicts all turns, --timeline all windows)"
+            )
         return "; ".join(parts)
+
+
+def _located(name: str, error: CodedError) -> str:
+    """Return the sentence of an error, which begins with the name of its item."""
+    sentence = sentence_with_code(error)
+    return one_line(sentence if name in sentence else f"{name}: {sentence}")
