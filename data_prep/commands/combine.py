@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -197,7 +198,7 @@ def _combine(options: argparse.Namespace) -> None:
         splits=splits_of(options.splits),
         data_raw=folders_of(options.data_raw),
     )
-    print(f"train with: --data {options.out_dir}")
+    print(f"train with: emotion-recognize train {shlex.quote(str(options.out_dir))}")
     print("tokens and features are not combined; where you need them, make them now:")
     print(f"  python -m data_prep.tokenize_text {options.out_dir}")
     if corpus.splits.get("train", {}).get("with_vad"):

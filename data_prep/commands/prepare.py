@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from data_prep.schema import Corpus
 
 
 def main(corpus: str, arguments: Sequence[str] | None = None) -> int:
-    """Prepare a corpus, and print the options to train on it with.
+    """Prepare a corpus, and print the command that trains on it.
 
     Args:
         corpus: a key of `CORPORA`.
@@ -39,16 +40,16 @@ def _prepare(recipe: Recipe, options: argparse.Namespace) -> None:
         require_local(getattr(options, name, ""), name.upper())
     engine = {"workers": take_engine(options), "progress": True} if recipe.reads_audio else {}
     corpus = recipe.prepare(**vars(options), **engine)
-    print("train with:", *train_options(recipe, corpus, options))
+    print("train with:", shlex.join(train_words(recipe, corpus, options)))
 
 
-def train_options(recipe: Recipe, corpus: Corpus, options: argparse.Namespace) -> list[str]:
-    """Return the options of `fairseq-train` that fit a prepared corpus."""
-    words = ["--data", str(options.out_dir)]
+def train_words(recipe: Recipe, corpus: Corpus, options: argparse.Namespace) -> list[str]:
+    """Return the command that trains on a prepared corpus, on all folds where it is not split."""
+    words = ["emotion-recognize", "train", str(options.out_dir)]
     if recipe.target:
         words += ["--target", recipe.target]
     if not any(counts["with_audio"] for counts in corpus.splits.values()):
         words += ["--modality", "text"]
     if ALL in corpus.splits and corpus.folds:
-        words += ["--fold", f"{next(iter(corpus.folds))}/1"]
+        words += ["--fold", next(iter(corpus.folds))]
     return words

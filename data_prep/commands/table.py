@@ -67,8 +67,9 @@ def print_next_step(corpus: Corpus, out_dir: Path) -> None:
     data = shlex.quote(str(out_dir))
     if ALL in corpus.splits:
         print(f"make folds with: python -m data_prep.folds {data} --protocol k_fold")
+        print(f"train on all of them with: emotion-recognize train {data} --fold k_fold")
     else:
-        print(f"train with: --data {data}")
+        print(f"train with: emotion-recognize train {data}")
 
 
 def table_parser(description: str) -> argparse.ArgumentParser:

@@ -22,11 +22,11 @@ def add_engine_options(parser: argparse.ArgumentParser, workers: str) -> None:
     """
     option = parser.add_argument_group("engine").add_argument
     option("--workers", type=_positive, default=None, metavar="N", help=workers)
-    engine = "processes of this machine, or a Ray cluster (extra ray); same result (default: local)"
+    engine = "processes of this machine, or a Ray cluster (extra ray) (default: local)"
     option("--engine", choices=tuple(ENGINES), default=LOCAL, help=engine)
-    address = "of a Ray cluster that is running, or auto (default: one of this machine is started)"
+    address = "address of a running Ray cluster, or auto (default: start one on this machine)"
     option("--ray-address", default=None, metavar="HOST:PORT", help=address)
-    gpus = "GPUs that each worker has for itself on Ray, such as 1 or 0.5 (default: 0)"
+    gpus = "GPUs for each worker on Ray, such as 1 or 0.5 (default: 0)"
     option("--gpus-per-worker", type=_share, default=None, metavar="X", help=gpus)
 
 

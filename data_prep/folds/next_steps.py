@@ -25,7 +25,7 @@ _NUMBERS = ("sentiment_score", "vad")
 def next_steps(
     data_dir: Path, corpus: Corpus, folds: Folds, rows: Sequence[Utterance]
 ) -> Iterator[str]:
-    """Yield a line for each: train on the first fold, validate it, and train on all of them.
+    """Yield a line for each: train on every fold; on the first, and score it; and a sweep.
 
     Speech is read from the recordings by an encoder from scratch. Where there are none, text is
     read by a pretrained encoder, since a tokenizer of one's own would be fitted on tested rows.
@@ -45,11 +45,13 @@ def next_steps(
     data = shlex.quote(str(data_dir))
     output = shlex.quote(f"checkpoints/{data_dir.resolve().name}/{folds.protocol}-{fold}")
     modality = "A" if has_audio else f"T --text-encoder {_ENCODER}"
+    model = f"--modality {modality} --target {target}"
+    yield f"train all with: emotion-recognize train {data} --fold {folds.protocol} {model}"
     yield (
-        f"train with: emotion-recognize train {data} --fold {folds.protocol}/{fold} "
-        f"--modality {modality} --target {target} --output {output}"
+        f"train one with: emotion-recognize train {data} --fold {folds.protocol}/{fold} {model} "
+        f"--output {output}"
     )
-    yield f"validate with: emotion-recognize evaluate {output} {data}"
+    yield f"score it with: emotion-recognize evaluate {output} {data}"
     if has_audio and _CONFIGS.is_dir():
         yield f"sweep with: {_sweep(data_dir, folds.protocol, target)}"
     if not has_audio:

@@ -50,13 +50,14 @@ _SUBCOMMANDS: Mapping[str, _Subcommand] = {
         "predict.command", "predict from audio or video files, folders, tables, or lines of text"
     ),
     "analyze": _Subcommand(
-        "analyze.command", "find the emotion of every turn of recordings, with a page of each"
+        "analyze.command",
+        "find the turns of recordings, predict each, and write a table and a page",
     ),
     "export": _Subcommand(
-        "export", "write a self-contained folder: weights, options, tokenizers, model card"
+        "export", "write a model folder: weights, options, tokenizers, model card, ONNX"
     ),
     "push": _Subcommand(
-        "push", "upload a model folder to the Hugging Face hub; private unless --public"
+        "push", "upload a model folder to the Hugging Face hub, private unless --public"
     ),
     "serve": _Subcommand(
         "serve",
@@ -161,20 +162,20 @@ def _parser(called: str) -> argparse.ArgumentParser:
     """Return the parser of the command line, with the options of the subcommand that is called."""
     parser = argparse.ArgumentParser(
         _PROGRAM,
-        description="Multimodal emotion recognition: prepare, train, evaluate, predict, serve.",
+        description="Multimodal emotion recognition: train, evaluate, predict, analyze, serve.",
         epilog=f"`{_PROGRAM} SUBCOMMAND --help` lists the options of each.",
     )
     parser.add_argument(
         "--version", action=_Version, nargs=0, help="show program's version number and exit"
     )
     parsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    subcommands.add(parsers)
     for name, (module, about) in _SUBCOMMANDS.items():
         if name == called:
             with no_garbage_collection():
                 importlib.import_module(f"emo_fairseq.cli.{module}").add(parsers, about)
         else:
             parsers.add_parser(name, help=about)
+    subcommands.add(parsers)
     return parser
 
 

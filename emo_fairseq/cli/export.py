@@ -30,39 +30,48 @@ def add(subcommands: Any, about: str) -> None:
     )
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
     option = parser.add_argument
-    which = "checkpoint, or folder of a training (its best one); several with --combine"
+    which = "checkpoint, or folder of a training (its best checkpoint); several with --combine"
     option("models", type=Path, nargs="+", metavar="CHECKPOINT", help=which)
     own = "data dir with the tokenizers and corpus.yaml (default: that of the training)"
-    option("--data", type=Path, metavar="DATA", help=own)
-    named = "the folder; with / at its end, a folder in it that is named after the model"
+    option("--data", type=Path, metavar="DIR", help=own)
+    named = "folder to write; with / at its end, to a folder in it named after the model"
     option("--output", required=True, metavar="DIR", help=named)
     how = (
-        "write an ensemble, of model folders too: mean of the outputs, vote of the labels, or "
-        "stack: a linear model, fitted on --predictions of each on a split such as valid"
+        "write an ensemble, of checkpoints or model folders: mean of the outputs, vote of the "
+        "labels, or stack: a linear model, fitted on --predictions of each on a split such as valid"
     )
     option("--combine", choices=COMBINATIONS, help=how)
     option("--balanced", action="store_true", help=BALANCED)
-    option("--merge-lora", action="store_true", help="put LoRA's updates into the weights")
-    figures = "of fairseq-validate --save-predictions: the card takes its figures from them"
+    option("--merge-lora", action="store_true", help="add the updates of LoRA to the weights")
+    figures = "saved predictions, whose metrics go into the card"
     option("--predictions", type=Path, nargs="+", default=[], metavar="FILE", help=figures)
-    option("--onnx", action="store_true", help="write model.onnx too, and compare it")
-    checked = f"made-up batches that model.onnx is compared on (default: {_BATCHES})"
+    option(
+        "--onnx",
+        action="store_true",
+        help="write model.onnx, too, if its outputs are those of the model",
+    )
+    checked = f"random batches that model.onnx is compared on (default: {_BATCHES})"
     option("--check", type=positive_int, metavar="N", help=checked)
     how = (
-        "of --onnx: record the operations on one batch (trace, the default), or by torch.export "
-        "(dynamo), which some models cannot pass"
+        "how model.onnx is made: trace records the operations on one batch (default), dynamo is "
+        "torch.export, which refuses some models"
     )
     option("--onnx-exporter", choices=_EXPORTERS, help=how)
-    more = "of --onnx: write model.int8.onnx, model.fp16.onnx, beside it"
+    more = "write model.int8.onnx or model.fp16.onnx beside model.onnx"
     option("--onnx-precision", nargs="+", choices=_PRECISIONS, default=[], help=more)
     ranges = (
-        "of int8: measure the ranges of activations on N rows of the train split (static), and "
-        "not of each input as it comes (dynamic)"
+        "measure the ranges of activations of int8 on N rows of the train split (static; default: "
+        "on each input, dynamic)"
     )
     option("--calibrate", type=positive_int, metavar="N", help=ranges)
-    cost = "of --onnx: measure the metrics of all graphs on this split, for the card"
+    cost = "measure the metrics of all ONNX graphs on this split, for the card"
     option("--onnx-metrics", metavar="SPLIT", help=cost)
-    option("--data-raw", type=Path, metavar="DIR", help="folder that the audio of these is in")
+    option(
+        "--data-raw",
+        type=Path,
+        metavar="DIR",
+        help="folder that paths of audio are relative to, for --calibrate and --onnx-metrics",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import argparse
 import gc
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_prep.command_line import positive_int
 from data_prep.files.digests import digest_once
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "fp16", "int8")  # as emo_fairseq.inference.model_folder has them
 PROVIDERS = ("cpu", "cuda", "tensorrt", "coreml")  # as emo_fairseq.inference.providers has them
 FACE_DETECTOR = (
-    "of a model of faces in videos that were found by a function: MODULE:FUNCTION, which is "
+    "MODULE:FUNCTION that finds faces, for a model of video that was trained with one; it is "
     "imported only if it is named here, too"
 )
 MODEL = "model folder, checkpoint, folder of a training, or hf:ORG/NAME of the hub"
@@ -30,21 +30,24 @@ MODEL = "model folder, checkpoint, folder of a training, or hf:ORG/NAME of the h
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add how the model is run."""
-    option = parser.add_argument
-    option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
-    option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
+    group = parser.add_argument_group("model")
+    option = group.add_argument
+    batch = "items that are predicted at a time (default: %(default)s)"
+    option("--batch-size", type=positive_int, default=32, metavar="N", help=batch)
+    data = "data dir with the tokenizers of a checkpoint (default: that of its training)"
+    option("--data", type=Path, metavar="DIR", help=data)
     option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
     option("--face-detector", metavar="DETECTOR", help=FACE_DETECTOR)
-    option("--onnx", action="store_true", help="run a graph of the model folder: model.onnx")
-    add_graph_options(parser)
+    option("--onnx", action="store_true", help="run model.onnx of the model folder")
+    add_graph_options(group)
 
 
-def add_graph_options(parser: argparse.ArgumentParser) -> None:
+def add_graph_options(group: Any) -> None:
     """Add which graph of a model folder is run, and on what; either implies ``--onnx``."""
-    which = "run this graph of the model folder (default: fp32, or the only one)"
-    parser.add_argument("--precision", choices=PRECISIONS, help=which)
-    on = f"run the graph on {', '.join(PROVIDERS)} (default: cpu)"
-    parser.add_argument("--provider", metavar="NAME", help=on)
+    which = "run the ONNX graph of this precision (default: fp32, or the only one)"
+    group.add_argument("--precision", choices=PRECISIONS, help=which)
+    on = f"run the ONNX graph on {', '.join(PROVIDERS)} (default: cpu)"
+    group.add_argument("--provider", metavar="NAME", help=on)
 
 
 def load_model(options: argparse.Namespace) -> "EmotionPredictor":

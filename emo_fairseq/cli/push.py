@@ -13,10 +13,12 @@ def add(subcommands: Any, about: str) -> None:
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
     option = parser.add_argument
     option("model", type=Path, metavar="FOLDER", help="model folder, or an ensemble")
-    option("name", metavar="ORG/NAME", help="on the hub; with @BRANCH, another branch than main")
+    option(
+        "name", metavar="ORG/NAME", help="name on the hub; with @BRANCH, another branch than main"
+    )
     option("--public", action="store_true", help="let everybody read the model, if it is new")
     default = "Upload the model"
-    option("--message", default=default, help="of the commit (default: %(default)s)")
+    option("--message", default=default, help="message of the commit (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -64,7 +64,7 @@ def whisper_device(text: str) -> str:
 
 OPTIONS = {
     "host": ServeOption("--host", "address to listen on", "127.0.0.1"),
-    "port": ServeOption("--port", "to listen on", 8000, int),
+    "port": ServeOption("--port", "port to listen on", 8000, int),
     "workers": ServeOption(
         "--workers",
         "processes that share the port, each with the model, the threads and the limits of one",
@@ -74,11 +74,9 @@ OPTIONS = {
     ),
     "device": ServeOption("--device", "cpu, cuda, cuda:1", "cpu"),
     "precision": ServeOption(
-        "--precision", f"graph of the model folder that is run: {', '.join(PRECISIONS)}", None
+        "--precision", f"run the ONNX graph of this precision: {', '.join(PRECISIONS)}", None
     ),
-    "provider": ServeOption(
-        "--provider", f"runs a graph of the model folder on {', '.join(PROVIDERS)}", None
-    ),
+    "provider": ServeOption("--provider", f"run the ONNX graph on {', '.join(PROVIDERS)}", None),
     "face_detector": ServeOption("--face-detector", FACE_DETECTOR, None, str, "DETECTOR"),
     "allow_host": ServeOption(
         "--allow-host", "name of this server in the network or at a proxy", [], str, "NAME", True
@@ -102,7 +100,7 @@ OPTIONS = {
     ),
     "access_log": ServeOption(
         "--access-log",
-        "file that each request is appended to as a line of JSON; - prints them",
+        "append each request to this file as a line of JSON; - prints them",
         None,
         str,
         "FILE",
@@ -112,7 +110,7 @@ OPTIONS = {
 # Of `emo_fairseq.cli.transcription`, which adds the flags: they are those of other commands, too.
 TRANSCRIPTION = {
     "transcribe": ServeOption("--transcribe", "Whisper that transcribes", None),
-    "language": ServeOption("--language", "of the speech", None),
+    "language": ServeOption("--language", "language of the speech", None),
     "transcribe_device": ServeOption(
         "--transcribe-device", "that Whisper runs on", None, whisper_device
     ),

@@ -10,9 +10,10 @@ from emo_fairseq.errors import UsageError
 
 _SPEECH = "--speech"
 _ABOUT = {
-    "prepare": "make a data dir of a corpus: prepare CORPUS ... is python -m data_prep.CORPUS ...",
-    "tokenize": "tokenize text, or speech by --speech first: python -m data_prep.tokenize_text ...",
-    "report": "tables and pages of predictions: python -m emo_fairseq.report ...",
+    "prepare": "write the data dir of a corpus (python -m data_prep.CORPUS)",
+    "tokenize": "tokenize the text of a data dir, or with --speech its speech (python -m "
+    "data_prep.tokenize_text)",
+    "report": "write tables and a page of saved predictions (python -m emo_fairseq.report)",
 }
 _HELP = ("-h", "--help")
 _OWN_DATA = {

@@ -14,11 +14,11 @@ DEVICES = ("cpu", "cuda")
 def add_transcription_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--transcribe`` and the options that act with it."""
     option = parser.add_argument_group("transcription (extra asr)").add_argument
-    model = "transcribe speech that has no text by this Whisper: folder of a converted model, or "
+    model = "transcribe speech without a text by faster-whisper: folder of a converted model, or "
     option("--transcribe", metavar="WHISPER", help=f"{model}a name such as small or tiny.en")
-    language = "of the speech, such as en (default: detected in each recording)"
+    language = "language of the speech, such as en (default: detected in each recording)"
     option("--language", metavar="CODE", help=language)
-    device = "that Whisper runs on (default: cpu)"
+    device = "device that Whisper runs on (default: cpu)"
     option("--transcribe-device", choices=DEVICES, help=device)
 
 

@@ -31,8 +31,12 @@ class TurnFileOptions:
 
 def add_turn_file_options(option: Any) -> None:
     """Add the options beside ``--segments``, by `add_argument` of a parser or of a group."""
-    option("--segments-format", choices=tuple(FORMATS), help="default: by the suffix")
-    tier = "of TextGrid and ELAN, read in place of every speaker's (repeat for more)"
+    option(
+        "--segments-format",
+        choices=tuple(FORMATS),
+        help="format of --segments (default: by the suffix)",
+    )
+    tier = "tier of TextGrid or ELAN to read (repeat for more; default: that of every speaker)"
     option("--tier", action="append", default=[], metavar="NAME", help=tier)
 
 

@@ -61,93 +61,105 @@ class Limits:
     held_bytes: int = _limit(
         250 * MEGABYTE,
         "--held-megabytes",
-        "bodies of all requests in progress, in MB; one client may have half",
+        "most bytes of all requests in progress, in MB; one client may have half",
         MEGABYTE,
     )
     audio_seconds: float = _limit(15 * 60.0, "--audio-minutes", "longest recording, in minutes", 60)
     video_seconds: float = _limit(5 * 60.0, "--video-minutes", "longest video, in minutes", 60)
     video_frames: int = _limit(
-        20_000, "--video-frames", "of one video that are decoded, whatever its rate"
+        20_000, "--video-frames", "most frames of a video that are decoded, whatever its rate"
     )
     video_pixels: int = _limit(
-        9_000_000, "--video-megapixels", "of a picture of a video, in millions", 10**6
+        9_000_000, "--video-megapixels", "largest picture of a video, in megapixels", 10**6
     )
     text_characters: int = _limit(5000, "--text-characters", "longest text, in characters")
-    rows: int = _limit(64, "--batch-rows", "inputs of one request")
+    rows: int = _limit(64, "--batch-rows", "most inputs of one request")
     segments: int = _limit(
-        2000, "--segments", "windows of one timeline, and turns of one conversation"
+        2000, "--segments", "most windows of a timeline, and turns of a conversation"
     )
     explained_seconds: float = _limit(
-        30.0, "--explained-seconds", "of audio that is explained at once, in seconds"
+        30.0, "--explained-seconds", "longest audio that is explained at once, in seconds"
     )
     requests_per_second: float = _limit(
-        2.0, "--requests-per-second", "of one client, in the long run"
+        2.0, "--requests-per-second", "requests a second of one client, in the long run"
     )
     burst: int = _limit(20, "--burst", "requests that one client may send at once after a pause")
-    connections: int = _limit(256, "--connections", "open at once, idle ones among them")
+    connections: int = _limit(256, "--connections", "most open connections, idle ones among them")
     threads: int = _limit(2, "--threads", "requests, or batches of them, that are computed at once")
     batch: int = _limit(32, "--batch-size", "most requests that are computed as one batch")
     batch_wait_seconds: float = _limit(
         0.0,
         "--batch-wait-milliseconds",
-        "that a batch with room waits for further requests, in milliseconds",
+        "time that a batch with room waits for further requests, in milliseconds",
         1e-3,
         number_from_zero,
     )
-    waiting: int = _limit(64, "--queue", "requests that may wait; the next one is refused")
+    waiting: int = _limit(64, "--queue", "most requests that wait; the next one is refused")
     waiting_seconds: float = _limit(
-        60.0, "--queue-seconds", "that a request may wait, in seconds; then it is refused"
+        60.0, "--queue-seconds", "longest wait of a request, in seconds; then it is refused"
     )
     answer_seconds: float = _limit(
-        180.0, "--answer-seconds", "until a response, in seconds; then it is refused"
+        180.0,
+        "--answer-seconds",
+        "longest time until a response, in seconds; then the request is refused",
     )
     header_seconds: float = _limit(
-        10.0, "--header-seconds", "until the headers of a request have arrived, in seconds"
+        10.0,
+        "--header-seconds",
+        "longest time until the headers of a request have arrived, in seconds",
     )
-    body_seconds: float = _limit(60.0, "--body-seconds", "until a body has arrived, in seconds")
+    body_seconds: float = _limit(
+        60.0, "--body-seconds", "longest time until a body has arrived, in seconds"
+    )
     body_bytes_per_second: float = _limit(
         50_000.0, "--body-bytes-per-second", "lowest rate at which a body may arrive"
     )
     body_grace_seconds: float = _limit(
-        5.0, "--body-grace-seconds", "that a body may take beyond that rate, in seconds"
+        5.0, "--body-grace-seconds", "time that a body may take beyond that rate, in seconds"
     )
     drain_seconds: float = _limit(
-        30.0, "--drain-seconds", "after SIGTERM, for requests that have begun, in seconds"
+        30.0, "--drain-seconds", "time after SIGTERM for requests that have begun, in seconds"
     )
     drain_delay_seconds: float = _limit(
         0.0,
         "--drain-delay-seconds",
-        "after SIGTERM in which new requests are still taken, in seconds",
+        "time after SIGTERM in which new requests are still taken, in seconds",
         1,
         number_from_zero,
     )
     live_sessions: int = _limit(
-        4, "--live-sessions", "live conversations at a time; one client may have half of them"
+        4, "--live-sessions", "most live conversations at a time; one client may have half of them"
     )
     live_seconds: float = _limit(
-        60 * 60.0, "--live-minutes", "of one live conversation, in minutes", 60
+        60 * 60.0, "--live-minutes", "longest live conversation, in minutes", 60
     )
     live_turn_seconds: float = _limit(
-        20.0, "--live-turn-seconds", "of one turn, in seconds, 1 to 30; a longer one is divided"
+        20.0,
+        "--live-turn-seconds",
+        "longest live turn, in seconds, 1 to 30; a longer one is divided",
     )
     live_idle_seconds: float = _limit(
         30.0,
         "--live-idle-seconds",
-        "without a message, in seconds, after which a live conversation ends",
+        "time without a message after which a live conversation ends, in seconds",
     )
     live_message_bytes: int = _limit(
         64_000, "--live-message-bytes", "largest message of live audio"
     )
     live_waiting_turns: int = _limit(
-        4, "--live-queue", "turns of one that may wait for the model; the next is dropped"
+        4,
+        "--live-queue",
+        "most turns of a live conversation that wait for the model; the next is dropped",
     )
     live_resume_seconds: float = _limit(
-        60.0, "--live-resume-seconds", "that a lost connection may be continued, in seconds"
+        60.0,
+        "--live-resume-seconds",
+        "time in which a lost connection may be continued, in seconds",
     )
     live_ahead_seconds: float = _limit(
         5.0,
         "--live-ahead-seconds",
-        "of live audio that may arrive sooner than it can have been recorded, in seconds",
+        "most live audio that may arrive sooner than it can have been recorded, in seconds",
     )
 
     def __post_init__(self) -> None:

@@ -52,8 +52,8 @@ def test_training_and_a_sweep_take_what_is_printed(
     target: str,
 ) -> None:
     lines = printed(n_splits, audio="a.wav", n_samples=16_000, **values)
-    assert list(lines) == ["train", "validate", "sweep"]
-    name, *words = lines["train"]
+    assert list(lines) == ["train all", "train one", "score it", "sweep"]
+    name, *words = lines["train one"]
     assert name == "emotion-recognize"
     shown = command(*words, "--dry-run")
     assert "--fold k_fold/1" in shown
@@ -69,8 +69,8 @@ def test_validation_takes_the_folder_of_the_training_that_is_printed(
     printed: Callable[..., Lines], command: Callable[..., str]
 ) -> None:
     lines = printed(emotion="sad", audio="a.wav", n_samples=16_000)
-    output = Path(lines["train"][lines["train"].index("--output") + 1])
-    assert lines["validate"] == ["emotion-recognize", "evaluate", str(output), "my data"]
+    output = Path(lines["train one"][lines["train one"].index("--output") + 1])
+    assert lines["score it"] == ["emotion-recognize", "evaluate", str(output), "my data"]
     for number, model in enumerate(("A--ET(base)", "A--ET(other)")):
         checkpoint = output / model / "checkpoint_best.pt"
         checkpoint.parent.mkdir(parents=True)
@@ -84,5 +84,5 @@ def test_validation_takes_the_folder_of_the_training_that_is_printed(
 
 def test_text_alone_is_read_by_a_pretrained_encoder(printed: Callable[..., Lines]) -> None:
     lines = printed(emotion="sad", text="well")
-    assert list(lines) == ["train", "validate"]
-    assert "--modality T --text-encoder hf:FOLDER" in " ".join(lines["train"])
+    assert list(lines) == ["train all", "train one", "score it"]
+    assert "--modality T --text-encoder hf:FOLDER" in " ".join(lines["train all"])

@@ -17,6 +17,7 @@ from data_prep.folds.__main__ import main as fold_main
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.checkpoints import find_model
+from emo_fairseq.data.augmentation.options import AUDIO_OPTIONS
 
 SMALL = shlex.split(
     """--text-embed-dim 16 --text-ffn-embed-dim 16 --text-attention-heads 2 --text-encoder-layers 1
@@ -144,6 +145,15 @@ def test_the_linear_baseline_takes_the_options_that_are_of_it(command, toy_corpu
     quick = command(*asked, "--quick", *further).splitlines()
     assert probe in quick, "another command could not continue in its folder"
     assert "# the linear baseline does not use --dropout 0.3" in quick
+
+
+def test_no_frames_are_stored_of_audio_that_is_augmented(command, copy_toy):
+    data = copy_toy()
+    stored = planned(command, data, "--modality", "A")
+    assert "data_prep.extract_features" in modules(stored)
+    for option in AUDIO_OPTIONS:
+        words = ("train", data, "--modality", "A", "--dry-run", "--", option, "0,15")
+        assert "data_prep.extract_features" not in command(*words)
 
 
 def test_the_learning_rate_is_planned_for_all_processes(command, toy_corpus, monkeypatch):
@@ -330,6 +340,7 @@ def test_from_meld_to_figures(command, started, tmp_path, capsys, monkeypatch):
     assert "uar" in (folder / "report" / "metrics.json").read_text()
     assert (folder / "report" / "report.html").is_file()
     assert "20 utterances; in parentheses 95% intervals over utterances" in printed
+    assert "\nrows         train 20, valid 20, test 20\n" in printed
     for line in printed.partition("\nnext:\n")[2].splitlines():
         subcommand, model, *rest = shlex.split(line)[1:]
         if subcommand == "predict":

@@ -115,3 +115,10 @@ def test_without_a_test_split_valid_is_scored(choose):
     inputs = choose(rows_with(text=texts, emotion="sad"), test=False)
     assert inputs.test == "valid"
     assert "there is no test split" in inputs.notes[-1]
+
+
+def test_rows_without_a_target_or_an_input_are_counted(choose):
+    rows = rows_with(text=texts, emotion=lambda i: "sad" if i % 2 else None)
+    rows[1] = replace(rows[1], text=None)
+    chosen = choose(rows)
+    assert chosen.usable == dict.fromkeys(("train", "valid", "test"), (9, 20))

@@ -63,7 +63,10 @@ def test_rows_with_sound(
 ) -> None:
     out = tmp_path / "out"
     assert main("cmu_mosi", [str(with_clips), str(out)]) == 0
-    assert f"train with: --data {out} --target sentiment_score\n" in capsys.readouterr().out
+    assert (
+        f"train with: emotion-recognize train {out} --target sentiment_score\n"
+        in capsys.readouterr().out
+    )
     rows = rows_of(out)
     first = rows["03bSnISJMiM_11"]
     assert first.n_samples == pytest.approx(8000, abs=200)

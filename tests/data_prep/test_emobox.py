@@ -72,7 +72,7 @@ def test_one_fold_becomes_the_splits(
     out = tmp_path / "out"
     assert run_main(corpus_dir, out) == 0
     raw = corpus_dir.parent.parent
-    assert f"train with: --data {out}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {out}\n" in capsys.readouterr().out
     assert read_corpus(out).data_raw == str(raw)
     rows = {split: read_manifest(out / f"{split}.tsv") for split in ("train", "valid", "test")}
     assert [(r.id, r.emotion, r.n_samples) for r in rows["train"]] == [
@@ -179,7 +179,7 @@ def test_lines_with_times_are_segments(
     write_fold(corpus_dir, 1, test=[last, line("k1")])
     out = tmp_path / "out"
     assert run_main(corpus_dir, out) == 0
-    assert f"train with: --data {out}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {out}\n" in capsys.readouterr().out
     assert read_corpus(out).data_raw == str(raw)
     assert not (out / "audio").exists()
     (dropped,) = read_corpus(out).dropped

@@ -45,7 +45,7 @@ def test_rows_are_read(
 ) -> None:
     out = tmp_path / "out"
     assert main("emorynlp", [str(corpus_dir), str(out)]) == 0
-    assert f"train with: --data {out} --modality text" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {out} --modality text" in capsys.readouterr().out
     scene = {"session": "s01_e02", "dialogue": "s01_e02_c01"}
     assert read_manifest(out / "train.tsv") == [
         Utterance(

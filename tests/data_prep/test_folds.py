@@ -552,7 +552,7 @@ def test_the_command_says_what_is_in_the_sets(
     out = capsys.readouterr().out.splitlines()
     assert out[1].split() == ["fold", "train", "labeled", "valid", "labeled", "test", "labeled"]
     assert out[2].split() == ["1", "48", "36", "16", "12", "16", "12", "tests", "s5"]
-    train = next(line for line in out if line.startswith("train with: "))
+    train = next(line for line in out if line.startswith("train one with: "))
     assert f" train {data_dir} --fold seed_sessions/1 " in train
 
 

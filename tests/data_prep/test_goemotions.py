@@ -56,7 +56,7 @@ def test_single_label_rows_are_kept_and_the_rest_listed(
 ) -> None:
     out = tmp_path / "out"
     assert main("goemotions", [str(corpus_dir), str(out)]) == 0
-    assert f"train with: --data {out} --modality text" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {out} --modality text" in capsys.readouterr().out
     assert read_manifest(out / "train.tsv") == [
         Utterance("ee01", text="Great, glad to hear", emotion="admiration"),
         Utterance("ee02", text="Don't be mad", emotion="neutral"),

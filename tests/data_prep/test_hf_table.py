@@ -95,7 +95,7 @@ def test_shards_of_parquet(
 ) -> None:
     out = tmp_path / "out"
     assert run_main(exported, out, "--name", "mine", "--vad-scale", 1, 5) == 0
-    assert f"train with: --data {out}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {out}\n" in capsys.readouterr().out
     train = read_manifest(out / "train.tsv")
     assert train[1] == Utterance(
         "train_000002", text="words 1", emotion="glad", valence=0.25, arousal=1.0
@@ -541,7 +541,7 @@ def test_an_audformat_database_by_file(
     out = tmp_path / "out"
     more = ["--name", "mine", "--tables", "emotion.train", "emotion.dev", "files"]
     assert run_main(database, out, *more, "--disjoint", "speaker") == 0
-    assert f"train with: --data {out}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {out}\n" in capsys.readouterr().out
     assert read_corpus(out).data_raw == str(database)
     assert read_manifest(out / "train.tsv")[0] == Utterance(
         "audio/train0", audio="audio/train0.wav", n_samples=32_000, speaker="ann", emotion="angry"
@@ -558,7 +558,7 @@ def test_an_audformat_database_with_segments(
 ) -> None:
     for name in ("one", "one", "two"):
         assert run_main(database, tmp_path / name, "--name", "mine", "--vad-scale", -1, 1) == 0
-    assert f"train with: --data {tmp_path / 'two'}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {tmp_path / 'two'}\n" in capsys.readouterr().out
     assert read_corpus(tmp_path / "two").data_raw == str(database)
     rows = {row.id: row for row in read_manifest(tmp_path / "one" / "train.tsv")}
     assert list(rows) == ["audio/train1", "audio/train0_0_500", "audio/train0_500_end"]

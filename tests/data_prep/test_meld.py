@@ -96,7 +96,7 @@ def test_audio_is_joined_and_bad_clips_keep_their_text(
     corpus_dir_with_audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main("meld", [str(corpus_dir_with_audio), str(tmp_path / "out")]) == 0
-    assert f"train with: --data {tmp_path / 'out'}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {tmp_path / 'out'}\n" in capsys.readouterr().out
     assert read_corpus(tmp_path / "out").data_raw == str(corpus_dir_with_audio)
     first, _, corrupt = read_manifest(tmp_path / "out" / "train.tsv")
     assert (first.audio, first.n_samples) == ("audios/train/dia0_utt0.flac", 8000)
@@ -228,7 +228,7 @@ def test_sound_comes_out_of_the_videos(
 ) -> None:
     out = tmp_path / "out"
     assert main("meld", [str(corpus_dir), str(out), *with_video(video_dir)]) == 0
-    assert f"train with: --data {out}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {out}\n" in capsys.readouterr().out
     first, second, corrupt = read_manifest(out / "train.tsv")
     assert first.audio == "audio/train/dia0_utt0.flac"
     assert first.n_samples == pytest.approx(8000, abs=200)

@@ -41,7 +41,7 @@ def test_columns_are_read_by_name(
 ) -> None:
     out = tmp_path / "out"
     assert main("msp_podcast", [str(corpus_dir), str(out)]) == 0
-    assert f"train with: --data {out}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {out}\n" in capsys.readouterr().out
     assert read_corpus(out).data_raw == str(corpus_dir)
     splits = rows_of(out)
     assert tuple(splits) == SPLITS

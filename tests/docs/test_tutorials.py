@@ -39,7 +39,9 @@ def test_first_result(
     assert "UAR" in printed
     (report,) = tmp_path.rglob("report.html")
     assert report.name in printed
-    assert "emotion-recognize predict" in printed.partition("next:")[2]
+    following = printed.partition("next:")[2]
+    assert "emotion-recognize predict" in following
+    assert "  emotion-recognize train data/toy\n" in following, "without --quick"
     assert sum("--probe: solved" in log for log in started) == 1
 
 

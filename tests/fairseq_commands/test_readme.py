@@ -53,7 +53,7 @@ def test_preparation(module, monkeypatch, tmp_path):
 def test_the_console_command_takes_these_words():
     words = [command[1:] for command in commands_of(README, "emotion-recognize ")]
     parsed = [_parser(line[0]).parse_args(line).subcommand for line in words]
-    assert set(parsed) == {"train", "predict", "analyze", "serve"}
+    assert set(parsed) == {"train", "evaluate", "predict", "analyze", "serve"}
 
 
 def test_what_python_is_shown_exists():

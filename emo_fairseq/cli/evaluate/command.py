@@ -34,13 +34,23 @@ def add(subcommands: Any, about: str) -> None:
     option = parser.add_argument
     option("models", type=Path, nargs="+", metavar="MODEL", help=MODEL)
     option("data", type=Path, metavar="DATA", help="data dir; with --recordings, reference turns")
-    option("--data-raw", type=Path, metavar="DIR", help="folder that `audio` is relative to")
-    option("--split", default="test", help="of the data dir (default: %(default)s)")
-    option("--save-predictions", type=Path, metavar="FILE", help="for `emotion-recognize report`")
+    option(
+        "--data-raw",
+        type=Path,
+        metavar="DIR",
+        help="folder that paths of audio are relative to (default: as corpus.yaml records it)",
+    )
+    option("--split", default="test", help="split of the data dir to score (default: %(default)s)")
+    option(
+        "--save-predictions",
+        type=Path,
+        metavar="FILE",
+        help="write predictions, for `emotion-recognize report`",
+    )
     option("--json", action="store_true", help="print all metrics as JSON")
     batch = "utterances that are scored at a time (default: %(default)s)"
     option("--batch-size", type=positive_int, default=32, metavar="N", help=batch)
-    option("--cpu", action="store_true", help="even where there is a GPU")
+    option("--cpu", action="store_true", help="run on the CPU, even if there is a GPU")
     combine.add_options(parser)
     recordings.add_options(parser)
     processes.add_verbose(parser)

@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the table or folder that `emotion-recognize analyze` wrote"
     )
     option("--recordings", action="store_true", help=whole)
-    collar = "around starts and ends of reference turns, not scored by DER (default: 0)"
+    collar = "leave out so much around the boundaries of reference turns in DER (default: 0)"
     option("--collar", type=_seconds, metavar="SECONDS", help=collar)
     add_turn_options(parser)
     add_transcription_options(parser)

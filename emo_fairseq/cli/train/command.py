@@ -39,7 +39,9 @@ def run(options: argparse.Namespace) -> int:
         CodedError: a source that cannot be prepared.
     """
     require_training_stack("emotion-recognize train")
-    return train(options).code
+    from emo_fairseq.cli.train.folds import is_all_folds, train_folds
+
+    return train_folds(options) if is_all_folds(options) else train(options).code
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Outcome:
         data: the data dir.
         split: that was scored.
         summary: lines of metrics, files and next commands.
+        scored: the trained model and its baselines.
     """
 
     code: int = 0
@@ -61,16 +64,21 @@ class Outcome:
     data: "DataFolder | None" = None
     split: str = ""
     summary: Sequence[str] = ()
+    scored: "Sequence[Scored]" = ()
 
 
 def train(options: argparse.Namespace) -> Outcome:
-    """Do what :func:`run` does, and return what was made."""
+    """Do what :func:`run` does on one split or fold, and return what was made."""
+    data, outcome = prepare(options)
+    return train_on(options, data) if outcome is None else outcome
+
+
+def prepare(options: argparse.Namespace) -> "tuple[DataFolder, Outcome | None]":
+    """Prepare the data, unless they are; the outcome is None where a training can follow."""
     from emo_fairseq.cli.train.data import find_data
 
     data, notes = find_data(options)  # before the imports that take seconds
     from emo_fairseq.cli.train.fairseq_command import check_options
-    from emo_fairseq.cli.train.inputs import choose_inputs
-    from emo_fairseq.cli.train.plan import make_plan
 
     check_options(options)
     _write_notes(notes)
@@ -78,10 +86,24 @@ def train(options: argparse.Namespace) -> Outcome:
         if options.dry_run:
             processes.show(data.prepare)
             _write_notes(["the further commands depend on the data dir that this one writes"])
-            return Outcome()
+            return data, Outcome()
         data.begin()
-        if code := _run(data.prepare):
-            return Outcome(code)
+        if code := run_step(data.prepare):
+            return data, Outcome(code)
+    return data, None
+
+
+def train_on(options: argparse.Namespace, data: "DataFolder", has_next: bool = True) -> Outcome:
+    """Train, score and report on a data dir that is there.
+
+    Args:
+        options: of the command line.
+        data: the data dir.
+        has_next: print the next commands, too.
+    """
+    from emo_fairseq.cli.train.inputs import choose_inputs
+    from emo_fairseq.cli.train.plan import make_plan
+
     inputs = choose_inputs(options, data)
     plan = make_plan(options, data, inputs)
     _write_notes([*inputs.notes, *plan.notes])
@@ -89,9 +111,9 @@ def train(options: argparse.Namespace) -> Outcome:
         _show_all(options, data, inputs, plan)
         return Outcome()
     for words in plan.steps:
-        if code := _run(words):
+        if code := run_step(words):
             return Outcome(code)
-    return _train_and_score(options, data, inputs, plan)
+    return _train_and_score(options, data, inputs, plan, has_next)
 
 
 def _write_notes(notes: Sequence[str]) -> None:
@@ -99,7 +121,8 @@ def _write_notes(notes: Sequence[str]) -> None:
         processes.write(f"# {line}")
 
 
-def _run(words: Sequence[str], discard_output: bool = False) -> int:
+def run_step(words: Sequence[str], discard_output: bool = False) -> int:
+    """Print a command, run it, and return its exit code; a signal that ended it is explained."""
     return processes.explained(words, processes.run(words, discard_output))
 
 
@@ -132,7 +155,11 @@ def _show_all(
 
 
 def _train_and_score(
-    options: argparse.Namespace, data: "DataFolder", inputs: "Inputs", plan: "Plan"
+    options: argparse.Namespace,
+    data: "DataFolder",
+    inputs: "Inputs",
+    plan: "Plan",
+    has_next: bool,
 ) -> Outcome:
     from emo_fairseq.cli.train.ending import report_words, summary_lines
 
@@ -151,13 +178,14 @@ def _train_and_score(
     has_report = not options.no_report
     if has_report:
         words = report_words(data, scored[0].predictions, plan.models[-1].log, data.name)
-        has_report = _run(words, discard_output=True) == 0
-    summary = list(summary_lines(data, inputs, scored, has_report))
+        has_report = run_step(words, discard_output=True) == 0
+    summary = list(summary_lines(options, data, inputs, scored, has_report, has_next))
     for line in ["", *summary]:
         processes.write(line)
     first = scored[0]
     code = 0 if has_report or options.no_report else 1
-    return Outcome(code, first.checkpoint, first.predictions, data, inputs.test, summary)
+    files = first.checkpoint, first.predictions
+    return Outcome(code, *files, data, inputs.test, summary, scored)
 
 
 def _train_model(options: argparse.Namespace, data: "DataFolder", model: "Model") -> int:
@@ -173,7 +201,7 @@ def _train_model(options: argparse.Namespace, data: "DataFolder", model: "Model"
     if model.is_solved and (model.folder / BEST).is_file():
         _write_notes([f"{model.folder}: the {model.name} is there already"])
         return 0
-    return _run_quietly(words) if model.is_solved else _run(words)
+    return _run_quietly(words) if model.is_solved else run_step(words)
 
 
 def _score(

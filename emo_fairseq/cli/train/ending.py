@@ -17,6 +17,10 @@ from emo_fairseq.cli.train.inputs import Inputs
 from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 PREDICTIONS, REPORT = "predictions.tsv", "report"
+_REASONS = 3  # for which rows were left out of the data, in the summary
+_FEW_SPEAKERS = 10  # of a test split, below which folds are suggested
+_FOLDS = "k_fold"  # the protocol of these
+_QUICK = "--quick"
 _PROGRAM = "emotion-recognize"
 
 
@@ -68,15 +72,22 @@ def report_words(data: DataFolder, predictions: Path, log: Path | None, name: st
 
 
 def summary_lines(
-    data: DataFolder, inputs: Inputs, models: Sequence[Scored], has_report: bool
+    options: argparse.Namespace,
+    data: DataFolder,
+    inputs: Inputs,
+    models: Sequence[Scored],
+    has_report: bool,
+    has_next: bool = True,
 ) -> Iterator[str]:
-    """Yield metrics with intervals beside the baselines, the files, and the next commands.
+    """Yield metrics with intervals beside the baselines, rows, files, and the next commands.
 
     Args:
+        options: of the command line.
         data: that was scored.
         inputs: of the training.
         models: the first is the one that was trained; its baselines follow.
         has_report: whether its report is written.
+        has_next: whether the next commands are among the lines.
     """
     from emo_fairseq.cli.score_table import rows_by_id, table_lines
     from emo_fairseq.evaluation.statistics import read_predictions
@@ -85,14 +96,38 @@ def summary_lines(
     predictions = {model.name: read_predictions(model.predictions)[inputs.test] for model in models}
     yield from table_lines(inputs.test, predictions, rows)
     yield ""
+    yield from _row_lines(data, inputs)
     trained = models[0]
     files = {"checkpoint": trained.checkpoint, "predictions": trained.predictions}
     for name, file in {**files, **(_report_files(trained) if has_report else {})}.items():
         yield f"{name:<12} {file}"
+    if not has_next:
+        return
     yield ""
     yield "next:"
-    for words in _next_commands(data, trained, inputs, rows):
+    for words in _next_commands(options, data, trained, inputs, rows):
         yield f"  {shlex.join(words)}"
+
+
+def _row_lines(data: DataFolder, inputs: Inputs) -> Iterator[str]:
+    """Yield how many rows of each split are used, and why others were left out of the data."""
+    from data_prep.manifest.summary import group_dropped
+    from data_prep.schema import CORPUS_FILE, read_corpus
+
+    if not inputs.usable:
+        return
+    counts = [
+        f"{split} {n:,}" if n == n_all else f"{split} {n:,} of {n_all:,}"
+        for split, (n, n_all) in inputs.usable.items()
+    ]
+    has_unused = any(n < n_all for n, n_all in inputs.usable.values())
+    unused = f"; the others lack the {inputs.target} or an input" if has_unused else ""
+    yield f"{'rows':<12} {', '.join(counts)}{unused}"
+    if groups := group_dropped(read_corpus(data.folder).dropped):
+        shown = [f"{group.count:,} x {group.what}: {group.reason}" for group in groups[:_REASONS]]
+        shown += ["…"] if len(groups) > _REASONS else []
+        listed = f"{data.folder / CORPUS_FILE} lists each"
+        yield f"{'left out':<12} {'; '.join(shown)}; {listed}"
 
 
 def _report_files(model: Scored) -> dict[str, str]:
@@ -104,16 +139,45 @@ def _report_files(model: Scored) -> dict[str, str]:
 
 
 def _next_commands(
-    data: DataFolder, model: Scored, inputs: Inputs, rows: Mapping[str, Utterance]
+    options: argparse.Namespace,
+    data: DataFolder,
+    model: Scored,
+    inputs: Inputs,
+    rows: Mapping[str, Utterance],
 ) -> Iterator[list[str]]:
-    """Yield the commands that predict for an input of the data, analyze a recording, and serve."""
+    """Yield the commands that train on, predict, analyze a recording, serve and export."""
     folder = str(model.checkpoint.parent)
+    if options.quick:
+        yield [word for word in options.words if word != _QUICK]
+    if _suggests_folds(options, data, inputs, rows):
+        end = options.words.index("--") if "--" in options.words else len(options.words)
+        yield [*options.words[:end], "--fold", _FOLDS, *options.words[end:]]
     example = next(iter(_examples(data, inputs, rows)), None)
     if example is not None:
         yield [_PROGRAM, "predict", folder, *example]
     if SPEECH in inputs.modalities:
         yield [_PROGRAM, "analyze", folder, "RECORDING"]
     yield [_PROGRAM, "serve", folder]
+    yield [_PROGRAM, "export", folder, "--output", "models/"]
+
+
+def _suggests_folds(
+    options: argparse.Namespace, data: DataFolder, inputs: Inputs, rows: Mapping[str, Utterance]
+) -> bool:
+    """Return whether the test split has few speakers, and folds can be trained on without more.
+
+    Folds need a tokenizer that was fitted on no row of theirs.
+    """
+    from data_prep.folds.protocols import FoldOptions
+
+    if options.fold is not None or data.is_legacy:
+        return False
+    if TEXT in inputs.modalities and options.text_encoder is None:
+        return False
+    speakers = [row.speaker for row in rows.values()]  # those of the test split come first
+    tested = speakers[: inputs.usable[inputs.test][1]]
+    has_folds = None not in speakers and len({*speakers}) >= FoldOptions().n_folds
+    return has_folds and len({*tested}) < _FEW_SPEAKERS
 
 
 def _examples(

@@ -7,12 +7,11 @@ from data_prep.schema import read_corpus
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.inputs import Inputs
+from emo_fairseq.data.augmentation.options import AUDIO_OPTIONS
 from emo_fairseq.types import SPEECH
 
 _BYTES_A_SECOND = 16_000  # 100 frames of 80 bands in half precision
 _LARGEST = 8e9  # bytes of frames; of longer corpora every epoch decodes the recordings again
-# Options of fairseq-train that change the audio, which stored frames would not show.
-_OF_AUDIO = ("--augment-noise-snr", "--augment-gain", "--augment-speed")
 
 
 def feature_steps(options: argparse.Namespace, data: DataFolder, inputs: Inputs) -> list[list[str]]:
@@ -26,7 +25,7 @@ def feature_steps(options: argparse.Namespace, data: DataFolder, inputs: Inputs)
     reads_frames = SPEECH in inputs.modalities and options.speech_encoder is None
     if not reads_frames or data.is_legacy or inputs.seconds * _BYTES_A_SECOND > _LARGEST:
         return []
-    if any(word.partition("=")[0] in _OF_AUDIO for word in options.further):
+    if any(word.partition("=")[0] in AUDIO_OPTIONS for word in options.further):
         return []
     folder = data.folder / "features" / LOG_MEL
     if all((folder / f"{split}.lengths").is_file() for split in read_corpus(data.folder).splits):

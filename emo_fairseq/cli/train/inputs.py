@@ -40,6 +40,8 @@ class Inputs:
         test: the split that is scored at the end; ``valid`` where there is no test split.
         notes: for the user, on what was not given.
         rows: of the train split; empty where they cannot be read.
+        usable: by split, how many of its rows have the target and an input, and how many rows it
+            has; empty where they cannot be counted.
     """
 
     modalities: tuple[str, ...]
@@ -49,6 +51,7 @@ class Inputs:
     test: str
     notes: list[str] = field(default_factory=list)
     rows: Sequence[Utterance] = ()
+    usable: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
@@ -68,7 +71,7 @@ def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
     modalities = _modalities(options, data.folder, rows, notes)
     target = _target(options, data.folder, rows, notes)
     columns = TARGETS[target].columns
-    n_rows = int(np.any([has(rows, column) for column in columns], axis=0).sum())
+    n_rows = int(_have_any(rows, columns).sum())
     if not n_rows:
         raise UsageError(
             f"{data.folder}/train.tsv: no row has {' or '.join(columns)}; give another --target",
@@ -78,7 +81,28 @@ def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
     if test == "valid":
         notes.append("there is no test split: scored on valid, which also selects the checkpoint")
     samples = sum(int(counts(split, "n_samples").sum()) for split in splits.values())
-    return Inputs(modalities, target, n_rows, samples / SAMPLE_RATE, test, notes, rows)
+    read = [_COLUMNS[name] for name in modalities if not _reads_features(options, name)]
+    usable = {
+        name: _count_usable(splits[name], columns, read if len(read) == len(modalities) else ())
+        for name in FOLD_SETS
+        if splits.get(name)
+    }
+    return Inputs(modalities, target, n_rows, samples / SAMPLE_RATE, test, notes, rows, usable)
+
+
+def _have_any(rows: Sequence[Utterance], columns: Sequence[str]) -> np.ndarray:
+    """Return which rows have one of the columns, (N,) bool."""
+    return np.any([has(rows, column) for column in columns], axis=0)
+
+
+def _count_usable(
+    rows: Sequence[Utterance], truth: Sequence[str], inputs: Sequence[str]
+) -> tuple[int, int]:
+    """Return how many rows have a target and, unless it is empty, one of the inputs; and all."""
+    usable = _have_any(rows, truth)
+    if inputs:
+        usable = usable & _have_any(rows, inputs)
+    return int(usable.sum()), len(rows)
 
 
 def _read_splits(folder: Path, fold: str | None) -> Mapping[str, Sequence[Utterance]]:
@@ -93,14 +117,12 @@ def _read_splits(folder: Path, fold: str | None) -> Mapping[str, Sequence[Uttera
 
 def _refuse_unsplit(folder: Path) -> None:
     files = sorted((folder / "folds").glob("*.json"))
-    if files:
-        remedy = f"give --fold {files[0].stem}/1, or another of {folder}/folds"
-    else:
-        remedy = (
-            f"make folds by `python -m data_prep.folds {folder}`, and give --fold PROTOCOL/FOLD"
-        )
+    protocol = files[0].stem if files else "k_fold"
+    others = f", or another of {folder}/folds" if len(files) > 1 else ""
     raise UsageError(
-        f"{folder}: has no train.tsv, so its rows are not split; {remedy}", "data-not-split"
+        f"{folder}: has no train.tsv, so its rows are not split; give --fold {protocol} for a "
+        f"training on each fold, or --fold {protocol}/1 for one{others}",
+        "data-not-split",
     )
 
 

@@ -1,4 +1,4 @@
-"""The options of ``emotion-recognize train``: a dozen in ``--help``, all in ``--help-all``."""
+"""The options of ``emotion-recognize train``: ``--help`` has those that matter most."""
 
 import argparse
 from collections.abc import Sequence
@@ -26,8 +26,15 @@ _SHORT = (
     "--batch-size",
     "--lr",
     "--column",
+    "--patience",
+    "--seed",
+    "--fold",
+    "--data-raw",
+    "--label-map",
+    "--split-by",
     "--output",
     "--dry-run",
+    "--cpu",
 )
 _EPILOG = """A table, a folder of recordings or a corpus is prepared first, as data/NAME; then come
 a linear baseline, the training, its score on the test split, and a report. Every command that is
@@ -74,66 +81,99 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     short = "print the options that matter most, and exit"
     add("-h", "--help", action=_Help, is_short=True, help=short)
     add("--help-all", action=_Help, is_short=False, help="print all options, and exit")
-    add("--quick", action="store_true", help="a first figure in minutes: the linear baseline alone")
+    add(
+        "--quick",
+        action="store_true",
+        help="fit the linear baseline alone, for a first figure in minutes",
+    )
     _add_model(parser.add_argument_group("model"))
     _add_optimization(parser.add_argument_group("optimization"))
-    _add_run(parser.add_argument_group("how it is run, and what is written"))
-    _add_data(parser.add_argument_group("the data"))
+    _add_run(parser.add_argument_group("run and output"))
+    _add_data(parser.add_argument_group("data"))
     add_preparation_options(parser)
 
 
 def _add_model(group: Any) -> None:
     add = group.add_argument
-    add("--modality", metavar="M", help="T, A, V and their sums (default: what the data have)")
+    add(
+        "--modality",
+        metavar="M",
+        help="text T, audio A, video V, or sums such as T+A (default: what the data have)",
+    )
     add("--modal", dest="modality", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     target = "what to predict: %(choices)s (default: emotion, or the one that the data have)"
     add("--target", choices=list(TARGETS), metavar="NAME", help=target)
     spelling_of_bert_like = {"choices": list(TARGETS), "default": argparse.SUPPRESS}
     add("--label-type", dest="target", help=argparse.SUPPRESS, **spelling_of_bert_like)
-    spec = "hf:FOLDER, fairseq:CHECKPOINT, features:NAME (default: from scratch)"
-    add("--text-encoder", metavar="SPEC", help=spec)
-    add("--speech-encoder", metavar="SPEC", help=f"{spec}, over log-mel frames")
-    add("--video-encoder", metavar="SPEC", help="hf:FOLDER, features:NAME (required for V)")
+    spec = "hf:FOLDER or hf:ORG/NAME, fairseq:CHECKPOINT, features:NAME (default: from scratch"
+    add("--text-encoder", metavar="SPEC", help=f"{spec})")
+    add("--speech-encoder", metavar="SPEC", help=f"{spec}, over log-mel frames)")
+    add(
+        "--video-encoder",
+        metavar="SPEC",
+        help="hf:FOLDER or hf:ORG/NAME, features:NAME (required for V)",
+    )
     tuning = group.add_mutually_exclusive_group().add_argument
-    tuning("--freeze", action="store_true", help="keep the weights of pretrained encoders")
-    tuning("--lora", action="store_true", help="adapt pretrained encoders by LoRA")
-    add("--fusion", metavar="NAME", help="of several modalities (default: cross_attention)")
-    arch = "robertaEMO, robertaEMO_large, robertaEMO_tiny (default: tiny where one is from scratch)"
+    tuning("--freeze", action="store_true", help="train no weights of pretrained encoders")
+    tuning(
+        "--lora", action="store_true", help="train pretrained encoders by LoRA (default: in full)"
+    )
+    add("--fusion", metavar="NAME", help="fusion of several modalities (default: cross_attention)")
+    arch = (
+        "robertaEMO, robertaEMO_large, robertaEMO_tiny (default: tiny if an encoder is from "
+        "scratch)"
+    )
     add("--arch", metavar="NAME", help=arch)
-    add("--text-tokens", metavar="NAME", help="tokens in DATA/text/NAME (default: by the encoder)")
-    add("--speech-tokens", metavar="NAME", help="the same for speech as tokens")
+    add(
+        "--text-tokens",
+        metavar="NAME",
+        help="read the tokens in DATA/text/NAME (default: by the encoder)",
+    )
+    add("--speech-tokens", metavar="NAME", help="read the tokens in DATA/speech/NAME")
 
 
 def _add_optimization(group: Any) -> None:
     add = group.add_argument
-    by_tuning = "(default: by encoders and tuning)"
+    by_tuning = "(default: by the recipe of the encoders)"
     add("--epochs", type=positive_int, metavar="N", help=f"passes over the data {by_tuning}")
-    add("--batch-size", type=positive_int, metavar="N", help=f"utterances an update {by_tuning}")
+    add("--batch-size", type=positive_int, metavar="N", help=f"utterances in an update {by_tuning}")
     add("--lr", type=positive_number, metavar="X", help=f"highest learning rate {by_tuning}")
     patience = "stop after N validations without a better one (default: never)"
     add("--patience", type=positive_int, metavar="N", help=patience)
     precision = "%(choices)s; auto: bf16 where it is faster (default: %(default)s)"
     add("--precision", choices=PRECISIONS, default="auto", metavar="NAME", help=precision)
-    help_text = "the largest batch that fits into memory; --batch-size stays that of an update"
+    help_text = (
+        "compute in the largest batches that fit into memory; an update keeps its --batch-size"
+    )
     add("--find-batch-size", action="store_true", help=help_text)
-    limit = "of --find-batch-size on a CPU, in GB (default: 4/5 of what is free)"
+    limit = "memory for --find-batch-size on a CPU, in GB (default: 4/5 of what is free)"
     add("--memory-limit", type=positive_number, metavar="GB", help=limit)
-    add("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
+    add(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seed of weights and batches (default: %(default)s)",
+    )
 
 
 def _add_run(group: Any) -> None:
     add = group.add_argument
-    output = "checkpoints go into a folder of it named after the model (default: checkpoints/NAME)"
+    output = "write to DIR/MODEL, named after the model (default: checkpoints/NAME/MODEL)"
     add("--output", type=Path, metavar="DIR", help=output)
-    add("--dry-run", action="store_true", help="print the commands without running them")
-    add("--no-probe", action="store_true", help="train without the linear baseline before it")
-    add("--no-report", action="store_true", help="write no report.html")
-    add("--cpu", action="store_true", help="even where there is a GPU")
+    add("--dry-run", action="store_true", help="print the commands, and run none")
+    add("--no-probe", action="store_true", help="leave out the linear baseline")
+    add("--no-report", action="store_true", help="leave out report.html")
+    add("--cpu", action="store_true", help="run on the CPU, even if there is a GPU")
     processes.add_verbose(group)
 
 
 def _add_data(group: Any) -> None:
     add = group.add_argument
-    prepared = "where the prepared data are written (default: data/NAME, here)"
+    prepared = "write the prepared data to DIR (default: data/NAME)"
     add("--data-dir", type=Path, metavar="DIR", help=prepared)
-    add("--fold", metavar="PROTOCOL/FOLD", help="train, valid and test are those of a fold")
+    fold = (
+        "train on the sets of one fold, such as k_fold/1, or on those of every fold, such as "
+        "leave_one_session_out; folds that are not there are made"
+    )
+    add("--fold", metavar="PROTOCOL[/FOLD]", help=fold)

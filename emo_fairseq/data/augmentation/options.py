@@ -37,6 +37,14 @@ def _reads_loudness(context: OptionContext) -> bool:
     return not given.get("normalize") and given.get("front_end") != {"do_normalize": True}
 
 
+# Options that switch on a change of the audio itself, which stored frames would not show.
+AUDIO_OPTIONS = (
+    "--augment-speed",
+    "--augment-babble-snr",
+    "--augment-noise-snr",
+    "--augment-transforms",
+    "--augment-gain",
+)
 _OF_AUDIO = (
     READS_AUDIO,
     encodes_batches("the encoder that reads audio", WAVEFORM, LOG_MEL),
@@ -144,13 +152,7 @@ def changes_audio(cfg: AugmentationConfig) -> bool:
 
 def audio_options(cfg: AugmentationConfig) -> dict[str, Any]:
     """Return the values of the options that switch on a change of the audio."""
-    return {
-        "--augment-speed": cfg.augment_speed,
-        "--augment-babble-snr": cfg.augment_babble_snr,
-        "--augment-noise-snr": cfg.augment_noise_snr,
-        "--augment-transforms": cfg.augment_transforms,
-        "--augment-gain": cfg.augment_gain,
-    }
+    return {name: getattr(cfg, name[2:].replace("-", "_")) for name in AUDIO_OPTIONS}
 
 
 def noise_snr(cfg: AugmentationConfig) -> tuple[float, float] | None:
