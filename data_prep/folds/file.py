@@ -221,7 +221,7 @@ def write_corpus_with_folds(
     *,
     force: bool = False,
 ) -> None:
-    """Write a data dir of the one split `all` and the folds of `protocols`; print their sets.
+    """Write a data dir of the one split `all` and the folds of `protocols`; print the first.
 
     A protocol that does not fit the rows, as in a part of a corpus, is noted in the card.
 
@@ -231,7 +231,7 @@ def write_corpus_with_folds(
     texts = {}
     lines: list[str] = []
     warnings: list[str] = []
-    about = {}
+    about: dict[str, dict[str, object]] = {}
     for protocol in protocols:
         try:
             folds, notes = make_folds(protocol, rows, [ALL], options)
@@ -241,7 +241,11 @@ def write_corpus_with_folds(
         path = folds_path(out_dir, protocol)
         texts[path] = _checked_text(path, folds, rows, force)
         warnings += [f"folds {protocol}: {text}" for text in check_folds(folds.folds, rows)]
-        lines += [f"{protocol} {line}" for line in composition_lines(folds.composition)]
+        if about:  # the sets of one protocol are enough to look at
+            n_folds = f"{len(folds.folds)} fold{'' if len(folds.folds) == 1 else 's'}"
+            lines.append(f"{protocol}: {n_folds}; {path} has the rows and labels of each set")
+        else:
+            lines += [f"{protocol} {line}" for line in composition_lines(folds.composition)]
         about[protocol] = {"unit": folds.unit, "folds": len(folds.folds), "seed": folds.seed}
         notes += context_notes(folds, rows)
         corpus.notes += [f"folds {protocol}: {note}" for note in notes]

@@ -147,8 +147,13 @@ def _unknown_options(
 ) -> str:
     """Return the message for words that a subcommand does not have."""
     names = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-    if not (names and options.takes_further):
+    if not names:
         return f"unrecognized arguments: {' '.join(unknown)}"
+    if not options.takes_further:
+        return (
+            f"{options.subcommand} has no option {', '.join(names)}; `{_PROGRAM} "
+            f"{options.subcommand} --help` lists its own"
+        )
     first, known = own.index(unknown[0]), [word for word in own if word not in unknown]
     example = [_PROGRAM, *known, _FURTHER, *own[first:]] if own[first:] == list(unknown) else []
     remedy = f": {shlex.join(example)}" if example else f", at the end after {_FURTHER}"

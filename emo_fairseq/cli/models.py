@@ -37,6 +37,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     data = "data dir with the tokenizers of a checkpoint (default: that of its training)"
     option("--data", type=Path, metavar="DIR", help=data)
     option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
+    as_elsewhere = "run on the CPU, as --device cpu does"
+    option("--cpu", dest="device", action="store_const", const="cpu", help=as_elsewhere)
     option("--face-detector", metavar="DETECTOR", help=FACE_DETECTOR)
     option("--onnx", action="store_true", help="run model.onnx of the model folder")
     add_graph_options(group)

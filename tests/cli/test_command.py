@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.corpora.registry import CORPORA
-from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.__main__ import _parser, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,3 +99,17 @@ def test_prepare_refuses_what_is_no_corpus(word, remedy, capsys):
     refusal = capsys.readouterr().err
     assert remedy in refusal
     assert "[corpus-unknown]" in refusal
+
+
+@pytest.mark.parametrize("name", ["predict", "analyze", "serve"])
+def test_an_unknown_option_is_named_with_its_subcommand(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "model", "--epochs=3"])
+    assert end.value.code == 2
+    wanted = f"{name} has no option --epochs; `emotion-recognize {name} --help` lists its own"
+    assert wanted in capsys.readouterr().err
+
+
+def test_cpu_is_an_option_of_commands_that_predict():
+    for name in ("predict", "analyze"):
+        assert _parser(name).parse_args([name, "model", "a.wav", "--cpu"]).device == "cpu"

@@ -11,6 +11,7 @@ from codes import raises
 
 from data_prep.sources import add_preparation_options
 from emo_fairseq.cli.train.data import find_data
+from emo_fairseq.types import MODALITIES
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def options(tmp_path, monkeypatch):
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--fold")
     parser.add_argument("--modality")
-    parser.add_argument("--video-encoder")
+    for modality in MODALITIES:
+        parser.add_argument(f"--{modality}-encoder")
     add_preparation_options(parser)
     parser.set_defaults(words=["emotion-recognize", "train", "labels.csv"], target=None)
     return lambda words: parser.parse_args(words.split())

@@ -21,8 +21,8 @@ def listed(text: str) -> set[str]:
 
 def test_help_lists_what_matters_and_help_all_the_rest(capsys):
     short, everything = listed(printed(capsys, "--help")), listed(printed(capsys, "--help-all"))
-    assert 10 <= len(short) <= 16
-    assert {"--modality", "--target", "--quick", "--help-all"} <= short
+    assert 10 <= len(short) <= 18
+    assert {"--modality", "--target", "--quick", "--fold", "--help-all"} <= short
     assert short < everything
     assert {"--patience", "--precision", "--find-batch-size", "--split-by"} <= everything - short
     assert not {"--modal", "--label-type"} & everything, "older spellings"

@@ -204,7 +204,7 @@ def test_sounds_by_path_start_from_data_raw(
     assert "[data-raw-missing]" in said
     assert not out.exists()
     assert run_main(*arguments, "--data-raw", tmp_path / "raw") == 0
-    assert f"--data {out}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {out}\n" in capsys.readouterr().out
     assert read_corpus(out).data_raw == str(tmp_path / "raw")
     (row,) = read_manifest(out / "test.tsv")
     assert (row.id, row.audio, row.n_samples) == ("one.wav", "one.wav", 1600)

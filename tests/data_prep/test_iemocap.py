@@ -46,7 +46,7 @@ def test_labels_speakers_and_votes(
     out = tmp_path / "out"
     assert main("iemocap", [str(corpus_dir), str(out)]) == 0
     said = capsys.readouterr().out
-    assert f"--data {out} --fold leave_one_session_out/1" in said
+    assert f"emotion-recognize train {out} --fold leave_one_session_out\n" in said
     assert read_corpus(out).data_raw == str(corpus_dir)
     rows = rows_of(out)
     assert rows["Ses01F_impro01_M000"] == Utterance(
@@ -252,9 +252,15 @@ def test_odd_votes_and_repeated_turns_are_noted(corpus_dir: Path, tmp_path: Path
     assert "repeats the turn of row 11" in row.reason
 
 
-def test_folds_of_sessions_and_speakers(corpus_dir: Path, tmp_path: Path) -> None:
+def test_folds_of_sessions_and_speakers(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     corpus = prepare_iemocap(corpus_dir, out)
+    printed = capsys.readouterr().out
+    assert "leave_one_session_out fold 5 test: 4 rows, 2 speakers" in printed
+    assert f"leave_one_speaker_out: 10 folds; {out}/folds/leave_one_speaker_out.json" in printed
+    assert "leave_one_speaker_out fold" not in printed
     assert corpus.folds == {
         "leave_one_session_out": {"unit": "session", "folds": 5, "seed": 1},
         "leave_one_session_out_dialogues": {"unit": "session", "folds": 5, "seed": 1},

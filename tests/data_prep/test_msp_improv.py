@@ -39,7 +39,7 @@ def test_labels_votes_and_names(
     out = tmp_path / "out"
     assert main("msp_improv", [str(corpus_dir), str(out)]) == 0
     said = capsys.readouterr().out
-    assert f"--data {out} --fold leave_one_session_out/1" in said
+    assert f"emotion-recognize train {out} --fold leave_one_session_out\n" in said
     assert read_corpus(out).data_raw == str(corpus_dir)
     rows = rows_of(out)
     assert rows["S01A-F01-S-FM01"] == Utterance(

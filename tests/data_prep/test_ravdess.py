@@ -39,7 +39,7 @@ def test_names_are_decoded(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main("ravdess", [str(corpus_dir), str(tmp_path / "out")]) == 0
-    assert f"--data {tmp_path / 'out'}\n" in capsys.readouterr().out
+    assert f"train with: emotion-recognize train {tmp_path / 'out'}\n" in capsys.readouterr().out
     assert read_corpus(tmp_path / "out").data_raw == str(corpus_dir)
     rows = rows_of(tmp_path / "out")
     assert len(rows) == 10

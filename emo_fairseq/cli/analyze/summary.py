@@ -44,6 +44,8 @@ def _shares(conversation: Conversation) -> list[str]:
     groups: list[tuple[str, Sequence[PredictedTurn]]] = list(of_speaker.items())
     if len(groups) > 1:
         groups = [(_EVERYONE, conversation.turns), *groups]
+    elif _UNKNOWN in of_speaker:
+        groups = [(_EVERYONE, conversation.turns)]
     width = max(len(name) for name, _ in groups)
     return [
         f"  {name:<{width}} {_seconds(turns):8.1f} s  {_emotions(conversation, turns)}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.features.stored import CARD_FILE, FOLDER
 from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.schema import Utterance
 from emo_fairseq.cli import processes
@@ -105,7 +106,7 @@ def summary_lines(
         return
     yield ""
     yield "next:"
-    for words in _next_commands(options, data, trained, inputs, rows):
+    for words in next_commands(options, data, trained, inputs, rows):
         yield f"  {shlex.join(words)}"
 
 
@@ -138,7 +139,7 @@ def _report_files(model: Scored) -> dict[str, str]:
     return {"metrics": str(model.predictions.with_name("metrics.json")), "report": missing}
 
 
-def _next_commands(
+def next_commands(
     options: argparse.Namespace,
     data: DataFolder,
     model: Scored,
@@ -147,11 +148,15 @@ def _next_commands(
 ) -> Iterator[list[str]]:
     """Yield the commands that train on, predict, analyze a recording, serve and export."""
     folder = str(model.checkpoint.parent)
+    foreign = _foreign_features(options, data, inputs)
     if options.quick:
         yield [word for word in options.words if word != _QUICK]
     if _suggests_folds(options, data, inputs, rows):
         end = options.words.index("--") if "--" in options.words else len(options.words)
         yield [*options.words[:end], "--fold", _FOLDS, *options.words[end:]]
+    if foreign:  # which only data dirs with the same features have
+        yield [_PROGRAM, "evaluate", folder, str(data.folder)]
+        return
     example = next(iter(_examples(data, inputs, rows)), None)
     if example is not None:
         yield [_PROGRAM, "predict", folder, *example]
@@ -159,6 +164,16 @@ def _next_commands(
         yield [_PROGRAM, "analyze", folder, "RECORDING"]
     yield [_PROGRAM, "serve", folder]
     yield [_PROGRAM, "export", folder, "--output", "models/"]
+
+
+def _foreign_features(
+    options: argparse.Namespace, data: DataFolder, inputs: Inputs
+) -> Sequence[str]:
+    """Return the names of features that another program has made, so that predict cannot."""
+    specs = [getattr(options, f"{name}_encoder") or "" for name in inputs.modalities]
+    names = [spec.partition(":")[2] for spec in specs if spec.startswith("features:")]
+    cards = {name: data.folder / FOLDER / name / CARD_FILE for name in names}
+    return [name for name, card in cards.items() if not card.is_file()]
 
 
 def _suggests_folds(

@@ -26,15 +26,11 @@ _SHORT = (
     "--batch-size",
     "--lr",
     "--column",
-    "--patience",
-    "--seed",
     "--fold",
     "--data-raw",
     "--label-map",
-    "--split-by",
     "--output",
     "--dry-run",
-    "--cpu",
 )
 _EPILOG = """A table, a folder of recordings or a corpus is prepared first, as data/NAME; then come
 a linear baseline, the training, its score on the test split, and a report. Every command that is
