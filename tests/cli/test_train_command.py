@@ -147,6 +147,12 @@ def test_the_linear_baseline_takes_the_options_that_are_of_it(command, toy_corpu
     assert "# the linear baseline does not use --dropout 0.3" in quick
 
 
+def test_votes_choose_the_checkpoint_of_a_model_of_votes(command, copy_toy):
+    words = training(command, copy_toy(), "--modality", "T", "--target", "emotion_distribution")
+    assert options_of(words)["--best-checkpoint-metric"] == "votes_ce"
+    assert "--maximize-best-checkpoint-metric" not in words, "the lower the better"
+
+
 def test_no_frames_are_stored_of_audio_that_is_augmented(command, copy_toy):
     data = copy_toy()
     stored = planned(command, data, "--modality", "A")

@@ -58,7 +58,7 @@ def test_columns_and_values_are_mapped(
     arguments += [word for column in columns for word in ("--column", column)]
     arguments += ["--vad-scale", "1", "5", "--label-map", "exc=happy", "--label-order", "sad,happy"]
     arguments += ["--data-raw", str(tmp_path / "sound"), "--extra", "part", "--disjoint", "speaker"]
-    assert main([*arguments, "--licence", "CC0", "--citation", "Me"]) == 0
+    assert main([*arguments, "--license", "CC0", "--citation", "Me"]) == 0
     assert f"train with: emotion-recognize train {out}\n" in capsys.readouterr().out
     assert read_corpus(out).data_raw == str(tmp_path / "sound")
     assert splits_of(out) == {

@@ -17,6 +17,7 @@ from emo_fairseq.cli.train.precision import FP32, Precision, choose_precision
 from emo_fairseq.cli.train.recipes import SCRATCH, WARMUP, Combined, combine, n_epochs, recipe_key
 from emo_fairseq.encoder_spec import PRETRAINED, check_spec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.names import is_larger_better
 from emo_fairseq.export.naming import folder_name, model_title
 from emo_fairseq.models.fusions import FUSIONS
 from emo_fairseq.types import (
@@ -27,6 +28,7 @@ from emo_fairseq.types import (
     SPEECH,
     TARGETS,
     VIDEO,
+    TargetKind,
     default_fusion,
     parse_modalities,
 )
@@ -41,8 +43,9 @@ _OF_PROBE = ("--probe-strengths", "--refit")
 # By which an encoder's configuration names the units of its layers.
 _HIDDEN_SIZES = ("hidden_size", "d_model", "dim")
 
-# Criterion, and the metric of the valid split that chooses the checkpoint, larger is better.
+# Criterion, and the metric of the valid split that chooses the checkpoint.
 _OF_LABELS = ("emotion_classification", "weighted_f1")
+_OF_VOTES = ("emotion_classification", "votes_ce")
 _OF_NUMBERS = ("emotion_regression", "ccc")
 
 
@@ -308,9 +311,12 @@ def _base_words(
             words += ["--speech-input", "log_mel"]
         if tokens := getattr(options, f"{name}_tokens", None):
             words += [f"--{name}-tokens", tokens]
-    criterion, metric = _OF_LABELS if TARGETS[inputs.target].has_labels else _OF_NUMBERS
-    words += ["--arch", model.arch, "--criterion", criterion]
-    return [*words, "--best-checkpoint-metric", metric, "--maximize-best-checkpoint-metric"]
+    target = TARGETS[inputs.target]
+    criterion, metric = _OF_LABELS if target.has_labels else _OF_NUMBERS
+    if target.kind == TargetKind.DISTRIBUTION:
+        criterion, metric = _OF_VOTES
+    words += ["--arch", model.arch, "--criterion", criterion, "--best-checkpoint-metric", metric]
+    return [*words, *(["--maximize-best-checkpoint-metric"] if is_larger_better(metric) else [])]
 
 
 def _schedule_words(options: argparse.Namespace, inputs: Inputs, combined: Combined) -> list[str]:
