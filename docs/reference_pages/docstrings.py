@@ -6,7 +6,7 @@ aligned by spaces. Markdown would join such lines, so they are put into blocks o
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import griffe
 
@@ -35,6 +35,9 @@ def to_markdown(text: str) -> str:
     ```text
     x  1
     ```
+    >>> print(to_markdown("- an item that\n  goes on"))
+    - an item that
+      goes on
     """
     paragraphs = text.strip().split("\n\n")
     return "\n\n".join(part for paragraph in paragraphs for part in _converted(paragraph))
@@ -42,8 +45,8 @@ def to_markdown(text: str) -> str:
 
 def _converted(paragraph: str) -> Iterable[str]:
     lines = paragraph.splitlines()
-    if _SECTION.search(paragraph):
-        yield _inline(paragraph, tags=False)
+    if _SECTION.search(paragraph) or _is_list(lines):
+        yield _inline(paragraph, tags=_is_list(lines))
     elif ">>> " in paragraph:
         first = next(i for i, line in enumerate(lines) if line.strip().startswith(">>> "))
         if first:
@@ -58,6 +61,13 @@ def _converted(paragraph: str) -> Iterable[str]:
             yield _block(lines[first:end], "text")
         if end < len(lines):
             yield _inline("\n".join(lines[end:]))
+
+
+def _is_list(lines: Sequence[str]) -> bool:
+    """Return whether a paragraph is a list, whose items may go on in lines that are indented."""
+    following = (line for line in lines if not _LIST_ITEM.match(line))
+    is_text = all(line.startswith("  ") and "   " not in line.strip() for line in following)
+    return _LIST_ITEM.match(lines[0]) is not None and is_text
 
 
 def _is_laid_out(line: str) -> bool:

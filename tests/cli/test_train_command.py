@@ -148,7 +148,8 @@ def test_the_linear_baseline_takes_the_options_that_are_of_it(command, toy_corpu
 
 
 def test_votes_choose_the_checkpoint_of_a_model_of_votes(command, copy_toy):
-    words = training(command, copy_toy(), "--modality", "T", "--target", "emotion_distribution")
+    voted = copy_toy(lambda split, rows: [replace(row, votes=f"{row.emotion}:3") for row in rows])
+    words = training(command, voted, "--modality", "T", "--target", "emotion_distribution")
     assert options_of(words)["--best-checkpoint-metric"] == "votes_ce"
     assert "--maximize-best-checkpoint-metric" not in words, "the lower the better"
 
