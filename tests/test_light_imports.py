@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import data_prep
 
 COMMANDS = sorted(Path(data_prep.__file__).parent.glob("commands/[a-z]*.py"))
@@ -188,6 +190,7 @@ assert torch.compiler.disable(len)([1]) == 1
 """
 
 
+@pytest.mark.extended
 def test_models_of_transformers_are_imported_without_what_shards_and_compiles_them() -> None:
     run(MODELS_OF_TRANSFORMERS)
 
@@ -231,6 +234,7 @@ assert hasattr(disabled, "__dynamo_disable"), "where there is a compiler, it is 
 """
 
 
+@pytest.mark.extended
 def test_optimizers_and_attention_import_no_compiler_and_compute_the_same() -> None:
     run(OPTIMIZERS)
 

@@ -183,7 +183,10 @@ RESUMED = {
 }
 
 
-@pytest.mark.parametrize(("order", "workers"), [("difficulty", 2), ("model_confidence", 0)])
+WORKERS = {"difficulty": ("difficulty", 2), "model_confidence": ("model_confidence", 0)}
+
+
+@pytest.mark.parametrize(("order", "workers"), all_but({"difficulty"}, WORKERS))
 def test_resuming(order, workers, fairseq, commands, data, seen, tmp_path):
     """From within an epoch: 3, 6, 8 updates are the epochs of the curriculum, then come all rows.
 
