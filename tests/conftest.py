@@ -39,9 +39,6 @@ remember()
 do_not_sync()
 # Commands work in this process where a test asks for no more: another one takes seconds to start.
 local.default_workers = lambda: 1
-# Until tests are collected. What stays after that, modules and 9,000 tests, is not searched for
-# garbage: together a tenth of all the time.
-gc.disable()
 # Seconds that a loader of data waits for each of its processes when it is collected as garbage.
 # Those of a stopped training do not end by themselves: the queue to them is finalized before it.
 data_loaders.MP_STATUS_CHECK_INTERVAL = 0.1
@@ -98,7 +95,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in long_files)
 
 
+def pytest_collectstart() -> None:
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
+    # What stays, modules and 9,000 tests, is not searched for garbage: a tenth of all the time.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
