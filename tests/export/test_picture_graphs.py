@@ -73,7 +73,7 @@ def test_the_graph_of_an_encoder_gives_its_states(tmp_path: Path, family: str) -
     flat = Flat(encoder.eval())
     with torch.no_grad():
         expected = [flat(*batch(lengths)) for lengths in LENGTHS]
-        make_traceable(flat, 10, 1000)
+        make_traceable(flat, 10)
         axes = {0: "batch", 1: "length"}
         torch.onnx.export(
             flat,
