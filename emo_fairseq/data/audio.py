@@ -21,9 +21,8 @@ from data_prep.packed_audio.stored import PackedAudio
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.data.modality_dataset import collate_padded
+from emo_fairseq.data.row_warnings import RowWarnings
 from emo_fairseq.errors import UsageError
-
-_MAX_WARNINGS = 10  # rows that are named one by one
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +58,8 @@ class WaveformDataset(FairseqDataset):
         self._check_lengths(n_samples)
         self.max_samples = max_samples
         self.sizes = np.clip(n_samples, MIN_SAMPLES, max_samples)
-        # Shared, for the worker processes of an epoch are new ones.
-        self._warned = torch.zeros(len(audio), dtype=torch.bool).share_memory_()
+        further = "further such rows are not logged; data_prep.validate lists them all"
+        self._warnings = RowWarnings(logger, names, further)
 
     def _check_lengths(self, n_samples: np.ndarray) -> None:
         """Refuse at the start what would stop the training in the middle of an epoch."""
@@ -90,17 +89,9 @@ class WaveformDataset(FairseqDataset):
         except ValueError as error:
             code = getattr(error, "code", "") or "audio-unreadable"
             raise UsageError(f"{self.names[index]}: {error}", code) from error
-        if warnings and not self._warned[index]:
-            self._warn(index, f"{audio}: {'; '.join(warnings)}")
+        if warnings:
+            self._warnings.warn(index, f"{audio}: {'; '.join(warnings)}")
         return samples
-
-    def _warn(self, index: int, message: str) -> None:
-        self._warned[index] = True
-        n_warned = int(self._warned.sum())
-        if n_warned <= _MAX_WARNINGS:
-            logger.warning("%s: %s", self.names[index], message)
-        if n_warned == _MAX_WARNINGS:
-            logger.warning("further such rows are not logged; data_prep.validate lists them all")
 
     def __len__(self) -> int:
         return len(self.audio)

@@ -17,9 +17,8 @@ from data_prep.video.folders import list_pictures
 from data_prep.video.loading import Clip, ClipLoader, PictureOptions
 from data_prep.video.segment import VideoSegment, video_digests
 from emo_fairseq.data.modality_dataset import collate_padded
+from emo_fairseq.data.row_warnings import RowWarnings
 from emo_fairseq.errors import UsageError
-
-_MAX_WARNINGS = 10  # rows that are named one by one
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +57,9 @@ class ClipDataset(FairseqDataset):
         # Shared, for the worker processes of an epoch are new ones.
         self.n_read = torch.zeros(len(videos), dtype=torch.int64).share_memory_()
         self.n_without_face = torch.zeros(len(videos), dtype=torch.int64).share_memory_()
+        self._warnings = RowWarnings(
+            logger, names, "further rows with such pictures are not logged"
+        )
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         clip = self.load(index)
@@ -83,24 +85,15 @@ class ClipDataset(FairseqDataset):
                 "or drop its row",
                 error.code or "video-unreadable",
             ) from error
-        if clip.n_without_face and not self.n_without_face[index]:
-            self._warn(index, video, clip)
+        if clip.n_without_face:
+            self.n_without_face[index] = clip.n_without_face
+            self._warnings.warn(
+                index,
+                f"{video}: no face in {clip.n_without_face} of {clip.n_read} pictures, which are "
+                "masked",
+            )
         self.n_read[index] = clip.n_read
         return clip
-
-    def _warn(self, index: int, video: VideoSegment, clip: Clip) -> None:
-        self.n_without_face[index] = clip.n_without_face
-        n_warned = int((self.n_without_face > 0).sum())
-        if n_warned <= _MAX_WARNINGS:
-            logger.warning(
-                "%s: %s: no face in %d of %d pictures, which are masked",
-                self.names[index],
-                video,
-                clip.n_without_face,
-                clip.n_read,
-            )
-        if n_warned == _MAX_WARNINGS:
-            logger.warning("further rows with such pictures are not logged")
 
     def __len__(self) -> int:
         return len(self.videos)
