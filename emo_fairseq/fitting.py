@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from data_prep.messages import INTERRUPTED_CODE
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.command import Outcome, train
+from emo_fairseq.cli.train.folds import is_all_folds
 from emo_fairseq.cli.train.options import add_options
 from emo_fairseq.errors import UsageError
 
@@ -63,7 +64,8 @@ def fit(
         target: what to predict; by default the emotion, or the one target that the data have.
         further: words for fairseq-train, such as ``["--dropout", "0.3"]``.
         **options: of ``emotion-recognize train --help-all``, with underscores: ``epochs=3``,
-            ``freeze=True``, ``column={"emotion": "label"}``, ``label_order=["calm", "angry"]``.
+            ``fold="k_fold/1"``, ``freeze=True``, ``column={"emotion": "label"}``,
+            ``label_order=["calm", "angry"]``.
 
     Raises:
         UsageError: an option that there is not; or a step that has failed, with its sentence.
@@ -76,6 +78,12 @@ def fit(
     parsed = parser.parse_args([str(_file_of(table)), *words])
     parsed.further = list(further)
     parsed.words = ["emotion-recognize", "train", str(parsed.source), *words]
+    if is_all_folds(parsed):
+        raise UsageError(
+            f"fold={parsed.fold!r}: fit trains one model; give one fold, such as "
+            f"{parsed.fold}/1, or train on all by `emotion-recognize train --fold {parsed.fold}`",
+            "fold-incomplete",
+        )
     with _quiet() as log:
         outcome = train(parsed)
     _finish(log, outcome.code or int(outcome.predictions is None))

@@ -7,7 +7,7 @@ import pytest
 
 
 def all_but(kept: Collection[str], cases: Iterable[str] | Mapping[str, Any]) -> list[Any]:
-    """Return the parameters of a test, named, those that are not kept marked as extended.
+    """Return the named parameters of a test; those that are not kept are marked as extended.
 
     Args:
         kept: names of the cases that `make test` runs.
@@ -15,12 +15,11 @@ def all_but(kept: Collection[str], cases: Iterable[str] | Mapping[str, Any]) -> 
     """
     names = list(cases)
     assert set(kept) < set(names), f"all are kept, or {kept} is none of {names}"
-    values = {name: cases[name] if isinstance(cases, Mapping) else name for name in names}
+    if isinstance(cases, Mapping):
+        values = {name: x if isinstance(x, tuple) else (x,) for name, x in cases.items()}
+    else:
+        values = {name: (name,) for name in names}
     return [
-        pytest.param(
-            *(value if isinstance(value, tuple) else (value,)),
-            id=name,
-            marks=[] if name in kept else [pytest.mark.extended],
-        )
+        pytest.param(*value, id=name, marks=[] if name in kept else [pytest.mark.extended])
         for name, value in values.items()
     ]

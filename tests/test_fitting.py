@@ -57,6 +57,8 @@ def test_a_malformed_option_is_one_sentence(toy_corpus, logs):
         emo_fairseq.fit(toy_corpus, modality="A", epochs=0)
     with raises("fusion-unknown"):
         emo_fairseq.fit(toy_corpus, modality="A", fusion="sum")
+    with raises("fold-incomplete"):
+        emo_fairseq.fit(toy_corpus, modality="A", fold="k_fold")
     assert logs() == []
 
 

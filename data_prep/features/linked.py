@@ -28,7 +28,8 @@ def find_features(folders: Mapping[str, Path], ids: Iterable[str]) -> dict[str, 
         ids: of the rows.
 
     Raises:
-        CodedError: a name that is none of a folder, no such folder, or files of no row.
+        CodedError: a name that is none of a folder, no such folder, files of no row, or a file of
+            several rows.
     """
     ids = list(ids)
     return {name: _find(name, folder, ids) for name, folder in folders.items()}
@@ -43,6 +44,7 @@ def _find(name: str, folder: Path, ids: list[str]) -> Files:
     if not folder.is_dir():
         raise CodedError(f"{option}: there is no such folder", "features-missing")
     files = {id_: file for id_ in ids if (file := _file_of(folder, id_)) is not None}
+    _refuse_shared(option, files)
     if not files:
         found = first_few(sorted(path.name for path in folder.iterdir())) or "nothing"
         raise CodedError(
@@ -53,12 +55,24 @@ def _find(name: str, folder: Path, ids: list[str]) -> Files:
     return files
 
 
+def _refuse_shared(option: str, files: Files) -> None:
+    """Refuse a file of several rows, whose ids differ in folders or in what looks like a suffix."""
+    first: dict[Path, str] = {}
+    for id_, file in files.items():
+        if (other := first.setdefault(file, id_)) != id_:
+            raise CodedError(
+                f"{option}: {file} is the file of {other} and of {id_}; name the files by the "
+                f"whole ids, such as {id_}{_SUFFIX}",
+                "features-shared",
+            )
+
+
 def _file_of(folder: Path, id_: str) -> Path | None:
-    """Return the file of a row, by its id, or by that without suffix, or without folders, too."""
+    """Return the file of a row, by its id, or by that without suffix, folders, or both."""
     path = PurePosixPath(id_)
     if path.is_absolute() or ".." in path.parts:
         return None
-    names = (id_, str(path.with_suffix("")), path.stem)
+    names = (id_, str(path.with_suffix("")), path.name, path.stem)
     places = (folder / f"{name}{_SUFFIX}" for name in dict.fromkeys(names))
     return next((place for place in places if place.is_file()), None)
 

@@ -90,6 +90,7 @@ def predict_conversation(
         predictor.predict_dialogue, batch_size=batch_size, should_stop=should_stop
     )
     predicted = _predict(predict, reader, ordered, lambda done: report(_STAGE, done, seconds))
+    notes = [*turns.notes, *_note_labels(ordered if reads_text else [], predictor.labels)]
     return Conversation(
         name,
         seconds,
@@ -97,11 +98,7 @@ def predict_conversation(
         axes_of(predictor),
         mark_shifts(predicted),
         dict(skipped),
-        [
-            *turns.notes,
-            *([describe_unread(predictor.modalities)] if unread else ()),
-            *(_note_labels(ordered, predictor.labels) if reads_text else ()),
-        ],
+        [*notes, describe_unread(predictor.modalities)] if unread else notes,
     )
 
 

@@ -13,12 +13,13 @@ from emo_fairseq.cli.train.inputs import Inputs
 
 @pytest.fixture
 def following(tmp_path: Path):
-    """Return the next commands of a training, by their subcommands."""
+    """Return a function that lists the next commands of a training, from their subcommands on."""
 
-    def following(n_speakers: int, quick: bool = False, **encoders: str) -> dict[str, list[str]]:
+    def next_words(n_speakers: int, quick: bool = False, **encoders: str) -> list[list[str]]:
+        words = ["emotion-recognize", "train", "x.csv"]
         options = argparse.Namespace(
             **{f"{name}_encoder": encoders.get(name) for name in ("text", "speech", "video")},
-            words=["emotion-recognize", "train", "x.csv", *(["--quick"] if quick else [])],
+            words=[*words, "--quick"] if quick else words,
             quick=quick,
             fold=None,
         )
@@ -26,22 +27,29 @@ def following(tmp_path: Path):
         inputs = Inputs(("speech",), "emotion", 24, 0.0, "test", usable={"test": (24, 24)})
         scored = Scored("this model", tmp_path / "model" / "checkpoint_best.pt", tmp_path / "p.tsv")
         data = DataFolder("x", tmp_path / "data")
-        words = next_commands(options, data, scored, inputs, {row.id: row for row in rows})
-        return {" ".join(line[1:]).partition(" ")[0]: line for line in words}
+        lines = next_commands(options, data, scored, inputs, {row.id: row for row in rows})
+        return [line[1:] for line in lines]
 
-    return following
+    return next_words
+
+
+def subcommands(lines: list[list[str]]) -> list[str]:
+    return [subcommand for subcommand, *_ in lines]
 
 
 def test_folds_are_offered_where_the_test_split_has_few_speakers(following):
-    assert following(n_speakers=6)["train"][-2:] == ["--fold", "k_fold"]
-    assert "train" not in following(n_speakers=12), "enough of them"
-    assert "train" not in following(n_speakers=4), "too few for five folds"
+    folds = ["train", "x.csv", "--fold", "k_fold"]
+    assert following(n_speakers=6)[0] == folds
+    assert "train" not in subcommands(following(n_speakers=12)), "enough of them"
+    assert "train" not in subcommands(following(n_speakers=4)), "too few for five folds"
+    assert following(n_speakers=6, quick=True)[:2] == [["train", "x.csv"], folds]
 
 
 def test_a_model_of_foreign_features_is_scored_and_not_served(following, tmp_path):
     own = following(n_speakers=12, speech="features:mine")
-    assert list(own) == ["evaluate"]
+    assert subcommands(own) == ["evaluate"]
     card = tmp_path / "data" / "features" / "mine" / "features.yaml"
     card.parent.mkdir(parents=True)
     card.touch()
-    assert list(following(n_speakers=12, speech="features:mine")) == ["analyze", "serve", "export"]
+    again = following(n_speakers=12, speech="features:mine")
+    assert subcommands(again) == ["analyze", "serve", "export"]

@@ -62,6 +62,20 @@ def test_folders_of_no_row_are_refused(labels: Path, given: dict[str, str], code
         find_features({name: Path(folder) for name, folder in given.items()}, ["u1", "../u2"])
 
 
+def test_a_file_is_of_one_row(labels: Path) -> None:
+    for name in ("a.wav", "b"):
+        np.save(Path("vectors") / f"{name}.npy", np.zeros(4, np.float32))
+    folders = {"mine": Path("vectors")}
+    found = find_features(folders, ["x/a.wav", "y/b.flac", "z/c"])["mine"]
+    assert {id_: file.name for id_, file in found.items()} == {
+        "x/a.wav": "a.wav.npy",
+        "y/b.flac": "b.npy",
+    }
+    for ids in (["x/b", "y/b"], ["b.1", "b.2"]):
+        with raises("features-shared"):
+            find_features(folders, ids)
+
+
 def test_features_that_a_table_lacks_are_refused_before_it_is_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

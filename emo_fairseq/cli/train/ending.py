@@ -149,11 +149,12 @@ def next_commands(
     """Yield the commands that train on, predict, analyze a recording, serve and export."""
     folder = str(model.checkpoint.parent)
     foreign = _foreign_features(options, data, inputs)
+    words = [word for word in options.words if word != _QUICK]
     if options.quick:
-        yield [word for word in options.words if word != _QUICK]
+        yield words
     if _suggests_folds(options, data, inputs, rows):
-        end = options.words.index("--") if "--" in options.words else len(options.words)
-        yield [*options.words[:end], "--fold", _FOLDS, *options.words[end:]]
+        end = words.index("--") if "--" in words else len(words)
+        yield [*words[:end], "--fold", _FOLDS, *words[end:]]
     if foreign:  # which only data dirs with the same features have
         yield [_PROGRAM, "evaluate", folder, str(data.folder)]
         return
@@ -205,7 +206,7 @@ def _examples(
         audio = None if row.audio is None else root / row.audio
         if SPEECH in inputs.modalities and audio is not None and audio.is_file():
             has_text = TEXT in inputs.modalities and row.text
-            yield [str(audio), *(("--text", str(row.text)) if has_text else ())]
+            yield [str(audio), "--text", str(row.text)] if has_text else [str(audio)]
         elif VIDEO in inputs.modalities and row.video is not None:
             yield [str(videos / row.video)]
         elif TEXT in inputs.modalities and SPEECH not in inputs.modalities and row.text:

@@ -316,7 +316,8 @@ def _base_words(
     if target.kind == TargetKind.DISTRIBUTION:
         criterion, metric = _OF_VOTES
     words += ["--arch", model.arch, "--criterion", criterion, "--best-checkpoint-metric", metric]
-    return [*words, *(["--maximize-best-checkpoint-metric"] if is_larger_better(metric) else [])]
+    words += ["--maximize-best-checkpoint-metric"] if is_larger_better(metric) else []
+    return words
 
 
 def _schedule_words(options: argparse.Namespace, inputs: Inputs, combined: Combined) -> list[str]:

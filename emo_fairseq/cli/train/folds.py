@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from data_prep.folds.file import FOLDS_FOLDER, folds_path
+from data_prep.folds.file import FOLDS_FOLDER, fold_names, folds_path
 from data_prep.folds.protocols import PROTOCOLS
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.train import command
@@ -64,7 +64,7 @@ def _train_each(
         Its exit code, else 0; and the models of each fold, or nothing if one has none.
     """
     scored: dict[str, Sequence[Scored]] = {}
-    names = _names_of_folds(data, protocol)
+    names = fold_names(folds_path(data.folder, protocol))
     for number, name in enumerate(names, start=1):
         processes.write(f"# fold {name} of {protocol}: {number} of {len(names)}")
         fold = f"{protocol}/{name}"
@@ -86,12 +86,6 @@ def _words_of_folds(data: "DataFolder", protocol: str) -> list[str]:
             "protocol-unknown",
         )
     return processes.module("data_prep.folds", data.folder, "--protocol", protocol)
-
-
-def _names_of_folds(data: "DataFolder", protocol: str) -> list[str]:
-    from data_prep.folds.file import read_folds
-
-    return list(read_folds(folds_path(data.folder, protocol)).folds)
 
 
 # -- the summary -----------------------------------------------------------------------------------
@@ -145,7 +139,8 @@ def _lines_of_each(name: str, folds: "Mapping[str, Predictions]") -> Iterator[st
     first = next(iter(folds.values()))
     axes = () if isinstance(first, LabelPredictions) else first.names
     metrics = {fold: of.statistics().metrics() for fold, of in folds.items()}
-    cells = [[f"{name}, by fold", "", *(display_name(key, axes) for key in first.headline)]]
+    heads = [display_name(key, axes) for key in first.headline]
+    cells = [[f"{name}, by fold", "", *heads]]
     for fold, of in folds.items():
         values = [format_number(metrics[fold][key]) for key in first.headline]
         cells.append([fold, format_count(len(of.ids), "utterance"), *values])
