@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 from fairseq import options
+from fairseq.dataclass import utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental import initialize
 from in_process import TINY, TRAIN
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -62,3 +66,32 @@ def test_a_part_and_the_defaults_of_its_dataclass() -> None:
                 found = OmegaConf.merge(schema, part)
                 assert_same(expected, found)
                 found.dropout = 0.9
+
+
+@pytest.fixture
+def without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace what composes configurations by the functions of fairseq, Hydra and OmegaConf."""
+    for owner, name in (
+        (OverridesParser, "parse_override"),
+        (utils, "compose"),
+        (OmegaConf, "merge"),
+        (OmegaConf, "create"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name).__wrapped__)
+    monkeypatch.delattr(ConfigStore, "__deepcopy__")
+    monkeypatch.setattr(utils, "initialize", initialize)
+
+
+LINES = (
+    "--save-dir a --lr 0.1",
+    "--save-dir b --lr 0.2,0.1 --max-update 3 --valid-subset valid,test --dropout 0.3 --fp16",
+    "--criterion emotion_regression --target vad --lr-scheduler inverse_sqrt --no-save",
+)
+
+
+def test_the_options_of_a_training(request: pytest.FixtureRequest) -> None:
+    """Of command lines that differ in values, and in what they choose, one after the other."""
+    found = [composed(words) for words in LINES]
+    request.getfixturevalue("without_memory")
+    for words, config in zip(LINES, found, strict=True):
+        assert_same(composed(words), config)

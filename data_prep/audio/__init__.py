@@ -5,6 +5,6 @@
 
 :mod:`.loading` loads a whole recording, :mod:`.streaming` one of any length, :mod:`.segment_reader`
 many segments of one. :mod:`.segment` names segments, :mod:`.stored_lengths` measures files,
-:mod:`.headers` repairs their headers, :mod:`.faults` words their faults, :mod:`.writing` writes
-FLAC.
+:mod:`.headers` repairs their headers, :mod:`.mp3` checks the lengths in those of MP3,
+:mod:`.faults` words their faults, :mod:`.writing` writes FLAC.
 """
