@@ -81,7 +81,7 @@ def check_parsed(args: argparse.Namespace) -> None:
     if scheduler == "polynomial_decay" and getattr(args, "total_num_update", None) in _MISSING:
         raise UsageError(
             "--total-num-update is missing: --lr-scheduler polynomial_decay needs the number of "
-            "updates after which the learning rate is 0; give --max-update, or --total-num-update",
+            "updates after which the learning rate is 0; give it, such as that of --max-update",
             "option-incomplete",
         )
 

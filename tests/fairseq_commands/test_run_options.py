@@ -45,8 +45,8 @@ REFUSED = {
     "another arch": ({"--arch": "transformer"}, "--arch transformer: .* robertaEMO, "),
     "cosine": ({**ENDLESS, "--lr-scheduler": "cosine"}, "cosine: give --max-update"),
     "polynomial": (
-        {**ENDLESS, "--lr-scheduler": "polynomial_decay"},
-        "--total-num-update is missing: .* give --max-update",
+        {"--lr-scheduler": "polynomial_decay"},
+        "--total-num-update is missing: .* give it, such as that of --max-update",
     ),
     "inverse root": (
         {"--lr-scheduler": "inverse_sqrt", "--warmup-updates": "0"},
