@@ -22,8 +22,8 @@ from data_prep.audio.decoding import AudioError, Block, FloatArray, UnknownForma
 
 # Maximum difference to the length in the header: encoders round up to whole packets.
 LOST_SECONDS = 0.25
-# What lies between two packets by their times, and is no rounding of these: packets that were lost,
-# or not sent while nobody spoke. From an hour on it is a jump of the clock.
+# A gap between the times of two packets is longer than their rounding: packets were lost, or not
+# sent while nobody spoke. One of an hour or more is a jump of the clock.
 _GAP_SECONDS, _JUMP_SECONDS = 0.1, 3600.0
 _SILENT_FRAMES = 1 << 16  # of a block of silence
 # By how much sound and pictures of a file may begin at other times.

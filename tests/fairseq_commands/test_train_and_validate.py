@@ -1,12 +1,15 @@
 """fairseq-train and fairseq-validate, for every input and every target."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from extended import all_but
-from in_process import judged_by
+from in_process import judged_by, words
 
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.names import is_larger_better
@@ -48,6 +51,23 @@ N_TEST = 12
 @pytest.mark.parametrize(("options", "metric"), all_but(KEPT, CASES))
 def test_training_and_scoring(options, metric, toy_corpus, fairseq, commands, tmp_path):
     score_every_batch_size(options, metric, toy_corpus, fairseq, commands, tmp_path)
+
+
+def test_the_console_command_trains_the_same(toy_corpus, fairseq, commands, tmp_path):
+    """In an interpreter without what tests replace, such as how options are composed."""
+    options = f"{commands['train']} --data {toy_corpus} --modality text --batch-size 8"
+    places = {name: f"--max-update 2 --save-dir {tmp_path / name}" for name in ("here", "alone")}
+    fairseq("train", options, places["here"])
+    command = [Path(sys.executable).with_name("fairseq-train"), *words((options, places["alone"]))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    here, alone = (
+        torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True) for name in places
+    )
+    here["cfg"]["checkpoint"]["save_dir"] = str(tmp_path / "alone")
+    assert here["cfg"] == alone["cfg"]
+    torch.testing.assert_close(here["model"], alone["model"])
 
 
 def test_sentiment_score(copy_toy, fairseq, commands, tmp_path):
