@@ -104,8 +104,9 @@ def prepare_table(
     _note_shared(splits, corpus)
     if recipe.data_raw and len(splits) > 1:
         _note_twins(splits, recipe.data_raw, Path(out_dir), corpus)
-    write_corpus(out_dir, corpus, splits)
+    # The links first: the corpus.yaml marks a data dir as complete.
     link_features(Path(out_dir), features, {row.id for rows in splits.values() for row in rows})
+    write_corpus(out_dir, corpus, splits)
     return corpus
 
 

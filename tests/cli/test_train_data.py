@@ -54,6 +54,19 @@ def test_it_is_used_again(options):
     assert "is used again" in notes[0]
 
 
+def test_a_folder_of_features_that_has_changed_is_refused(options):
+    """Else rows whose files came later would stay left out."""
+    Path("vectors").mkdir()
+    np.save("vectors/a.npy", np.zeros((2, 3), np.float32))
+    words = "labels.csv --split-by row --feature-files mine=vectors"
+    prepared(options, words)
+    assert not find_data(options(words))[0].prepare, "the same is used again"
+    np.save("vectors/b.npy", np.zeros((2, 3), np.float32))
+    with raises("data-dir-in-use") as error:
+        find_data(options(words))
+    assert "before labels.csv or a folder of --feature-files has changed" in str(error.value)
+
+
 def test_an_interrupted_preparation_is_run_again(options):
     find_data(options("labels.csv --split-by row"))[0].begin()
     (Path("data/labels") / "train.tsv").write_text("")

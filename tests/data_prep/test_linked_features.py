@@ -76,6 +76,14 @@ def test_a_file_is_of_one_row(labels: Path) -> None:
             find_features(folders, ids)
 
 
+def test_features_of_videos_are_linked_for_a_model_of_videos(
+    labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(labels), "--modality", "V", "--video-encoder", "features:mine"]
+    assert emotion_recognize([*words, "--feature-files", "mine=vectors", "--dry-run"]) == 0
+    assert "--feature-files mine=vectors" in capsys.readouterr().out
+
+
 def test_features_that_a_table_lacks_are_refused_before_it_is_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,7 +38,8 @@ class PreparationRecord(Document):
 
     Attributes:
         source: absolute path, or the name on a hub.
-        digest: of its content, see :func:`_digest`; empty where it is not on this disk.
+        digest: of its content, see :func:`_digest`, and of the names of files of features; empty
+            where it is not on this disk.
         command: module of data_prep.
         options: words of the command line after the source and the data dir.
     """
@@ -102,7 +103,7 @@ def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
     _check_video(options, source, words)
     record = PreparationRecord(
         source=_absolute(source),
-        digest=_digest(source.path),
+        digest=_digest(source.path) + _digest_of_features(options.feature_files),
         command=command,
         options=words[words.index(str(folder)) + 1 :],
     )
@@ -122,14 +123,8 @@ def _check_video(options: argparse.Namespace, source: Source, words: Sequence[st
     """Refuse to prepare, for a training on videos, what has none."""
     if options.modality is None or VIDEO not in parse_modalities(options.modality):
         return
-    spec = options.video_encoder or ""
-    if spec.startswith("features:"):
-        raise UsageError(
-            f"--video-encoder {spec}: {source.path} is no data dir yet, and has no features; "
-            "prepare it, extract them by `python -m data_prep.extract_features`, and train on the "
-            "data dir",
-            "features-missing",
-        )
+    if (options.video_encoder or "").startswith("features:"):
+        return  # see _check_features
     if not source.has_videos(words):
         raise UsageError(
             f"--modality {options.modality}: no rows of {source.path} have videos; give their "
@@ -189,7 +184,9 @@ def _check_folder(
         before = " ".join(known.options) or "none"
         difference = f"by other options ({before})"
     else:
-        difference = f"before {source.path} has changed"
+        has_features = "--feature-files" in record.options
+        changed = " or a folder of --feature-files" if has_features else ""
+        difference = f"before {source.path}{changed} has changed"
     raise UsageError(
         f"{folder}: was prepared {difference}; remove {folder}, or give another --data-dir",
         "data-dir-in-use",
@@ -254,3 +251,19 @@ def _digest(path: Path) -> str:
     return "".join(
         hashlib.sha256("\n".join(part).encode()).hexdigest() for part in (lines, contents)
     )
+
+
+def _digest_of_features(folders: Sequence[str]) -> str:
+    """Return a digest of the names of the files in folders of features; empty without folders.
+
+    Args:
+        folders: texts NAME=FOLDER.
+    """
+    digest = hashlib.sha256()
+    for text in sorted(folders):
+        root = Path(text.partition("=")[2])
+        for folder, inner, files in os.walk(root):
+            inner.sort()
+            inside = os.path.relpath(folder, root)
+            digest.update("".join(f"{text} {inside}/{name}\n" for name in sorted(files)).encode())
+    return digest.hexdigest() if folders else ""
