@@ -128,13 +128,13 @@ class PlainPrediction(Model):
     transcript: str | None
     transcript_language: str | None
     warnings: list[str]
-    truncations: list[Truncation]
+    truncations: list[Truncation] = Field(description="What was not read, in numbers.")
 
 
 class Prediction(PlainPrediction):
     """The prediction for an input, with a sentence for each input that was truncated."""
 
-    truncated: list[str]
+    truncated: list[str] = Field(description="The truncations as sentences.")
     embedding: list[float] | None = Field(default=None, description="If it was requested.")
 
 
@@ -206,7 +206,7 @@ class Turn(Model):
     values: Labels
     confidence: float | None
     shift: bool | None
-    truncations: list[str]
+    truncations: list[str] = Field(description="As sentences.")
     warnings: list[str]
     error: str | None
 
