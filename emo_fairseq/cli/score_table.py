@@ -10,10 +10,12 @@ from emo_fairseq.evaluation.bootstrap import LEVEL, MIN_SPEAKERS, Estimate, Spea
 from emo_fairseq.evaluation.names import OF_PRECISION, display_name
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
+    NumberPredictions,
     Predictions,
     metrics_and_baseline,
 )
 from emo_fairseq.evaluation.tables import (
+    NONE,
     format_count,
     format_interval,
     format_number,
@@ -75,6 +77,8 @@ def table_lines(
 ) -> Iterator[str]:
     """Yield a table of metrics: a column for each model, with intervals, and for the baseline.
 
+    A model of another target or other labels than the first has cells of a dash.
+
     Args:
         split: that was scored.
         models: predictions by the heading of their column.
@@ -86,13 +90,19 @@ def table_lines(
     suffix, n_rows = first.baseline_suffix, len(first.ids)
     columns = [measure(of, rows) for of in models.values()]
     baseline = metrics_and_baseline(first)
-    axes = () if isinstance(first, LabelPredictions) else first.names
     cells = [["", *models, suffix.removeprefix("_")]]
-    for key in [*first.headline, *(_details(first) if in_detail else ())]:
-        values = [estimate_cell(column.estimates[key]) for column in columns]
+    names: dict[str, str] = {}  # by key: the headlines of all models, then their details
+    for is_detail in (False, True) if in_detail else (False,):
+        for of in models.values():
+            axes = of.names if isinstance(of, NumberPredictions) else ()
+            for key in _details(of) if is_detail else of.headline:
+                names.setdefault(key, display_name(key, axes))
+    for key, name in names.items():
+        of_models = [column.estimates.get(key) for column in columns]
+        values = [NONE if of is None else estimate_cell(of) for of in of_models]
         beside = baseline.get(key + suffix)
         constant = "" if beside is None else format_number(beside)
-        cells.append([display_name(key, axes), *values, constant])
+        cells.append([name, *values, constant])
     if any(len(of.ids) != n_rows for of in models.values()):
         counts = [format_count(len(of.ids), "utterance") for of in models.values()]
         cells.append(["", *counts, counts[0]])

@@ -170,13 +170,13 @@ def align_members(
         if type(other) is not type(first) or {*other.names} != {*order}:
             raise UsageError(
                 f"{name} predicts {', '.join(other.names)}, and {first_name} "
-                f"{', '.join(order)}; combine models of one target and one set of labels",
+                f"{', '.join(order)}; give models of one target and one set of labels",
                 "combine-targets-differ",
             )
         if _are_questions(other) != _are_questions(first):
             raise UsageError(
                 f"{name}: of it and {first_name} one answers a yes/no question for each label, and "
-                "the other chooses one label; combine models of one target",
+                "the other chooses one label; give models of one target",
                 "combine-targets-differ",
             )
     for name, member in members.items():
@@ -185,7 +185,7 @@ def align_members(
     aligned = align([_in_order(member, order) for member in members.values()])
     if not aligned[0].ids:
         raise UsageError(
-            f"{' and '.join(members)} have no row in common; combine models that read the same "
+            f"{' and '.join(members)} have no row in common; give models that read the same "
             "rows, or train them with --modality-dropout",
             "combine-rows-differ",
         )

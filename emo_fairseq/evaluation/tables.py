@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -57,6 +58,17 @@ def format_interval(
         return undefined
     low, high = (format_number(end, digits, sign) for end in ends)
     return f"{low} to {high}"
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and deviation (n - 1 in the divisor); NaN where a value is, or is the only one.
+
+    >>> mean_and_deviation([1.0, 2.0, 3.0])
+    (2.0, 1.0)
+    """
+    if any(math.isnan(value) for value in values):
+        return math.nan, math.nan
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 
 def format_mean(mean: float, deviation: float, undefined: str = UNDEFINED) -> str:

@@ -1,7 +1,6 @@
 """Metrics of systems over their runs and folds, and tests of the others against the first."""
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,7 +34,7 @@ from emo_fairseq.evaluation.statistics import (
     keys_of,
     pool,
 )
-from emo_fairseq.evaluation.tables import format_count
+from emo_fairseq.evaluation.tables import format_count, mean_and_deviation
 from emo_fairseq.experiments.runs import speakers_of
 from emo_fairseq.experiments.systems import SeedAndFold, Setting, System
 
@@ -171,17 +170,6 @@ def _parts(
             yield f"seed {seed}", system.with_seed(seed), setting.folds
     else:
         yield "", system, setting.folds
-
-
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Return mean and deviation (n - 1 in the divisor); NaN where a value is, or is the only one.
-
-    >>> mean_and_deviation([1.0, 2.0, 3.0])
-    (2.0, 1.0)
-    """
-    if any(math.isnan(value) for value in values):
-        return math.nan, math.nan
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 
 # --- One system -----------------------------------------------------------------------------------

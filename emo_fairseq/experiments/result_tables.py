@@ -21,12 +21,13 @@ from emo_fairseq.evaluation.tables import (
     format_mean,
     format_number,
     format_p_value,
+    mean_and_deviation,
     print_table,
     to_csv,
     to_latex,
     to_markdown,
 )
-from emo_fairseq.experiments.comparison import Row, mean_and_deviation, table_rows
+from emo_fairseq.experiments.comparison import Row, table_rows
 from emo_fairseq.experiments.names import TEST
 from emo_fairseq.experiments.options import selection_set
 from emo_fairseq.experiments.runs import (

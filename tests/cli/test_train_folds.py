@@ -8,7 +8,8 @@ import numpy as np
 from data_prep.folds.__main__ import main as make_folds
 from data_prep.schema import SPLITS, read_manifest
 from emo_fairseq.cli.__main__ import main
-from emo_fairseq.evaluation.statistics import read_predictions
+from emo_fairseq.cli.train.folds import _lines_of_each
+from emo_fairseq.evaluation.statistics import NumberPredictions, read_predictions
 
 QUICK = ("--modality", "A", "--quick", "--cpu", "--no-report")
 
@@ -54,3 +55,15 @@ def test_a_dry_run_has_the_commands_of_every_fold(command, copy_toy, tmp_path):
     for fold in (1, 2, 3):
         assert f"--fold k_fold/{fold} " in printed
         assert f"--save-dir {tmp_path}/out/k_fold-{fold}/" in printed
+
+
+def test_a_metric_that_one_fold_does_not_define_has_no_mean():
+    def fold(*truth: float) -> NumberPredictions:
+        ids = tuple(map(str, range(len(truth))))
+        numbers = np.array(truth)[:, None]
+        return NumberPredictions(ids, ("valence",), numbers, numbers + 0.1)
+
+    folds = {"1": fold(0.1, 0.5), "2": fold(0.4)}  # no correlation of a single row
+    lines = list(_lines_of_each("this model", folds))
+    assert "undefined" in lines[-1].split()
+    assert "0.100 ± 0.000" in lines[-1]

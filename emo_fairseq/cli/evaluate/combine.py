@@ -254,20 +254,22 @@ def _combine(
     return _Pair(name, combined, best, by_name[best], n_left_out)
 
 
-def _pairs(members: Mapping[str, "Predictions"]) -> tuple[list[_Pair], list[str]]:
-    """Return each model after the first beside the first, and why others are not compared."""
+def _pairs(
+    members: Mapping[str, "Predictions"],
+) -> tuple[list[_Pair], dict[tuple[str, str], str]]:
+    """Return each model after the first beside the first, and by pair why others are not."""
     from emo_fairseq.evaluation.ensembles import align_members
 
     (first, reference), *others = members.items()
-    pairs, notes = [], []
+    pairs, refusals = [], {}
     for name, predictions in others:
         try:
             (ours, theirs), n_left_out = align_members({name: predictions, first: reference})
         except UsageError as error:
-            notes.append(f"{name} - {first}: not compared: {error}")
+            refusals[name, first] = str(error)
         else:
             pairs.append(_Pair(name, ours, first, theirs, n_left_out))
-    return pairs, notes
+    return pairs, refusals
 
 
 def _save(
@@ -332,11 +334,13 @@ def _print(
     from emo_fairseq.cli.score_table import as_record, table_lines
 
     columns = dict(members)
+    pairs: list[_Pair]
+    refusals: dict[tuple[str, str], str]
     if ensemble is None:
-        pairs, notes = _pairs(members)
+        pairs, refusals = _pairs(members)
     else:
         columns[ensemble.name] = ensemble.predictions
-        pairs, notes = [ensemble], []
+        pairs, refusals = [ensemble], {}
     if options.json:
         record: dict[str, Any] = {
             "models": {name: as_record(of, rows) for name, of in columns.items()},
@@ -345,6 +349,7 @@ def _print(
         records = [_difference_record(pair, rows) for pair in pairs]
         if ensemble is None:
             record["differences"] = records
+            record["not_compared"] = [{"of": of, "reason": x} for of, x in refusals.items()]
         else:
             (record["difference"],) = records
         processes.write(json.dumps(record, indent=2, allow_nan=False))
@@ -354,8 +359,8 @@ def _print(
     best = "" if ensemble is None else ", the model with the best {metric}"
     for line in chain.from_iterable(_difference_lines(pair, rows, best) for pair in pairs):
         processes.write(line)
-    for note in notes:
-        processes.write(note)
+    for (name, other), reason in refusals.items():
+        processes.write(f"{name} - {other}: not compared: {reason}")
     for leak in leaks:
         processes.write(f"leak allowed: {leak}")
     if options.save_predictions:

@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -134,7 +133,12 @@ def _lines_of_each(name: str, folds: "Mapping[str, Predictions]") -> Iterator[st
     from emo_fairseq.cli.score_table import aligned
     from emo_fairseq.evaluation.names import display_name
     from emo_fairseq.evaluation.statistics import LabelPredictions
-    from emo_fairseq.evaluation.tables import format_count, format_mean, format_number
+    from emo_fairseq.evaluation.tables import (
+        format_count,
+        format_mean,
+        format_number,
+        mean_and_deviation,
+    )
 
     first = next(iter(folds.values()))
     axes = () if isinstance(first, LabelPredictions) else first.names
@@ -144,10 +148,7 @@ def _lines_of_each(name: str, folds: "Mapping[str, Predictions]") -> Iterator[st
     for fold, of in folds.items():
         values = [format_number(metrics[fold][key]) for key in first.headline]
         cells.append([fold, format_count(len(of.ids), "utterance"), *values])
-    means = []
-    for key in first.headline:
-        values_of_key = [metrics[fold][key] for fold in folds]
-        deviation = statistics.stdev(values_of_key) if len(values_of_key) > 1 else float("nan")
-        means.append(format_mean(statistics.fmean(values_of_key), deviation))
+    of_keys = ([metrics[fold][key] for fold in folds] for key in first.headline)
+    means = [format_mean(*mean_and_deviation(values)) for values in of_keys]
     cells.append(["mean ± std", "", *means])
     yield from aligned(cells)

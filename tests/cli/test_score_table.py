@@ -1,0 +1,49 @@
+"""The table of models side by side, and what is not compared."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from emo_fairseq.cli.evaluate import combine
+from emo_fairseq.cli.score_table import table_lines
+from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
+
+IDS = ("u1", "u2", "u3", "u4")
+
+
+def labels(*names: str) -> LabelPredictions:
+    truth = np.array([0, 1, 0, 1])
+    return LabelPredictions(IDS, names, truth, truth, np.eye(len(names))[truth])
+
+
+def numbers(*names: str) -> NumberPredictions:
+    truth = np.linspace(0.0, 1.0, 4)[:, None] * np.ones(len(names))
+    return NumberPredictions(IDS, names, truth, truth)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "only_second"),
+    [
+        (labels("sad", "happy"), labels("sad", "happy", "angry"), "recall, angry"),
+        (labels("sad", "happy"), numbers("valence", "arousal"), "CCC, mean"),
+        (numbers("valence"), labels("sad", "happy"), "UAR"),
+    ],
+)
+def test_models_of_several_targets_have_a_dash_for_the_others_metrics(first, second, only_second):
+    lines = list(table_lines("test", {"a": first, "b": second}, {}, in_detail=True))
+    (of_second,) = (line for line in lines if line.startswith(f"{only_second}  "))
+    assert of_second.removeprefix(only_second).split()[0] == "–"
+    assert not any(line.startswith("UAR, mean") for line in lines), "labels have no axes"
+
+
+def test_json_names_models_that_are_not_compared(capsys):
+    members = {"a": labels("sad", "happy"), "b": numbers("valence")}
+    options = argparse.Namespace(json=True, split="test", save_predictions=None)
+    combine._print(options, members, None, {}, [])
+    record = json.loads(capsys.readouterr().out)
+    assert record["differences"] == []
+    (refused,) = record["not_compared"]
+    assert refused["of"] == ["b", "a"]
+    assert "valence" in refused["reason"]
