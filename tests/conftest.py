@@ -77,7 +77,7 @@ Options = Mapping[str, Any]
 
 # Tests read figures in fairseq's own log.
 os.environ[VERBOSE_SWITCH] = "1"
-# Digests that tests remember are no business of the user's cache folder.
+# Digests of files of tests are not stored in the user's cache folder.
 os.environ["EMO_FAIRSEQ_CACHE"] = tempfile.mkdtemp(prefix="emo_fairseq_tests_")
 
 
@@ -115,8 +115,8 @@ def _fixed_seeds() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _heard_logs() -> Iterator[None]:
-    """Undo what a command line run in process does to logging, so that caplog hears every test."""
+def _restored_logging() -> Iterator[None]:
+    """Undo what a command that runs in this process does to logging, so that caplog has all."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield

@@ -41,15 +41,15 @@ def judged_by(metric: str) -> str:
 
 
 def run_tool(module: str, name: str, *options: str | Path) -> str:
-    """Run the ``cli_main`` of a module under this name; returns what it says.
+    """Run the ``cli_main`` of a module under this name, and return its log.
 
     Words of the command line are given as strings, split as a shell does, or as paths.
     """
-    heard = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, fresh_fairseq(heard):
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, fresh_fairseq(output):
         patch.setattr(sys, "argv", [name, *words(options)])
         importlib.import_module(module).cli_main()
-    return heard.getvalue()
+    return output.getvalue()
 
 
 def run_to_end(module: str, name: str, words: Sequence[str]) -> tuple[int, str, str]:
@@ -60,10 +60,10 @@ def run_to_end(module: str, name: str, words: Sequence[str]) -> tuple[int, str, 
     Returns:
         The exit status, what is on the standard output, and what is on the standard error.
     """
-    heard, errors, code = io.StringIO(), io.StringIO(), 0
+    output, errors, code = io.StringIO(), io.StringIO(), 0
     with contextlib.ExitStack() as contexts:
         patch = contexts.enter_context(pytest.MonkeyPatch.context())
-        contexts.enter_context(fresh_fairseq(heard))
+        contexts.enter_context(fresh_fairseq(output))
         contexts.enter_context(contextlib.redirect_stderr(errors))
         patch.setattr(sys, "argv", [name, *words])
         try:
@@ -72,7 +72,7 @@ def run_to_end(module: str, name: str, words: Sequence[str]) -> tuple[int, str, 
             code = int(stop.code or 0)
         except Exception:
             code = _status_of_error()
-    return code, heard.getvalue(), errors.getvalue()
+    return code, output.getvalue(), errors.getvalue()
 
 
 def _status_of_error() -> int:
@@ -113,7 +113,7 @@ def words(options: tuple[str | Path, ...]) -> list[str]:
 
 
 @contextlib.contextmanager
-def fresh_fairseq(heard: io.StringIO) -> Iterator[None]:
+def fresh_fairseq(output: io.StringIO) -> Iterator[None]:
     """As if fairseq had just been imported: it keeps its best score and its meters in globals."""
     for function in (checkpoint_utils.save_checkpoint, fairseq_train.should_stop_early):
         for remembered in ("best", "num_runs"):
@@ -122,12 +122,12 @@ def fresh_fairseq(heard: io.StringIO) -> Iterator[None]:
     metrics.reset()
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    handler = logging.StreamHandler(heard)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(name)s | %(message)s"))
     root.handlers[:] = [handler]  # fairseq-validate exchanges it for one on standard output
     root.setLevel(logging.INFO)
     try:
-        with contextlib.redirect_stdout(heard), warnings.catch_warnings():
+        with contextlib.redirect_stdout(output), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

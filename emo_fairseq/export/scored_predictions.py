@@ -87,7 +87,8 @@ def score_file(file: Path, labels: Sequence[str], has_labels: bool) -> list[Scor
 def _estimates(scored: Predictions) -> Mapping[str, Estimate]:
     """Return each metric with its interval over utterances, all from the same resamples."""
     if isinstance(scored, LabelPredictions):
-        keys = [*_OF_LABELS, *(() if scored.votes is None else OF_VOTES)]
+        keys = list(_OF_LABELS)
+        keys += [] if scored.votes is None else OF_VOTES
     else:
         axes = scored.names if len(scored.names) > 1 else ()
         keys = [*OF_NUMBERS, *(f"{key}_{axis}" for axis in axes for key in _OF_AXIS)]

@@ -84,7 +84,7 @@ def rank_pair() -> Iterator[RankPair]:
 
 @pytest.fixture
 def on_two_ranks(rank_pair: RankPair, tmp_path: Path) -> Callable[..., Finished]:
-    """Run a command as two processes that are told their rank; returns what rank 0 left behind."""
+    """Run a command as two processes with a rank each, and return the result of rank 0."""
     numbers = itertools.count()
 
     def run(tool: str, *options: str | Path) -> Finished:

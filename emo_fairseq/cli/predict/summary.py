@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from data_prep.errors import CodedError
 from data_prep.messages import first_few, one_line, sentence_with_code
 from emo_fairseq.cli.predict.rows import Row
+from emo_fairseq.evaluation.tables import format_count
 from emo_fairseq.types import SPEECH
 
 ITEM = "item"
@@ -30,7 +31,7 @@ class Summary:
     notes: Counter[str] = field(default_factory=Counter)
     n_predicted: int = 0
     n_dialogues: int = 0
-    n_cut_recordings: int = 0
+    n_truncated_recordings: int = 0
     failures: list[str] = field(default_factory=list)  # the first ones, a sentence each
 
     def add(self, row: Row) -> None:
@@ -52,7 +53,7 @@ class Summary:
         for name in self.modalities:
             self.notes[f"without {name}"] += name not in prediction.modalities
         self.notes["truncated"] += bool(prediction.truncations)
-        self.n_cut_recordings += any(t.modality == SPEECH for t in prediction.truncations)
+        self.n_truncated_recordings += any(t.modality == SPEECH for t in prediction.truncations)
         self.notes["with a warning"] += bool(prediction.warnings)
         self.notes["transcribed"] += transcript is not None
         self.notes["without words"] += transcript is not None and not transcript.text
@@ -79,11 +80,11 @@ class Summary:
             kinds = first_few([f"{code} {count}" for code, count in self.codes.most_common()])
             parts.append(f"{n_failed} of {n} {units} failed ({kinds}), see the column error")
         parts += [f"{name}: {count}" for name, count in self.notes.items() if count]
-        if self.n_cut_recordings and self.unit == ITEM:
+        if self.n_truncated_recordings and self.unit == ITEM:
             parts.append(
-                f"only the beginning is predicted of {self.n_cut_recordings} "
-                f"recording{'' if self.n_cut_recordings == 1 else 's'} (emotion-recognize analyze "
-                "predicts all turns, --timeline all windows)"
+                "only the beginning is predicted of "
+                f"{format_count(self.n_truncated_recordings, 'recording')} (emotion-recognize "
+                "analyze predicts all turns, --timeline all windows)"
             )
         return "; ".join(parts)
 
