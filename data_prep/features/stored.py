@@ -212,18 +212,25 @@ def find_missing(folder: Path, split: str, rows: Sequence[Utterance]) -> Iterato
     whose features cannot be read has faults, and is passed over.
     """
     try:
-        if read_card(folder):
-            stored = _open(folder, split, rows)
-            missing = np.ones(len(rows), bool) if stored is None else np.diff(stored.offsets) == 0
-        else:
-            missing = are_missing_foreign(folder, split, rows)
-        ids = _without_frames(folder, missing, rows)
+        ids = _without_frames(folder, are_missing(folder, split, rows), rows)
     except ManifestError:
         return
     if ids:
         remedy = "extract them, or leave it so: these rows are read without them, or left out"
         problem = _missing_sentence(ids, rows)
         yield Fault(f"{folder / split}.npy", None, problem, remedy, "features-missing")
+
+
+def are_missing(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDArray[np.bool_]:
+    """Return which rows have no features, (N,); nothing is written.
+
+    Raises:
+        ManifestError: the features of the split cannot be read.
+    """
+    if not read_card(folder):
+        return are_missing_foreign(folder, split, rows)
+    stored = _open(folder, split, rows)
+    return np.ones(len(rows), bool) if stored is None else np.diff(stored.offsets) == 0
 
 
 def _without_frames(

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from codes import raises
 
@@ -74,6 +75,18 @@ def test_prompts_that_are_read_out_are_no_text(choose):
     assert "20 rows have 2 different texts" in inputs.notes[0]
     assert choose(rows, modality="T+A").modalities == ("text", "speech")
     assert choose(rows, text_encoder="hf:m").modalities == ("text", "speech")
+
+
+def test_rows_without_features_are_not_counted_as_used(choose, tmp_path):
+    rows = rows_with(audio=clips, n_samples=1, emotion=lambda i: "sad" if i else None)
+    features = tmp_path / "small" / "features" / "mine"
+    features.mkdir(parents=True)
+    for name in ("train-u0", "train-u1", "train-u2", "test-u3"):
+        np.save(features / f"{name}.npy", np.zeros((2, 3), np.float32))
+    chosen = choose(rows, modality="A", speech_encoder="features:mine")
+    assert chosen.usable == {"train": (2, 20), "valid": (0, 20), "test": (1, 20)}
+    both = choose(rows, modality="A+V", video_encoder="features:mine")
+    assert both.usable["test"] == (19, 20), "the others have audio"
 
 
 def test_features_are_read_where_an_encoder_names_them(choose):

@@ -1,12 +1,14 @@
 """What a training reads and predicts: as the options have it, else as the data do."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.errors import ManifestError
+from data_prep.features.stored import FOLDER, are_missing
 from data_prep.manifest.table import count_distinct, counts, has
 from data_prep.schema import SAMPLE_RATE, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train.data import DataFolder
@@ -81,12 +83,7 @@ def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
     if test == "valid":
         notes.append("there is no test split: scored on valid, which also selects the checkpoint")
     samples = sum(int(counts(split, "n_samples").sum()) for split in splits.values())
-    read = [_COLUMNS[name] for name in modalities if not _reads_features(options, name)]
-    usable = {
-        name: _count_usable(splits[name], columns, read if len(read) == len(modalities) else ())
-        for name in FOLD_SETS
-        if splits.get(name)
-    }
+    usable = _count_usable(options, data.folder, splits, modalities, columns)
     return Inputs(modalities, target, n_rows, samples / SAMPLE_RATE, test, notes, rows, usable)
 
 
@@ -96,13 +93,43 @@ def _have_any(rows: Sequence[Utterance], columns: Sequence[str]) -> np.ndarray:
 
 
 def _count_usable(
-    rows: Sequence[Utterance], truth: Sequence[str], inputs: Sequence[str]
-) -> tuple[int, int]:
-    """Return how many rows have a target and, unless it is empty, one of the inputs; and all."""
-    usable = _have_any(rows, truth)
-    if inputs:
-        usable = usable & _have_any(rows, inputs)
-    return int(usable.sum()), len(rows)
+    options: argparse.Namespace,
+    folder: Path,
+    splits: Mapping[str, Sequence[Utterance]],
+    modalities: Sequence[str],
+    truth: Sequence[str],
+) -> dict[str, tuple[int, int]]:
+    """Return by split how many rows have the target and an input, and how many rows there are."""
+    read = [_COLUMNS[name] for name in modalities if not _reads_features(options, name)]
+    specs = [getattr(options, f"{m}_encoder") for m in modalities if _reads_features(options, m)]
+    with_features: set[str] = set()
+    for spec in specs:
+        with_features.update(_ids_with_features(folder, spec.partition(":")[2]))
+    usable = {}
+    for name in FOLD_SETS:
+        if rows := splits.get(name):
+            has_input = np.zeros(len(rows), dtype=bool)
+            if specs:
+                has_input |= np.array([row.id in with_features for row in rows])
+            if read:
+                has_input |= _have_any(rows, read)
+            usable[name] = int((_have_any(rows, truth) & has_input).sum()), len(rows)
+    return usable
+
+
+def _ids_with_features(folder: Path, name: str) -> Iterator[str]:
+    """Yield the ids of rows with features; all of a split whose features the training refuses."""
+    for split in read_corpus(folder).splits:
+        file = folder / f"{split}.tsv"
+        if file.is_file():
+            rows = read_manifest(file)
+            try:
+                missing = are_missing(folder / FOLDER / name, split, rows)
+            except ManifestError:
+                missing = np.zeros(len(rows), dtype=bool)
+            yield from (
+                row.id for row, is_missing in zip(rows, missing, strict=True) if not is_missing
+            )
 
 
 def _read_splits(folder: Path, fold: str | None) -> Mapping[str, Sequence[Utterance]]:
