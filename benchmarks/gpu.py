@@ -222,11 +222,11 @@ class Loop(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return the logits (B, K)."""
-        real = (~inputs["text"]["padding_mask"]).long()
-        text = self.text(input_ids=inputs["text"]["tokens"], attention_mask=real)
-        heard = (~inputs["speech"]["padding_mask"]).long()
-        speech = self.speech(inputs["speech"]["waveform"], attention_mask=heard)
-        weights = real[..., None] / real.sum(dim=1)[:, None, None]
+        text_mask = (~inputs["text"]["padding_mask"]).long()
+        text = self.text(input_ids=inputs["text"]["tokens"], attention_mask=text_mask)
+        speech_mask = (~inputs["speech"]["padding_mask"]).long()
+        speech = self.speech(inputs["speech"]["waveform"], attention_mask=speech_mask)
+        weights = text_mask[..., None] / text_mask.sum(dim=1)[:, None, None]
         pooled = (text.last_hidden_state * weights).sum(dim=1)
         return self.head(torch.cat([pooled, speech.last_hidden_state.mean(dim=1)], dim=1))
 

@@ -137,11 +137,11 @@ def _megabytes(pid: int) -> float:
 
 
 def _wait(page: Any, seconds: float) -> None:
-    """Wait until the server has heard so many seconds."""
+    """Wait until the server has received so many seconds."""
     deadline = time.monotonic() + seconds + 60
     while page.evaluate("live.seconds") < seconds:
         if time.monotonic() > deadline:
-            raise SystemExit(f"the server has not heard {seconds:g} s in time")
+            raise SystemExit(f"the server has not received {seconds:g} s in time")
         page.wait_for_timeout(250)
 
 

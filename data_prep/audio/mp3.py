@@ -32,7 +32,7 @@ class _Frame(NamedTuple):
 
 
 class Length(Enum):
-    """What libsndfile knows of the length of a file."""
+    """How libsndfile derives the length of a file."""
 
     STATED = auto()  # as the header of an MP3 counts it, or a file of another format
     ESTIMATED = auto()  # from the only bit rate, with an error of a frame or of a tag
@@ -40,7 +40,7 @@ class Length(Enum):
 
 
 def length_of(file: BinaryIO, head: bytes) -> Length:
-    """Return what libsndfile knows of the length of a file.
+    """Return how libsndfile derives the length of a file.
 
     Args:
         file: the file; its position is at 0 afterwards.

@@ -202,8 +202,8 @@ def fold_sets(
 ) -> FoldSets:
     """The usable keys of every fold, with a valid set drawn from train where there is none.
 
-    Speakers are kept whole; a row whose speaker is unknown is drawn by itself. The card is told
-    which folds that concerns, by what unit, and how many rows were drawn.
+    Speakers are kept whole; a row whose speaker is unknown is drawn by itself. The card
+    records which folds that concerns, by what unit, and how many rows were drawn.
     """
     folds: FoldSets = {}
     drawn = []

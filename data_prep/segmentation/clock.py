@@ -59,7 +59,7 @@ def refuse_joined(path: Path, first: int, lines: Sequence[str]) -> None:
         try:
             parse_times(line)
         except ValueError:
-            continue  # an arrow in what is said
+            continue  # an arrow in the text
         raise CodedError(
             f"{path}: line {number}: another cue begins in the text of a cue; put an empty line "
             "between them",

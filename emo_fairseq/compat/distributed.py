@@ -73,7 +73,7 @@ def _follow_torchrun(infer: Callable[..., None]) -> Callable[..., None]:
 
 
 def _follow_srun(infer: Callable[..., None]) -> Callable[..., None]:
-    """Let each task of ``srun`` be a rank, with ``--distributed-port``, by which fairseq knows.
+    """Let each task of ``srun`` be a rank, which fairseq recognizes by ``--distributed-port``.
 
     fairseq has ``--distributed-world-size`` repeat how many there are. Where a node has one task,
     it starts a rank for each GPU of the node, which is none without GPUs.

@@ -1,7 +1,7 @@
 """A tokenizer of the toy corpus's words: ``python -m examples.vad_forest.toy_tokenizer FOLDER``.
 
 One that is fitted on the train split has seen the rows that a fold tests, and is refused there.
-This one knows the words that sentences are made of, and no sentence. A pretrained encoder brings
+This one has the words that sentences are made of, and no sentence. A pretrained encoder brings
 its own.
 """
 
