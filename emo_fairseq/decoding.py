@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emo_fairseq.types import Target, TargetKind
+from emo_fairseq.targets import Target, TargetKind
 
 
 class Decoded(NamedTuple):
@@ -27,7 +27,7 @@ def decode(target: Target, logits: np.ndarray) -> Decoded:
     questions each probability is its own question's, so that they do not add up to 1, and the
     predicted label is the one with the largest log-odds.
 
-    >>> from emo_fairseq.types import TARGETS
+    >>> from emo_fairseq.targets import TARGETS
     >>> decoded = decode(TARGETS["emotion"], np.array([[0.0, 2.0, 0.0, 0.0]]))
     >>> decoded.label_ids.tolist(), [round(x, 2) for x in decoded.scores[0].tolist()]
     ([1], [0.1, 0.71, 0.1, 0.1])

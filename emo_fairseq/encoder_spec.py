@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import VIDEO, WHISPER, WHISPER_FULL
+from emo_fairseq.modalities import VIDEO
 
 if TYPE_CHECKING:
     from data_prep.video.preparing import PictureSize
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 PRETRAINED = ("hf", "fairseq")
 KINDS = ("scratch", *PRETRAINED, "features")
 STORED_LAYERS = "layers"  # in the architecture of features, if they are of several
+WHISPER = "whisper"  # the model type of Hugging Face
+# The values of --whisper-padding: silence up to 30 s after a recording, or none.
+WHISPER_FULL = "full"
+WHISPER_PADDINGS = (WHISPER_FULL, "none")
+DEFAULT_WHISPER_PADDING = WHISPER_FULL
 _DROPOUT = "dropout"
 _WHISPER_PADDING = "whisper_padding"  # in an architecture, unless it is the full one
 
@@ -29,7 +34,7 @@ class EncoderSpec:
 
     Attributes:
         spec: the value of ``--{modality}-encoder``, such as ``hf:models/mpnet``.
-        input: what it reads, one of :data:`emo_fairseq.types.INPUTS`.
+        input: what it reads, one of :data:`emo_fairseq.modalities.INPUTS`.
         architecture: plain values, nested; each kind of encoder has its own.
         weights: SHA-256 of the weights file; empty for an encoder trained from scratch.
         vocabulary_size: rows of the embedding of tokens; 0 for other inputs.
@@ -93,7 +98,7 @@ class EncoderSpec:
         """Return the spec with this padding; the same one, if it is not a Whisper.
 
         Args:
-            padding: one of :data:`emo_fairseq.types.WHISPER_PADDINGS`.
+            padding: one of :data:`WHISPER_PADDINGS`.
         """
         if not self.is_whisper:
             return self

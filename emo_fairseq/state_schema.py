@@ -9,7 +9,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from data_prep.files.documents import Count, Document, JsonObject
-from emo_fairseq.types import BY_TRAIN, INPUTS, MODALITIES, NORMALIZATIONS
+from emo_fairseq.modalities import INPUTS, MODALITIES
+from emo_fairseq.option_values import BY_TRAIN, NORMALIZATIONS
 
 MAX_VOCABULARY = 2**24  # symbols; the largest published ones have 2**18
 

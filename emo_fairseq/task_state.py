@@ -24,16 +24,12 @@ from emo_fairseq.data.input_limits import InputLimits
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.option_values import BY_TRAIN, transductive_note
 from emo_fairseq.options import legacy_flags
-from emo_fairseq.types import (
-    BY_TRAIN,
-    DEFAULT_FRAMES_PER_SECOND,
-    NO_DIALOGUE_ENCODER,
-    LabeledTarget,
-    Target,
-    auxiliary_targets,
-    transductive_note,
-)
+from emo_fairseq.targets import LabeledTarget, Target, auxiliary_targets
+
+NO_DIALOGUE_ENCODER = "none"  # of --dialogue-encoder
+DEFAULT_FRAMES_PER_SECOND = 5.0  # of videos
 
 
 class TaskOptions(Document):

@@ -13,7 +13,9 @@ COMMANDS = sorted(Path(data_prep.__file__).parent.glob("commands/[a-z]*.py"))
 LIGHT = [
     "emo_fairseq",
     "emo_fairseq.errors",
-    "emo_fairseq.types",
+    "emo_fairseq.modalities",
+    "emo_fairseq.option_values",
+    "emo_fairseq.targets",
     "emo_fairseq.encoder_spec",
     "emo_fairseq.compat.excepthook",
     "emo_fairseq.data.manifest",

@@ -6,12 +6,9 @@ from typing import Any
 import pytest
 from codes import raises
 
+from emo_fairseq.modalities import parse_modalities
 from emo_fairseq.options import legacy_flags
-from emo_fairseq.types import (
-    TARGETS,
-    TargetKind,
-    parse_modalities,
-)
+from emo_fairseq.targets import TARGETS, TargetKind
 
 FOUR = ("neutral", "sad", "angry", "happy")
 DEFAULTS = {

@@ -14,7 +14,7 @@ from emo_fairseq.criterions.task_protocol import EmotionTask, RunsFrozenOnce
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.embeddings import Embedded
-from emo_fairseq.types import Target, TargetKind
+from emo_fairseq.targets import Target, TargetKind
 
 
 class EmotionCriterion(FairseqCriterion):

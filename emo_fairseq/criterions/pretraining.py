@@ -22,10 +22,10 @@ from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.embedding_queue import EmbeddingQueue
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses.precision import full_precision
+from emo_fairseq.modalities import TEXT
 from emo_fairseq.modules.heads import MaskedTokenHead, ProjectionHead
 from emo_fairseq.modules.moving_average import MovingAverage
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Range, option
-from emo_fairseq.types import TEXT
 
 MATCHED, PREDICTED = "pair_accuracy", "masked_accuracy"  # in the log
 

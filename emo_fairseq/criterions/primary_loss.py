@@ -23,7 +23,7 @@ from emo_fairseq.options.conditions import (
     Condition,
 )
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Range, option
-from emo_fairseq.types import TargetKind
+from emo_fairseq.targets import TargetKind
 
 
 class PrimaryLoss(Protocol):

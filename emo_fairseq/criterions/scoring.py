@@ -13,7 +13,7 @@ from emo_fairseq import metrics
 from emo_fairseq.decoding import decode
 from emo_fairseq.evaluation.names import SENTIMENT_SCORE
 from emo_fairseq.evaluation.predictions import Row, label_row, number_row
-from emo_fairseq.types import Target, TargetKind
+from emo_fairseq.targets import Target, TargetKind
 
 CONFUSION = "_confusion"
 BINARY_CONFUSIONS = "_binary_confusions"

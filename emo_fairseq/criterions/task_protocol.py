@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from emo_fairseq.data.annotations import Classes
 from emo_fairseq.data.manifest import Split
-from emo_fairseq.types import LabeledTarget, Target
+from emo_fairseq.targets import LabeledTarget, Target
 
 
 @runtime_checkable

@@ -11,11 +11,7 @@ from data_prep.schema import AXES, CORPUS_FILE
 from emo_fairseq.data.manifest import Split, report_rows
 from emo_fairseq.data.votes import unknown_votes, vote_shares
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import (
-    TARGETS,
-    Target,
-    TargetKind,
-)
+from emo_fairseq.targets import TARGETS, Target, TargetKind
 
 
 def vad_values(split: Split) -> np.ndarray:

@@ -61,15 +61,8 @@ from emo_fairseq.data.video import ClipDataset, estimate_sizes
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import (
-    BY_TRAIN,
-    FRAMES,
-    LOG_MEL,
-    SPEECH,
-    TOKENS,
-    VIDEO,
-    WAVEFORM,
-)
+from emo_fairseq.modalities import FRAMES, LOG_MEL, SPEECH, TOKENS, VIDEO, WAVEFORM
+from emo_fairseq.option_values import BY_TRAIN
 
 logger = logging.getLogger(__name__)
 

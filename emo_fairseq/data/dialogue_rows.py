@@ -12,7 +12,7 @@ from emo_fairseq.data.dialogue_windows import Window, plan_windows
 from emo_fairseq.data.manifest import Split, find_usable, no_usable_row, report_rows
 from emo_fairseq.data.turn_order import find_hidden, group_turns, have_turns
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import Target
+from emo_fairseq.targets import Target
 
 logger = logging.getLogger(__name__)
 

@@ -33,16 +33,8 @@ from emo_fairseq.data.vocabulary import (
 )
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import (
-    FRAMES,
-    LOG_MEL,
-    TARGETS,
-    TEXT,
-    TOKENS,
-    WAVEFORM,
-    Target,
-    TargetKind,
-)
+from emo_fairseq.modalities import FRAMES, LOG_MEL, TEXT, TOKENS, WAVEFORM
+from emo_fairseq.targets import TARGETS, Target, TargetKind
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from emo_fairseq.data.input_limits import MIN_SAMPLES, InputLimits
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.data.token_rows import BOUNDARIES, check_max_tokens, with_boundaries
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.types import BY_TRAIN, LOG_MEL, PIXELS, TEXT, TOKENS, WAVEFORM
+from emo_fairseq.modalities import LOG_MEL, PIXELS, TEXT, TOKENS, WAVEFORM
+from emo_fairseq.option_values import BY_TRAIN
 
 Row = np.ndarray  # ids (T,), samples at 16 kHz (T,), frames (T, C), or pictures (T, H, W, 3)
 Collated = dict[str, np.ndarray]  # by name, such as `tokens`, `padding_mask` and `present`

@@ -9,7 +9,7 @@ from data_prep.video.loading import PictureOptions
 from emo_fairseq.data.dialogue import ContextOptions
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH, TEXT
+from emo_fairseq.modalities import SPEECH, TEXT
 
 # One analysis window, which is also the receptive field of wav2vec 2.0's convolutions.
 MIN_SAMPLES = SAMPLE_RATE * FRAME_MS // 1000

@@ -21,7 +21,7 @@ from emo_fairseq.data.frame_statistics import Normalization
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
 from emo_fairseq.data.video import ClipDataset
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.types import FRAMES, LOG_MEL, PIXELS, TOKENS, WAVEFORM
+from emo_fairseq.modalities import FRAMES, LOG_MEL, PIXELS, TOKENS, WAVEFORM
 
 # (dataset, kind of input) -> the dataset, or one around it that changes its items.
 Augment = Callable[[FairseqDataset, str], FairseqDataset]

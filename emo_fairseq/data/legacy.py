@@ -28,10 +28,7 @@ from data_prep.manifest.cells import find_id_fault
 from data_prep.messages import first_few
 from data_prep.schema import Utterance
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import (
-    SPEECH,
-    TEXT,
-)
+from emo_fairseq.modalities import SPEECH, TEXT
 
 logger = logging.getLogger(__name__)
 

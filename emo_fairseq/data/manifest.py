@@ -20,13 +20,8 @@ from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_m
 from emo_fairseq.data import legacy
 from emo_fairseq.data.votes import vote_shares
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import (
-    SPEECH,
-    TEXT,
-    VIDEO,
-    Target,
-    TargetKind,
-)
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
+from emo_fairseq.targets import Target, TargetKind
 
 logger = logging.getLogger(__name__)
 

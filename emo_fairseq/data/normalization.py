@@ -22,7 +22,7 @@ from emo_fairseq.data.frame_statistics import (
     FrameStatistics,
     Normalization,
 )
-from emo_fairseq.types import BY_CORPUS, BY_SPEAKER, BY_TRAIN, BY_UTTERANCE
+from emo_fairseq.option_values import BY_CORPUS, BY_SPEAKER, BY_TRAIN, BY_UTTERANCE
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class RowGroups:
     """Which rows are normalized together.
 
     Attributes:
-        by: one of :data:`emo_fairseq.types.NORMALIZATIONS`.
+        by: one of :data:`emo_fairseq.option_values.NORMALIZATIONS`.
         names: (N,) of the group of each row; None where a row has none, and is taken alone.
     """
 
@@ -47,7 +47,7 @@ class RowGroups:
         """Group the rows of a manifest; speakers of two corpora are two.
 
         Args:
-            by: one of :data:`emo_fairseq.types.NORMALIZATIONS`.
+            by: one of :data:`emo_fairseq.option_values.NORMALIZATIONS`.
             rows: of one split.
             corpus: of the data dir; None without a name.
         """

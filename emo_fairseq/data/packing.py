@@ -11,16 +11,18 @@ from data_prep.packed_audio.stored import PackedAudio
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import CREATE_PACKED, NO_PACKED
 
 logger = logging.getLogger(__name__)
+
+# The values of --packed-audio: read packed audio if there is any, pack it first, or never read it.
+ANY_PACKED, CREATE_PACKED, NO_PACKED = PACKED_AUDIO = ("auto", "create", "off")
 
 
 def open_packed_audio(mode: str, folder: Path, split: Split, root: Path) -> PackedAudio | None:
     """Open the packed audio of a split on disk; None if there is none, or it is out of date.
 
     Args:
-        mode: one of :data:`emo_fairseq.types.PACKED_AUDIO`.
+        mode: one of :data:`PACKED_AUDIO`.
         folder: of the packed audio.
         split: on disk.
         root: folder that its audio paths start from.

@@ -19,7 +19,7 @@ from data_prep.tokens.token_sets import FITTED_ON, TokenSet, token_sets
 from emo_fairseq.data.vocabulary import Vocabulary, read_vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH
+from emo_fairseq.modalities import SPEECH
 
 logger = logging.getLogger(__name__)
 

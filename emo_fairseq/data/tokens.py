@@ -26,7 +26,7 @@ from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.data.token_rows import check_max_tokens, with_boundaries
 from emo_fairseq.data.turn_order import find_hidden, find_neighbors, have_turns
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import TEXT
+from emo_fairseq.modalities import TEXT
 
 
 def open_binarized(folder: Path, split: str, utterances: Sequence[Utterance]) -> FairseqDataset:

@@ -22,7 +22,7 @@ from data_prep.tokens.folder import (
     special_ids,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import TEXT
+from emo_fairseq.modalities import TEXT
 
 logger = logging.getLogger(__name__)
 

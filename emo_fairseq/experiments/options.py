@@ -15,10 +15,10 @@ from data_prep.files.documents import ForeignDocument, validate
 from emo_fairseq.compat.torch_files import load_torch_file, reason
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.names import DATA, FOLD, SEED, TEST
+from emo_fairseq.option_values import default_fusion
 from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.option import Kind
 from emo_fairseq.options.registered import kind_of
-from emo_fairseq.types import default_fusion
 
 # Of fairseq's own options those on which neither the updates of a training nor its result depend.
 _WITHOUT_EFFECT = re.compile(

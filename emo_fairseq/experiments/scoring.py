@@ -33,7 +33,7 @@ from emo_fairseq.experiments.options import (
     selection_set,
 )
 from emo_fairseq.experiments.runs import TRAINING, RunFolder, corpus_name, find_runs, write_json
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 LabelMap = Mapping[str, str | None]  # None: left out
 NO_LABEL = "no label"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from emo_fairseq.compat import excepthook
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import MODALITIES
+from emo_fairseq.modalities import MODALITIES
 
 logger = logging.getLogger(__name__)
 

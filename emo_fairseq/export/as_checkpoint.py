@@ -13,10 +13,10 @@ from omegaconf import OmegaConf, open_dict
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.inference.model_folder.config import read_config, read_task_state
 from emo_fairseq.inference.model_folder.reading import read_model_folder
+from emo_fairseq.modalities import MODALITIES
 from emo_fairseq.models.build import plain
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.types import MODALITIES
 
 # Of the task's options in config.json, beside those of TaskOptions.
 _KEPT = ("allow_leak", *(f"{name}_encoder" for name in MODALITIES))

@@ -15,11 +15,11 @@ from omegaconf import OmegaConf
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.models.architectures import default_sizes
 from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.option_values import default_fusion
 from emo_fairseq.options.checking import idle_options
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.options.option import Kind, names_of_kind, rules_of
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.types import default_fusion
 
 
 def changed_options(config: Any, encoders: Mapping[str, EncoderSpec]) -> dict[str, dict[str, str]]:

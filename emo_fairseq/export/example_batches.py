@@ -13,9 +13,9 @@ from data_prep.features.log_mel import N_MELS
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.data.modality_dataset import pad_right
 from emo_fairseq.inference.graph_inputs import TENSOR_OF
+from emo_fairseq.modalities import LOG_MEL, PIXELS, TOKENS, WAVEFORM
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import LOG_MEL, PIXELS, TOKENS, WAVEFORM
 
 Batch = dict[str, dict[str, Tensor]]
 Check = tuple[Batch, dict[str, Tensor] | None]

@@ -16,10 +16,11 @@ from emo_fairseq import pretrained
 from emo_fairseq.data.frame_statistics import MIN_FRAMES, MIN_STD, FrameStatistics
 from emo_fairseq.inference.input_processor import PRETRAINED, FeatureExtractorSpec
 from emo_fairseq.inference.running import LoadedModel
+from emo_fairseq.modalities import FRAMES, LOG_MEL, SPEECH, WAVEFORM
 from emo_fairseq.models.encode import encoder_of_features
 from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.option_values import BY_SPEAKER, BY_UTTERANCE
 from emo_fairseq.pretrained.waveforms import mask_beyond
-from emo_fairseq.types import BY_SPEAKER, BY_UTTERANCE, FRAMES, LOG_MEL, SPEECH, WAVEFORM
 
 # Kaldi's filterbank: Povey window, pre-emphasis 0.97, 512 points, bands from 20 Hz to Nyquist.
 _WINDOW_POWER, _PRE_EMPHASIS, _N_POINTS, _LOWEST_HZ = 0.85, 0.97, 512, 20.0

@@ -21,7 +21,8 @@ from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.onnx_model import OnnxModel
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
-from emo_fairseq.types import SPEECH, TEXT, VIDEO, Target
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
+from emo_fairseq.targets import Target
 
 logger = logging.getLogger(__name__)
 

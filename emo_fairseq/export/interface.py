@@ -27,17 +27,9 @@ from emo_fairseq.inference.onnx_model import (
     reads_dialogues,
 )
 from emo_fairseq.inference.running import LoadedModel
+from emo_fairseq.modalities import FRAMES, LOG_MEL, PIXELS, TEXT, TOKENS, WAVEFORM
+from emo_fairseq.targets import LabeledTarget, TargetKind
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import (
-    FRAMES,
-    LOG_MEL,
-    PIXELS,
-    TEXT,
-    TOKENS,
-    WAVEFORM,
-    LabeledTarget,
-    TargetKind,
-)
 
 FORMAT = 1
 _TOKENIZER = "tokenizer.json"

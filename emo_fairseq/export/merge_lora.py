@@ -15,7 +15,8 @@ import emo_fairseq
 from data_prep.files.replacing import replacing
 from emo_fairseq.compat import excepthook
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import FULL, LORA, MODALITIES
+from emo_fairseq.modalities import MODALITIES
+from emo_fairseq.option_values import FULL, LORA
 
 logger = logging.getLogger(__name__)
 

@@ -31,17 +31,9 @@ from emo_fairseq.export.model_index import hub_results
 from emo_fairseq.export.scored_predictions import PredictionsChecker, Scored
 from emo_fairseq.inference.loading import read_checkpoint
 from emo_fairseq.inference.model_folder.reading import read_model_folder
-from emo_fairseq.task_state import TaskOptions, TaskState
-from emo_fairseq.types import (
-    LOG_MEL,
-    NO_DIALOGUE_ENCODER,
-    PIXELS,
-    SPEECH,
-    TEXT,
-    VIDEO,
-    WAVEFORM,
-    TargetKind,
-)
+from emo_fairseq.modalities import LOG_MEL, PIXELS, SPEECH, TEXT, VIDEO, WAVEFORM
+from emo_fairseq.targets import TargetKind
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskOptions, TaskState
 
 CARD_FILE = "README.md"
 

@@ -23,8 +23,9 @@ from emo_fairseq.inference.input_processor import InputProcessor
 from emo_fairseq.inference.model_folder.config import ALLOW_LEAK, FORMAT
 from emo_fairseq.inference.model_folder.files import CONFIG_FILE, FEATURES_FILE, WEIGHTS_FILE
 from emo_fairseq.inference.model_folder.records import seal
+from emo_fairseq.modalities import MODALITIES
+from emo_fairseq.option_values import FULL, LORA
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import FULL, LORA, MODALITIES
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,8 +20,9 @@ from typing import Any
 
 from emo_fairseq.encoder_spec import KINDS
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import MODALITIES, MODALITY_LETTERS
 from emo_fairseq.models.fusions import fusion_name
-from emo_fairseq.types import MODALITIES, MODALITY_LETTERS, TARGETS
+from emo_fairseq.targets import TARGETS
 
 TARGET_LETTERS: Mapping[str, str] = {name: target.letter for name, target in TARGETS.items()}
 TUNING_LETTERS: Mapping[str, str] = {"full": "T", "lora": "L", "frozen": "F"}
@@ -56,7 +57,7 @@ def model_title(
     'T+A--ETF--gated(roberta-base+hubert)'
 
     Args:
-        target: a name of :data:`emo_fairseq.types.TARGETS`.
+        target: a name of :data:`emo_fairseq.targets.TARGETS`.
         encoders: of each modality its spec, such as ``hf:FOLDER`` or ``scratch:base``.
         tuning: of each modality ``full``, ``lora`` or ``frozen``.
         fusion: its name; left out of the title where there is one modality.

@@ -61,12 +61,10 @@ from emo_fairseq.inference.onnx_model import (
 )
 from emo_fairseq.inference.running import LoadedModel, ModelOutput
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.option_values import BY_UTTERANCE
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
 from emo_fairseq.pretrained.weights import weights_file_digest
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import (
-    BY_UTTERANCE,
-)
 
 
 def check_exportable(*parts: nn.Module) -> None:

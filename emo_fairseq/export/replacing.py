@@ -14,7 +14,7 @@ from emo_fairseq.inference.model_folder.files import (
     INTERFACE_FILE,
     is_of_graph,
 )
-from emo_fairseq.types import MODALITIES
+from emo_fairseq.modalities import MODALITIES
 
 _INDEXES = (CONFIG_FILE, ENSEMBLE_FILE)  # without which nothing is read of a folder
 UNFINISHED = ".unfinished"  # in the folder, so that moving out of it is renaming

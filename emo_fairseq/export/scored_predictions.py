@@ -24,9 +24,9 @@ from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, rea
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.running import LoadedModel
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 from emo_fairseq.options.conditions import OptionContext
-from emo_fairseq.task_state import TaskOptions
-from emo_fairseq.types import NO_DIALOGUE_ENCODER, SPEECH, TEXT, VIDEO
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskOptions
 
 _OF_LABELS = ("weighted_f1", "macro_f1", "uar", "wa")
 _OF_AXIS = ("ccc", "mae")

@@ -21,7 +21,7 @@ from data_prep.tokens.text_tokenizers import (
     load_text_tokenizer,
 )
 from emo_fairseq.inference.running import LoadedModel
-from emo_fairseq.types import TEXT
+from emo_fairseq.modalities import TEXT
 
 logger = logging.getLogger(__name__)
 

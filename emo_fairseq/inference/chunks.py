@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from emo_fairseq.inference.inputs import Item
-from emo_fairseq.types import TEXT
+from emo_fairseq.modalities import TEXT
 
 
 class Reach(NamedTuple):

@@ -11,7 +11,7 @@ from data_prep.errors import CodedError
 from data_prep.messages import sentence_with_code
 from data_prep.segmentation.turn import Turn
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.types import predicts_numbers
+from emo_fairseq.targets import predicts_numbers
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor

@@ -17,8 +17,8 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import Extract, FeatureExtractorSpec, Features
 from emo_fairseq.inference.torch_model import check_device
 from emo_fairseq.inference.videos import Clips
+from emo_fairseq.modalities import PIXELS, TOKENS, WAVEFORM
 from emo_fairseq.models.encode import batch_budget, encode_rows, encoder_of_features
-from emo_fairseq.types import PIXELS, TOKENS, WAVEFORM
 
 
 def extract_pretrained(spec: FeatureExtractorSpec, device: str) -> Extract:

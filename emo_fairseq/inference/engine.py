@@ -29,8 +29,8 @@ from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.preprocessor import Batch, Preprocessor
 from emo_fairseq.inference.running import InferenceModel, LoadedModel, ModelOutput, NetInput
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
+from emo_fairseq.targets import LabeledTarget
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import LabeledTarget
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from emo_fairseq.evaluation.ensembles import COMBINATIONS, MEAN, STACK, VOTE, Co
 from emo_fairseq.inference.engine import Engine, ModelEngine
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.types import MODALITIES, TargetKind
+from emo_fairseq.modalities import MODALITIES
+from emo_fairseq.targets import TargetKind
 
 
 @dataclass(frozen=True)

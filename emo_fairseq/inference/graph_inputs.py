@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from emo_fairseq.modalities import FRAMES, LOG_MEL, PIXELS, TOKENS, WAVEFORM
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import FRAMES, LOG_MEL, PIXELS, TOKENS, WAVEFORM
 
 TENSOR_OF: Mapping[str, str] = {  # by what an encoder reads, the name of its tensor
     TOKENS: "tokens",

@@ -24,10 +24,10 @@ from data_prep.tokens.folder import TOKENIZER_FILE
 from data_prep.video.loading import PictureOptions
 from emo_fairseq.data import legacy
 from emo_fairseq.data.token_choice import choose_tokens
-from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.encoder_spec import WHISPER_FULL, EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import FRAMES, SPEECH, TOKENS
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import FRAMES, SPEECH, TOKENS, WHISPER_FULL
 
 if TYPE_CHECKING:
     from torch import Tensor

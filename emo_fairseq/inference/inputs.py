@@ -19,7 +19,7 @@ from data_prep.video.segment import VideoSegment
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.transcribing import Transcribe, Transcript, transcribed
 from emo_fairseq.inference.videos import Clips, Video, VideoReader, sound_of
-from emo_fairseq.types import SPEECH, TEXT, VIDEO
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.transcribing import Transcribe
 from emo_fairseq.inference.turn_context import TurnContext, predict_in_context
 from emo_fairseq.inference.videos import describe_unread
-from emo_fairseq.types import TEXT, VIDEO
+from emo_fairseq.modalities import TEXT, VIDEO
 
 
 class LiveConversation:

@@ -23,7 +23,7 @@ from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.turn_context import encode_context, predict_in_context
-from emo_fairseq.types import TEXT
+from emo_fairseq.modalities import TEXT
 
 MAX_WORDS = 64
 MAX_INTERVALS = 60

@@ -23,15 +23,8 @@ from emo_fairseq.inference.graph_inputs import (
 from emo_fairseq.inference.model_folder.files import dialogue_graph
 from emo_fairseq.inference.providers import CPU, check_chosen, choose_providers
 from emo_fairseq.inference.running import ModelOutput, NetInput
-from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import (
-    LOG_MEL,
-    NO_DIALOGUE_ENCODER,
-    PIXELS,
-    TOKENS,
-    WAVEFORM,
-    missing_warning,
-)
+from emo_fairseq.modalities import LOG_MEL, PIXELS, TOKENS, WAVEFORM, missing_warning
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskState
 
 LOGITS, EMBEDDING, AUXILIARY = "logits", "embedding", "auxiliary."
 TURN_EMBEDDING = "turn_embedding"  # between the two graphs of a model of dialogues

@@ -29,7 +29,7 @@ from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
 from emo_fairseq.inference.videos import describe_unread, has_pictures
-from emo_fairseq.types import SPEECH, TEXT, VIDEO
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor

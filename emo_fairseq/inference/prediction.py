@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from emo_fairseq.inference.transcribing import Transcript
-from emo_fairseq.types import SPEECH, TEXT, VIDEO
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 
 TOKENS, SECONDS = "tokens", "seconds"  # units of a truncation
 

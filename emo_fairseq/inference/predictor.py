@@ -42,8 +42,8 @@ from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.timeline import Segment, cut_item, windows
 from emo_fairseq.inference.transcribing import Transcribe
 from emo_fairseq.inference.videos import Video, VideoReader, describe_unread, has_pictures
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 from emo_fairseq.requirements import is_installed, require_training_stack
-from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 logger = logging.getLogger(__name__)
 

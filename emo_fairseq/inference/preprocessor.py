@@ -33,19 +33,9 @@ from emo_fairseq.inference.input_processor import FeatureExtractor, InputProcess
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import SECONDS, Truncation
 from emo_fairseq.inference.prediction import TOKENS as TOKEN_UNIT
-from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import (
-    BY_CORPUS,
-    BY_SPEAKER,
-    BY_TRAIN,
-    FRAMES,
-    NO_DIALOGUE_ENCODER,
-    PIXELS,
-    SPEECH,
-    TEXT,
-    TOKENS,
-    VIDEO,
-)
+from emo_fairseq.modalities import FRAMES, PIXELS, SPEECH, TEXT, TOKENS, VIDEO
+from emo_fairseq.option_values import BY_CORPUS, BY_SPEAKER, BY_TRAIN
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskState
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from data_prep.audio.frames import FloatArray
 from data_prep.messages import one_line
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
-from emo_fairseq.types import TEXT
+from emo_fairseq.modalities import TEXT
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from emo_fairseq.inference.engine import Engine, ModelEngine
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.stopping import ShouldStop, never
-from emo_fairseq.types import TEXT
+from emo_fairseq.modalities import TEXT
 
 _BATCH = 32
 _NAME = "dialogue"

@@ -16,8 +16,8 @@ from emo_fairseq.models.dialogue_encoders import complete_dialogue_config
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.models.tuning import tune
 from emo_fairseq.modules.lora import is_adapter
+from emo_fairseq.option_values import FULL
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import FULL
 
 logger = logging.getLogger(__name__)
 

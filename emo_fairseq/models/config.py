@@ -8,12 +8,14 @@ from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
+from emo_fairseq.modalities import LOG_MEL, SPEECH, TEXT, VIDEO, WAVEFORM
 from emo_fairseq.models.dialogue_encoders import DialogueEncoderConfig
 from emo_fairseq.models.fusions import (
     BY_ARCHITECTURE,
     FusionConfig,
     fusion_name,
 )
+from emo_fairseq.option_values import CONCAT, CROSS_ATTENTION, FROZEN, FULL, LORA, TUNINGS
 from emo_fairseq.options.conditions import HAS_LORA, Condition, OptionContext, is_read
 from emo_fairseq.options.option import (
     LAYERS,
@@ -24,19 +26,6 @@ from emo_fairseq.options.option import (
     WIDTH_OR_0,
     Range,
     option,
-)
-from emo_fairseq.types import (
-    CONCAT,
-    CROSS_ATTENTION,
-    FROZEN,
-    FULL,
-    LOG_MEL,
-    LORA,
-    SPEECH,
-    TEXT,
-    TUNINGS,
-    VIDEO,
-    WAVEFORM,
 )
 
 TANH, LINEAR = "tanh", "linear"  # --head

@@ -19,8 +19,7 @@ from emo_fairseq.modules.dialogue import (
 )
 from emo_fairseq.options.conditions import Condition
 from emo_fairseq.options.option import PROBABILITY, WIDTH, Range, option
-from emo_fairseq.task_state import TaskOptions
-from emo_fairseq.types import NO_DIALOGUE_ENCODER
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskOptions
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -20,13 +20,9 @@ from torch import Tensor
 from data_prep.audio.loading import default_workers
 from data_prep.features.extraction import ALL_LAYERS
 from data_prep.progress import show_progress
+from emo_fairseq.modalities import PIXELS, TOKENS, WAVEFORM
 from emo_fairseq.models.modality_encoder import WEIGHTED, ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
-from emo_fairseq.types import (
-    PIXELS,
-    TOKENS,
-    WAVEFORM,
-)
 
 FloatArray = npt.NDArray[np.float32]
 # A method of ModalityEncoder that takes a batch and returns (B, T, K, C) and a mask (B, T).
@@ -54,7 +50,7 @@ def batch_budget(kind: str, device: torch.device) -> int:
     """Return how many tokens, samples, pictures or frames a batch may have, padding included.
 
     Args:
-        kind: what the encoder reads, one of :data:`emo_fairseq.types.INPUTS`.
+        kind: what the encoder reads, one of :data:`emo_fairseq.modalities.INPUTS`.
         device: that it runs on.
     """
     budgets = _BATCH_ON_GPU if device.type == "cuda" else _BATCH_ON_CPU

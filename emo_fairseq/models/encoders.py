@@ -10,6 +10,7 @@ from data_prep.features.log_mel import N_MELS
 from emo_fairseq import pretrained
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import FRAMES, LOG_MEL, TOKENS, WAVEFORM
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.modality_encoder import LAST, MEAN, WEIGHTED, check_layer
 from emo_fairseq.modules.convolutions import parse_conv_layers
@@ -22,15 +23,8 @@ from emo_fairseq.modules.stored_layers import StoredLayers
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
+from emo_fairseq.option_values import BY_UTTERANCE, CROSS_ATTENTION
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import (
-    BY_UTTERANCE,
-    CROSS_ATTENTION,
-    FRAMES,
-    LOG_MEL,
-    TOKENS,
-    WAVEFORM,
-)
 
 
 def build_encoder(modality: str, config: RobertaEMOConfig, state: TaskState) -> Encoder:

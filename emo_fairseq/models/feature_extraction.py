@@ -39,7 +39,8 @@ from emo_fairseq.data.tokens import (
 )
 from emo_fairseq.data.video import ClipDataset, estimate_sizes
 from emo_fairseq.data.vocabulary import read_vocabulary
-from emo_fairseq.encoder_spec import EncoderSpec, check_spec
+from emo_fairseq.encoder_spec import DEFAULT_WHISPER_PADDING, WHISPER_FULL, EncoderSpec, check_spec
+from emo_fairseq.modalities import PIXELS, TOKENS, WAVEFORM
 from emo_fairseq.models.encode import (
     batch_budget,
     encode_rows,
@@ -47,14 +48,7 @@ from emo_fairseq.models.encode import (
     encoding_device,
 )
 from emo_fairseq.pretrained.vocabulary_check import check_knows
-from emo_fairseq.types import (
-    DEFAULT_FRAMES_PER_SECOND,
-    DEFAULT_WHISPER_PADDING,
-    PIXELS,
-    TOKENS,
-    WAVEFORM,
-    WHISPER_FULL,
-)
+from emo_fairseq.task_state import DEFAULT_FRAMES_PER_SECOND
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +69,8 @@ class PretrainedFeatures:
         layer: `last`, `mean`, a number, or `all`: the L + 1 layers, side by side in each frame.
         max_seconds: audio and videos are truncated to this length; tokens to that of the encoder.
         memory: file in which digests of audio and video files are cached.
-        whisper_padding: of a Whisper, one of :data:`emo_fairseq.types.WHISPER_PADDINGS`; None for
-            the default.
+        whisper_padding: of a Whisper, one of
+            :data:`emo_fairseq.encoder_spec.WHISPER_PADDINGS`; None for the default.
         video_root: folder of the videos.
         face_frames: folder with a folder of pictures for each row, named by its id, which are read
             in place of its video.

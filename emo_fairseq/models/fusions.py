@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import SPEECH, TEXT, TOKENS, VIDEO
 from emo_fairseq.modules.fusion import (
     AdaptiveFusion,
     ConcatFusion,
@@ -23,18 +24,9 @@ from emo_fairseq.modules.fusion import (
     TensorFusion,
 )
 from emo_fairseq.modules.pooling import POOLINGS, Pooling
+from emo_fairseq.option_values import CONCAT, CROSS_ATTENTION, MISA, default_fusion
 from emo_fairseq.options.conditions import Condition, OptionContext, is_none_of, is_read
 from emo_fairseq.options.option import WIDTH, Range, option
-from emo_fairseq.types import (
-    CONCAT,
-    CROSS_ATTENTION,
-    MISA,
-    SPEECH,
-    TEXT,
-    TOKENS,
-    VIDEO,
-    default_fusion,
-)
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

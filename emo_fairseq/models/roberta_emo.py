@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from data_prep.messages import first_few
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import missing_warning
 from emo_fairseq.models.architectures import ARCHITECTURES
 from emo_fairseq.models.config import LINEAR, RobertaEMOConfig
 from emo_fairseq.models.dialogue_encoders import build_dialogue_encoder
@@ -29,7 +30,6 @@ from emo_fairseq.modules.heads import (
 )
 from emo_fairseq.modules.modality_dropout import drop_modalities
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import missing_warning
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor
@@ -44,7 +44,7 @@ class EmotionOutput(NamedTuple):
 
     Attributes:
         logits: (B, n_outputs): K logits, K pairs of logits (no, yes), or A values; see
-            :class:`emo_fairseq.types.TargetKind`.
+            :class:`emo_fairseq.targets.TargetKind`.
         embedding: (B, E), the vector before the head, in its dialogue if there is an encoder of
             dialogues.
         auxiliary: (B, n) of each auxiliary target, by name.

@@ -5,21 +5,17 @@ import logging
 from torch import nn
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import SPEECH
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.bulk_dropout import use_bulk_dropout
 from emo_fairseq.modules.lora import add_lora
 from emo_fairseq.modules.staged_encoder import StagedEncoder
+from emo_fairseq.option_values import FROZEN, FULL, LORA
 from emo_fairseq.training.activation_checkpointing import checkpoint_activations
 from emo_fairseq.training.freezing import GradualUnfreezing, freeze
 from emo_fairseq.training.learning_rates import assign_learning_rates
-from emo_fairseq.types import (
-    FROZEN,
-    FULL,
-    LORA,
-    SPEECH,
-)
 
 logger = logging.getLogger(__name__)
 

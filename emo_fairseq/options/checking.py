@@ -10,12 +10,9 @@ from typing import Any
 
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.option_values import FROZEN, FULL
 from emo_fairseq.options.conditions import Condition, OptionContext
 from emo_fairseq.options.option import Rule, flag, rules_of
-from emo_fairseq.types import (
-    FROZEN,
-    FULL,
-)
 
 logger = logging.getLogger(__name__)
 

@@ -8,20 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from emo_fairseq.encoder_spec import EncoderSpec
-from emo_fairseq.types import (
-    FRAMES,
-    FROZEN,
-    FULL,
-    LOG_MEL,
-    LORA,
-    PIXELS,
-    SPEECH,
-    TEXT,
-    TOKENS,
-    WAVEFORM,
-    Target,
-    TargetKind,
-)
+from emo_fairseq.modalities import FRAMES, LOG_MEL, PIXELS, SPEECH, TEXT, TOKENS, WAVEFORM
+from emo_fairseq.option_values import FROZEN, FULL, LORA
+from emo_fairseq.targets import Target, TargetKind
 
 _BUILT_HERE = ("scratch", "features")  # kinds of encoders whose sizes are options of the model
 
@@ -201,7 +190,7 @@ def encodes_batches(encoder: str, *inputs: str, modality: str | None = None) -> 
 
     Args:
         encoder: how the sentence names the encoder.
-        inputs: see :data:`emo_fairseq.types.INPUTS`.
+        inputs: see :data:`emo_fairseq.modalities.INPUTS`.
         modality: of the encoder; None for any.
     """
     return Condition(

@@ -8,17 +8,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import MODALITIES, SPEECH, TEXT, VIDEO, parse_modalities
 from emo_fairseq.options.option import flag
-from emo_fairseq.types import (
-    MODALITIES,
-    SPEECH,
-    TARGETS,
-    TEXT,
-    UNLABELED,
-    VIDEO,
-    Target,
-    parse_modalities,
-)
+from emo_fairseq.targets import TARGETS, UNLABELED, Target
 
 MODALITY_FLAGS: Mapping[str, tuple[str, ...]] = {
     "t_only": (TEXT,),

@@ -8,8 +8,9 @@ from emo_fairseq.compat.size_limits import (
     build_within,
     check_sizes,
 )
-from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.encoder_spec import DEFAULT_WHISPER_PADDING, EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import PIXELS, TEXT, TOKENS, VIDEO, WAVEFORM
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.fairseq_checkpoints import (
     build_fairseq,
@@ -22,7 +23,6 @@ from emo_fairseq.pretrained.hf_files import weights_digest
 from emo_fairseq.pretrained.hf_text import build_hf_text, describe_hf_text, load_hf_text
 from emo_fairseq.pretrained.hf_video import build_hf_video, describe_hf_video, load_hf_video
 from emo_fairseq.pretrained.weights import check_unchanged
-from emo_fairseq.types import DEFAULT_WHISPER_PADDING, PIXELS, TEXT, TOKENS, VIDEO, WAVEFORM
 
 
 class _Family(NamedTuple):
@@ -39,7 +39,7 @@ def describe(
     Args:
         modality: the modality that it will encode.
         spec: ``hf:FOLDER_OR_NAME`` or ``fairseq:CHECKPOINT``.
-        whisper_padding: of a Whisper, one of :data:`emo_fairseq.types.WHISPER_PADDINGS`.
+        whisper_padding: of a Whisper, one of :data:`emo_fairseq.encoder_spec.WHISPER_PADDINGS`.
 
     Raises:
         UsageError: there is no such model, or it does not encode this modality.

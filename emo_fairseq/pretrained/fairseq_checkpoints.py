@@ -9,6 +9,7 @@ from data_prep.tokens.folder import DICT_FILE
 from emo_fairseq.data.vocabulary import read_dictionary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import TEXT, TOKENS, WAVEFORM
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained import (
     fairseq_data2vec2,
@@ -25,11 +26,6 @@ from emo_fairseq.pretrained.fairseq_files import (
 from emo_fairseq.pretrained.weights import (
     load_exactly,
     log_not_taken,
-)
-from emo_fairseq.types import (
-    TEXT,
-    TOKENS,
-    WAVEFORM,
 )
 
 

@@ -18,6 +18,7 @@ from emo_fairseq.compat.size_limits import (
     check_sizes,
 )
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import SPEECH, WAVEFORM
 from emo_fairseq.pretrained.fairseq_checkpoints import build_fairseq, describe_fairseq, load_fairseq
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder, build
 from emo_fairseq.pretrained.waveforms import mask_beyond
@@ -26,7 +27,6 @@ from emo_fairseq.pretrained.weights import (
     read_tensors,
     write_tensors,
 )
-from emo_fairseq.types import SPEECH, WAVEFORM
 
 _SAFETENSORS = ".safetensors"
 

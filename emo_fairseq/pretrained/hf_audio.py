@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.encoder_spec import WHISPER, EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import WAVEFORM
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.hf_files import (
     check_json,
@@ -20,7 +21,6 @@ from emo_fairseq.pretrained.hf_files import (
 )
 from emo_fairseq.pretrained.hf_wav2vec2 import HuggingFaceWav2Vec2
 from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
-from emo_fairseq.types import WAVEFORM, WHISPER
 
 
 class _Family(NamedTuple):

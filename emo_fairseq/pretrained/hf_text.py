@@ -11,6 +11,7 @@ from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 from emo_fairseq.data.vocabulary import symbols_digest
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import TOKENS
 from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.pretrained.hf_files import (
     config_from_state,
@@ -21,7 +22,6 @@ from emo_fairseq.pretrained.hf_files import (
     weights_digest,
 )
 from emo_fairseq.pretrained.hf_lower_layers import view_of_lower_layers
-from emo_fairseq.types import TOKENS
 
 
 class _Family(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import PIXELS
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.hf_clips import HuggingFaceClips, space_first, time_first
 from emo_fairseq.pretrained.hf_files import (
@@ -16,7 +17,6 @@ from emo_fairseq.pretrained.hf_files import (
 )
 from emo_fairseq.pretrained.hf_images import HuggingFaceImages
 from emo_fairseq.pretrained.pictures import read_front_end
-from emo_fairseq.types import PIXELS
 
 
 class _Family(NamedTuple):

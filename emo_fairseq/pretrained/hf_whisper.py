@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emo_fairseq.encoder_spec import WHISPER_FULL
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.pretrained.hf_files import models_of_transformers
 from emo_fairseq.pretrained.waveforms import mask_beyond
-from emo_fairseq.types import WHISPER_FULL
 
 _MEL_STRIDE = 2  # mel frames per frame of the encoder: the stride of its convolutions
 LEAST_POWER = 1e-10  # of a mel band, that of silence
@@ -29,7 +29,7 @@ class HuggingFaceWhisper(Encoder):
     Args:
         config: configuration of transformers.
         front_end: settings of Whisper's feature extractor.
-        padding: one of :data:`emo_fairseq.types.WHISPER_PADDINGS`.
+        padding: one of :data:`emo_fairseq.encoder_spec.WHISPER_PADDINGS`.
 
     Raises:
         UsageError: the settings of the feature extractor do not match the model, or make the

@@ -24,7 +24,7 @@ from emo_fairseq.evaluation.statistics import (
     Predictions,
     metrics_and_baseline,
 )
-from emo_fairseq.types import SPEECH, TEXT
+from emo_fairseq.modalities import SPEECH, TEXT
 
 UTTERANCES = "utterances"
 SPEAKERS = "speakers"

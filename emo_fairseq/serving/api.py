@@ -26,6 +26,7 @@ from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 from emo_fairseq.serving.audio_uploads import TOO_LONG, AudioUpload, decode_upload
 from emo_fairseq.serving.http_errors import INTERNAL, HttpError
 from emo_fairseq.serving.limits import Limits
@@ -43,7 +44,6 @@ from emo_fairseq.serving.request_body import (
 )
 from emo_fairseq.serving.rows import REPEATED, Row, read_rows, row_readers
 from emo_fairseq.serving.video_uploads import STATUSES, has_sound, limited_video
-from emo_fairseq.types import SPEECH, TEXT, VIDEO
 
 logger = logging.getLogger(__name__)
 

@@ -26,6 +26,7 @@ from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
+from emo_fairseq.modalities import SPEECH, TEXT
 from emo_fairseq.serving.clients import client_address
 from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.lifecycle import Lifecycle
@@ -48,7 +49,6 @@ from emo_fairseq.serving.live_protocol import (
 from emo_fairseq.serving.live_sessions import LiveSession, LiveSessions
 from emo_fairseq.serving.live_turns import SpeechTurn, TurnDetector, VoiceActivity
 from emo_fairseq.serving.meter import Meter
-from emo_fairseq.types import SPEECH, TEXT
 
 logger = logging.getLogger(__name__)
 

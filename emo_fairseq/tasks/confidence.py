@@ -12,8 +12,8 @@ from emo_fairseq import losses
 from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.metrics import shares
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.targets import TargetKind
 from emo_fairseq.tasks.predicting import predict_rows
-from emo_fairseq.types import TargetKind
 
 _EPOCH, _VALUES = "epoch", "values"
 

@@ -10,12 +10,16 @@ from omegaconf import MISSING
 
 from emo_fairseq.data.augmentation import AugmentationConfig
 from emo_fairseq.data.curriculum import NONE, ORDERS, PACINGS
+from emo_fairseq.data.packing import ANY_PACKED, PACKED_AUDIO
 from emo_fairseq.data.samplers import SAMPLERS
+from emo_fairseq.encoder_spec import DEFAULT_WHISPER_PADDING, WHISPER_PADDINGS
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 from emo_fairseq.models.dialogue_encoders import (
     DIALOGUE_ENCODERS,
     HAS_DIALOGUE_ENCODER,
 )
 from emo_fairseq.models.fusions import fusion_name
+from emo_fairseq.option_values import BY_TRAIN, CROSS_ATTENTION, NORMALIZATIONS
 from emo_fairseq.options.conditions import (
     HAS_FROZEN_ENCODER,
     HAS_LORA,
@@ -31,22 +35,8 @@ from emo_fairseq.options.conditions import (
 )
 from emo_fairseq.options.help_groups import group_options
 from emo_fairseq.options.option import NOT_NEGATIVE, POSITIVE, PROBABILITY, Kind, Range, option
-from emo_fairseq.task_state import TaskOptions
-from emo_fairseq.types import (
-    ANY_PACKED,
-    BY_TRAIN,
-    CROSS_ATTENTION,
-    DEFAULT_WHISPER_PADDING,
-    NO_DIALOGUE_ENCODER,
-    NORMALIZATIONS,
-    PACKED_AUDIO,
-    SPEECH,
-    TARGETS,
-    TEXT,
-    UNLABELED,
-    VIDEO,
-    WHISPER_PADDINGS,
-)
+from emo_fairseq.targets import TARGETS, UNLABELED
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskOptions
 
 _TRAINED = TaskOptions()  # defaults of the options that a trained model depends on
 

@@ -41,19 +41,13 @@ from emo_fairseq.data.samplers import (
     RowTraits,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.task_state import TaskState
+from emo_fairseq.modalities import TEXT, TOKENS, masked_modalities
+from emo_fairseq.targets import TARGETS, LabeledTarget
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskState
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
-from emo_fairseq.types import (
-    NO_DIALOGUE_ENCODER,
-    TARGETS,
-    TEXT,
-    TOKENS,
-    LabeledTarget,
-    masked_modalities,
-)
 
 logger = logging.getLogger(__name__)
 

@@ -34,6 +34,7 @@ from emo_fairseq.data.fit import fit_labels
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import masked_modalities
 from emo_fairseq.models.build import (
     TRAINED,
     fill_config,
@@ -48,7 +49,8 @@ from emo_fairseq.models.tuning import log_trained_parameters, trains_without_fro
 from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.checking import check_nothing_stays_random, check_options
 from emo_fairseq.options.conditions import OptionContext
-from emo_fairseq.task_state import TaskState
+from emo_fairseq.targets import LabeledTarget, Target
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskState
 from emo_fairseq.tasks import resume
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
@@ -98,7 +100,6 @@ from emo_fairseq.tasks.warm_start import (
 )
 from emo_fairseq.training.final_dropout import FinalDropout
 from emo_fairseq.training.progress_bar import begin_run
-from emo_fairseq.types import NO_DIALOGUE_ENCODER, LabeledTarget, Target, masked_modalities
 
 logger = logging.getLogger(__name__)
 

@@ -44,6 +44,7 @@ from emo_fairseq.data.encoded import EncodedDataset, content_digest
 from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import WAVEFORM
 from emo_fairseq.models.encode import (
     batch_budget,
     encode_rows,
@@ -52,7 +53,6 @@ from emo_fairseq.models.encode import (
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.types import WAVEFORM
 
 _FORMAT = 3  # of the cache: increase it when our encoders compute something else
 

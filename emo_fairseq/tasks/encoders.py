@@ -25,11 +25,7 @@ from emo_fairseq.encoder_spec import (
     check_spec,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import (
-    FRAMES,
-    SPEECH,
-    VIDEO,
-)
+from emo_fairseq.modalities import FRAMES, SPEECH, VIDEO
 
 logger = logging.getLogger(__name__)
 

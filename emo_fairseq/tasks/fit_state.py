@@ -20,11 +20,11 @@ from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.checking import check_options
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.pretrained.vocabulary_check import check_knows
+from emo_fairseq.targets import auxiliary_targets
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoders import describe_encoders, feature_contents
 from emo_fairseq.tasks.provenance import training_provenance
-from emo_fairseq.types import auxiliary_targets
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from emo_fairseq.data.annotations import truth_array
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.heads import LinearHead
+from emo_fairseq.targets import LabeledTarget
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import LabeledTarget
 
 
 def initialize_heads(model: RobertaEMOModel, state: TaskState, train: Split) -> None:

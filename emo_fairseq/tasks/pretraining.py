@@ -5,11 +5,11 @@ from typing import Any
 
 from emo_fairseq.data.augmentation import AugmentationConfig
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import TEXT, TOKENS
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.options.option import rules_of
-from emo_fairseq.task_state import TaskState
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.types import NO_DIALOGUE_ENCODER, TEXT, TOKENS
 
 # The criterions whose default --target is none.
 CRITERIONS = ("emotion_pretraining", "emotion_masked_lm")

@@ -24,8 +24,8 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import is_larger_better
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.fusion import ConcatFusion
+from emo_fairseq.targets import TargetKind
 from emo_fairseq.tasks.predicting import batches_of, read_batch, run_batch
-from emo_fairseq.types import TargetKind
 
 if TYPE_CHECKING:  # scikit-learn takes a second to import, and few runs have a probe
     from emo_fairseq.training.linear_probe import LinearLayer, Standardization

@@ -8,10 +8,12 @@ from omegaconf import DictConfig, open_dict
 from emo_fairseq.data.augmentation import AugmentationConfig
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import FRAMES, LOG_MEL, SPEECH, TOKENS
 from emo_fairseq.models.config import LINEAR, RobertaEMOConfig
+from emo_fairseq.option_values import CONCAT, FROZEN
 from emo_fairseq.options.option import flag, rules_of
+from emo_fairseq.task_state import NO_DIALOGUE_ENCODER
 from emo_fairseq.tasks.config import CurriculumConfig, EmotionPredictionConfig
-from emo_fairseq.types import CONCAT, FRAMES, FROZEN, LOG_MEL, NO_DIALOGUE_ENCODER, SPEECH, TOKENS
 
 OPTION = "--probe"
 # Options that act beside it, of the model and of the criterion.

@@ -18,7 +18,7 @@ from emo_fairseq.compat.torch_files import load_torch_file
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
-from emo_fairseq.types import BY_TRAIN
+from emo_fairseq.option_values import BY_TRAIN
 
 logger = logging.getLogger(__name__)
 

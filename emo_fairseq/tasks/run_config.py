@@ -22,6 +22,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import has_direction, is_larger_better
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.options.legacy_flags import has_target_flag
+from emo_fairseq.targets import UNLABELED
 from emo_fairseq.tasks.config_file import write_config
 from emo_fairseq.tasks.pretraining import is_pretraining
 from emo_fairseq.training.adamw import (
@@ -29,7 +30,6 @@ from emo_fairseq.training.adamw import (
     check_optimizer,
 )
 from emo_fairseq.training.freezing import check_ddp_backend
-from emo_fairseq.types import UNLABELED
 
 logger = logging.getLogger(__name__)
 

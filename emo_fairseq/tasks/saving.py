@@ -27,15 +27,11 @@ from emo_fairseq.evaluation import (
     predictions,
 )
 from emo_fairseq.evaluation.attention import Attended
+from emo_fairseq.modalities import SPEECH, TEXT, TOKENS
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.predicting import run
-from emo_fairseq.types import (
-    SPEECH,
-    TEXT,
-    TOKENS,
-)
 
 logger = logging.getLogger(__name__)
 

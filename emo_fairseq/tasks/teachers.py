@@ -19,10 +19,10 @@ from emo_fairseq.evaluation.predictions import (
     PREDICTION_OF,
     PROBABILITY,
 )
+from emo_fairseq.targets import LabeledTarget
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.predicting import predict_rows
 from emo_fairseq.tasks.provenance import Accept, stored_provenance
-from emo_fairseq.types import LabeledTarget
 
 logger = logging.getLogger(__name__)
 

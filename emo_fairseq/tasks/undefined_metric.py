@@ -4,8 +4,8 @@ import numpy as np
 
 from emo_fairseq.data.annotations import truth_array
 from emo_fairseq.data.data_dir import DataDir
+from emo_fairseq.targets import LabeledTarget, TargetKind
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import LabeledTarget, TargetKind
 
 _RECALL = "recall_"
 _CORRELATIONS = ("ccc", "pearson")  # undefined where truth or prediction is constant

@@ -20,6 +20,7 @@ from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import MODALITIES
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.modules.lora import has_lora, merged_state_dict
@@ -28,7 +29,6 @@ from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoder_cache import beside_weights
 from emo_fairseq.tasks.provenance import Accept, stored_provenance
-from emo_fairseq.types import MODALITIES
 
 logger = logging.getLogger(__name__)
 

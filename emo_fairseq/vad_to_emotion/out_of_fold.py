@@ -20,9 +20,9 @@ from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
 from emo_fairseq.data.leaks import HeldOut, LeakGuard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
+from emo_fairseq.modalities import SPEECH, TEXT, parse_modalities
 from emo_fairseq.options.option import Kind
 from emo_fairseq.options.registered import kind_of
-from emo_fairseq.types import SPEECH, TEXT, parse_modalities
 from emo_fairseq.vad_to_emotion.forest import RECORD
 from emo_fairseq.vad_to_emotion.rows import Notes, VadRows, check_truth, gold_vad, read_vad
 

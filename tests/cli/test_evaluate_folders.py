@@ -13,8 +13,8 @@ from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.cli.evaluate.fairseq_command import command
 from emo_fairseq.cli.evaluate.training_record import Training
 from emo_fairseq.errors import UsageError
+from emo_fairseq.targets import TARGETS, LabeledTarget
 from emo_fairseq.tasks.teachers import teacher_from_checkpoint
-from emo_fairseq.types import TARGETS, LabeledTarget
 
 FOLDERS = ("--data-raw", "--video-raw", "--packed-audio-dir")
 

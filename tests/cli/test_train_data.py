@@ -11,7 +11,7 @@ from codes import raises
 
 from data_prep.sources import add_preparation_options
 from emo_fairseq.cli.train.data import find_data
-from emo_fairseq.types import MODALITIES
+from emo_fairseq.modalities import MODALITIES
 
 
 @pytest.fixture

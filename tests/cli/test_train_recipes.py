@@ -6,7 +6,8 @@ import torch
 from emo_fairseq.cli.train import precision as train_precision
 from emo_fairseq.cli.train.precision import choose_precision
 from emo_fairseq.cli.train.recipes import RECIPES, combine, recipe_key
-from emo_fairseq.types import MODALITIES, TUNINGS
+from emo_fairseq.modalities import MODALITIES
+from emo_fairseq.option_values import TUNINGS
 
 
 @pytest.mark.parametrize("tuning", TUNINGS)

@@ -17,7 +17,7 @@ from emo_fairseq.criterions.registered import (
     EmotionRegressionCriterion,
 )
 from emo_fairseq.models.roberta_emo import EmotionOutput
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 LABELS = ["neutral", "sad", "angry", "happy"]
 COUNTS = [40, 10, 5, 20]

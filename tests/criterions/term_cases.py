@@ -36,15 +36,10 @@ from emo_fairseq.data.annotations import (
 )
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.models.roberta_emo import EmotionOutput
+from emo_fairseq.targets import TARGETS, LabeledTarget, TargetKind, auxiliary_targets
 from emo_fairseq.tasks import teachers
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.resume import AT_START
-from emo_fairseq.types import (
-    TARGETS,
-    LabeledTarget,
-    TargetKind,
-    auxiliary_targets,
-)
 
 LABELS = ("neutral", "happy", "sad", "angry")
 SENTIMENTS = ("negative", "positive")

@@ -26,7 +26,7 @@ from emo_fairseq.criterions.registered import (
     EmotionRegressionConfig,
     EmotionRegressionCriterion,
 )
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 ADDITIVE = {
     "cross_entropy": (classification, class_batch, {}),

@@ -18,8 +18,8 @@ from emo_fairseq.criterions.scoring import Scorer
 from emo_fairseq.metrics import shares
 from emo_fairseq.options.checking import check_options
 from emo_fairseq.options.conditions import OptionContext
+from emo_fairseq.targets import TARGETS
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.types import TARGETS
 
 TARGET = "emotion_distribution"
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from emo_fairseq import metrics
 from emo_fairseq.criterions.metric_logging import log_metrics
 from emo_fairseq.criterions.scoring import Scorer
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 LABELS = ("neutral", "sad", "angry", "happy")
 N_ROWS = 37

@@ -11,7 +11,7 @@ from codes import raises
 from data_prep.schema import Utterance
 from emo_fairseq.data.dialogue_rows import DialogueRows, report_hidden_turns, select_turns
 from emo_fairseq.data.manifest import Split
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 
 def turn(name: str, dialogue: str | None, number: int | None, emotion: str | None) -> Utterance:

@@ -19,7 +19,7 @@ from emo_fairseq.data.manifest import (
     read_split,
     select_rows,
 )
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 BOTH = ("text", "speech")
 

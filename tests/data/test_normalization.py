@@ -16,8 +16,8 @@ from data_prep.schema import Utterance, read_manifest
 from emo_fairseq.data.frame_statistics import FrameStatistics, Normalization
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
 from emo_fairseq.data.normalization import RowGroups
+from emo_fairseq.option_values import NORMALIZATIONS
 from emo_fairseq.tasks import resume
-from emo_fairseq.types import NORMALIZATIONS
 
 LENGTHS = (6, 9, 5, 12, 3, 20)
 SPEAKERS = ("ann", "ann", "bob", "bob", None, "eve")

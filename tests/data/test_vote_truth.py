@@ -11,7 +11,7 @@ from data_prep.schema import Utterance
 from emo_fairseq.data.annotations import truth_array
 from emo_fairseq.data.dialogue_rows import select_turns
 from emo_fairseq.data.manifest import Split, select_rows
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 LABELS = ["sad", "happy"]
 TARGET = TARGETS["emotion_distribution"]

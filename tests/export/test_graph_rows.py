@@ -14,7 +14,7 @@ from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.graph_rows import RowSource, measure, spread
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 ROWS = [
     Utterance("c", text="third", dialogue="d", turn=2, arousal=0.7, dominance=0.5),

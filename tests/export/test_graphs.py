@@ -25,7 +25,7 @@ from emo_fairseq.inference import providers
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.onnx_model import OnnxModel
 from emo_fairseq.inference.predictor import load_predictor
-from emo_fairseq.types import BY_SPEAKER
+from emo_fairseq.option_values import BY_SPEAKER
 
 TEXT = "--modality text --auxiliary-targets vad"
 SPEECH = "--modality speech --speech-input log_mel"

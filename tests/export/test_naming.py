@@ -15,7 +15,7 @@ from emo_fairseq.export.naming import (
     title_of,
 )
 from emo_fairseq.inference.loading import read_checkpoint
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 
 def test_every_target_has_a_letter_of_its_own():

@@ -19,8 +19,8 @@ from emo_fairseq.options.checking import (
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.options.option import Kind, Rule, flag, rules_of
 from emo_fairseq.options.registered import kind_of, registered_schemas
+from emo_fairseq.targets import TARGETS
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.types import TARGETS
 
 TEXT = EncoderSpec("scratch:", "tokens")
 BERT = EncoderSpec("hf:bert", "tokens")

@@ -28,8 +28,8 @@ from emo_fairseq.options.checking import check_nothing_stays_random, check_optio
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.options.option import Rule, rules_of
 from emo_fairseq.options.registered import registered_schemas
+from emo_fairseq.targets import TARGETS
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.types import TARGETS
 
 Options = Mapping[str, Any]
 Encoders = Mapping[str, EncoderSpec]

@@ -16,13 +16,9 @@ from torch import nn
 from emo_fairseq import pretrained
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import FRAMES, TOKENS, WAVEFORM
 from emo_fairseq.models.build import left_out_encoders, load_pretrained
 from emo_fairseq.tasks.encoders import check_same_encoders
-from emo_fairseq.types import (
-    FRAMES,
-    TOKENS,
-    WAVEFORM,
-)
 
 SPEC = EncoderSpec("hf:models/bert", TOKENS, weights="a" * 64)
 FEATURES = EncoderSpec("features:egemaps", FRAMES)

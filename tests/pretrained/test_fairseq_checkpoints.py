@@ -21,16 +21,13 @@ from emo_fairseq import pretrained
 from emo_fairseq.data.vocabulary import read_dictionary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import TOKENS, WAVEFORM
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.lora import adapter_names, add_lora
 from emo_fairseq.pretrained.fairseq_checkpoints import (
     build_fairseq,
     describe_fairseq,
     load_fairseq,
-)
-from emo_fairseq.types import (
-    TOKENS,
-    WAVEFORM,
 )
 
 TIGHT = {"atol": 1e-5, "rtol": 1e-5}

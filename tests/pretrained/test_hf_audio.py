@@ -14,12 +14,12 @@ from codes import raises
 from safetensors.torch import save_file
 from torch import Tensor
 
-from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.encoder_spec import WHISPER_PADDINGS, EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import WAVEFORM
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, load_hf_audio
-from emo_fairseq.types import WAVEFORM, WHISPER_PADDINGS
 
 transformers = pytest.importorskip("transformers")
 

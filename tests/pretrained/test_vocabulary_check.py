@@ -8,8 +8,8 @@ from codes import raises
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.modalities import TOKENS
 from emo_fairseq.pretrained.vocabulary_check import check_knows
-from emo_fairseq.types import TOKENS
 
 CARD = EncoderSpec("fairseq:roberta", TOKENS, vocabulary_size=20)
 VOCABULARY = Vocabulary(20, "abc", "data/text/symbols.json")

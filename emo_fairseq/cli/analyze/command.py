@@ -37,7 +37,7 @@ from emo_fairseq.cli.turn_files import (
 )
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import TEXT
+from emo_fairseq.modalities import TEXT
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.conversation import Conversation

@@ -33,7 +33,7 @@ from emo_fairseq.cli.turn_files import (
     turn_file_options,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH
+from emo_fairseq.modalities import SPEECH
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor

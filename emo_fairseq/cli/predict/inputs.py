@@ -15,7 +15,7 @@ from emo_fairseq.cli.predict.columns import TableOptions
 from emo_fairseq.cli.predict.items import Item, ListSource, Reads, Source, checked_item
 from emo_fairseq.cli.predict.tables import TableSource
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import TEXT
+from emo_fairseq.modalities import TEXT
 
 STDIN = "-"
 FILES, TEXTS = "files", "texts"  # what lines of standard input may be

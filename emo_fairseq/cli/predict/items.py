@@ -14,7 +14,7 @@ from data_prep.manifest.cells import find_text_fault
 from data_prep.segmentation.turn import Turn
 from data_prep.video.segment import VideoSegment
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH, TEXT, VIDEO
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from emo_fairseq.cli.predict.inputs import is_audio
 from emo_fairseq.cli.predict.items import Item, Reads, checked_item
 from emo_fairseq.cli.turn_files import TurnFileOptions, read_turns
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH, TEXT, VIDEO
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 
 
 def open_segments(items: Sequence[str], path: Path, options: TurnFileOptions) -> "SegmentSource":

@@ -8,7 +8,7 @@ from data_prep.errors import CodedError
 from data_prep.messages import first_few, one_line, sentence_with_code
 from emo_fairseq.cli.predict.rows import Row
 from emo_fairseq.evaluation.tables import format_count
-from emo_fairseq.types import SPEECH
+from emo_fairseq.modalities import SPEECH
 
 ITEM = "item"
 _SHOWN = 3  # failures that are named beside the output

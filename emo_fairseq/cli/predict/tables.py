@@ -34,7 +34,7 @@ from emo_fairseq.cli.predict.columns import (
 from emo_fairseq.cli.predict.items import Item, Reads, checked_item, with_video
 from emo_fairseq.cli.predict.table_dialogues import Turns
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH, TEXT, VIDEO
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 
 _MODALITY_OF = {"text": TEXT, "audio": SPEECH, "video": VIDEO}
 

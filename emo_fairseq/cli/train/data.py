@@ -22,7 +22,7 @@ from data_prep.sources import Source, find_source
 from data_prep.video.folders import PICTURE_SUFFIXES
 from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import MODALITIES, VIDEO, parse_modalities
+from emo_fairseq.modalities import MODALITIES, VIDEO, parse_modalities
 
 _DATA_RAW = "--data-raw"
 _RECORD_FILE = "prepared_from.json"

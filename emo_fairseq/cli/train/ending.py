@@ -15,7 +15,7 @@ from emo_fairseq.cli.evaluate import fairseq_command
 from emo_fairseq.cli.evaluate.training_record import Training
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.inputs import Inputs
-from emo_fairseq.types import SPEECH, TEXT, VIDEO
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 
 PREDICTIONS, REPORT = "predictions.tsv", "report"
 _REASONS = 3  # for which rows were left out of the data, in the summary

@@ -19,19 +19,10 @@ from emo_fairseq.encoder_spec import PRETRAINED, check_spec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import is_larger_better
 from emo_fairseq.export.naming import folder_name, model_title
+from emo_fairseq.modalities import MODALITIES, SPEECH, VIDEO, parse_modalities
 from emo_fairseq.models.fusions import FUSIONS
-from emo_fairseq.types import (
-    FROZEN,
-    FULL,
-    LORA,
-    MODALITIES,
-    SPEECH,
-    TARGETS,
-    VIDEO,
-    TargetKind,
-    default_fusion,
-    parse_modalities,
-)
+from emo_fairseq.option_values import FROZEN, FULL, LORA, default_fusion
+from emo_fairseq.targets import TARGETS, TargetKind
 
 LOG_FILE = "train.log"
 _CHECKPOINTS = Path("checkpoints")  # of the folder in which the user works

@@ -8,7 +8,7 @@ from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.inputs import Inputs
 from emo_fairseq.data.augmentation.options import AUDIO_OPTIONS
-from emo_fairseq.types import SPEECH
+from emo_fairseq.modalities import SPEECH
 
 _BYTES_A_SECOND = 16_000  # 100 frames of 80 bands in half precision
 _LARGEST = 8e9  # bytes of frames; of longer corpora every epoch decodes the recordings again

@@ -14,15 +14,8 @@ from data_prep.schema import SAMPLE_RATE, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.data.manifest import FOLD_SETS, read_fold_rows
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import (
-    MODALITY_LETTERS,
-    SPEECH,
-    TARGETS,
-    TEXT,
-    VIDEO,
-    TargetKind,
-    parse_modalities,
-)
+from emo_fairseq.modalities import MODALITY_LETTERS, SPEECH, TEXT, VIDEO, parse_modalities
+from emo_fairseq.targets import TARGETS, TargetKind
 
 _COLUMNS = {TEXT: "text", SPEECH: "audio", VIDEO: "video"}
 _ROWS_A_TEXT = 10  # from which on texts are prompts that speakers read out again and again
@@ -36,7 +29,7 @@ class Inputs:
 
     Attributes:
         modalities: inputs of the model.
-        target: a key of :data:`emo_fairseq.types.TARGETS`.
+        target: a key of :data:`emo_fairseq.targets.TARGETS`.
         n_rows: rows of the train split with the target; None where they cannot be counted.
         seconds: of the audio of all splits, as stored in the manifests.
         test: the split that is scored at the end; ``valid`` where there is no test split.

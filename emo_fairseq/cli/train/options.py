@@ -8,7 +8,7 @@ from typing import Any
 from data_prep.command_line import positive_int, positive_number
 from data_prep.sources import add_preparation_options
 from emo_fairseq.cli import processes
-from emo_fairseq.types import TARGETS
+from emo_fairseq.targets import TARGETS
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 _SHORT = (

@@ -7,7 +7,8 @@ tunes them. Where the encoders of a model have different recipes, see :func:`com
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from emo_fairseq.types import FROZEN, FULL, LORA, SPEECH, TEXT, VIDEO
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
+from emo_fairseq.option_values import FROZEN, FULL, LORA
 
 SCRATCH = "scratch"  # also of frames on disk: new parameters alone
 _HIDDEN_OF_LARGE = 1024  # units of a layer; 768 in a base model

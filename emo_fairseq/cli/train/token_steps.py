@@ -9,7 +9,7 @@ from emo_fairseq.cli import processes
 from emo_fairseq.data.token_choice import choose_tokens, has_tokens
 from emo_fairseq.encoder_spec import EncoderSpec, check_spec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import TEXT, TOKENS
+from emo_fairseq.modalities import TEXT, TOKENS
 
 
 def token_steps(

@@ -17,8 +17,8 @@ from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.conditions import Condition
 from emo_fairseq.options.option import option
+from emo_fairseq.targets import TargetKind
 from emo_fairseq.training.learning_rates import options_of
-from emo_fairseq.types import TargetKind
 
 FIXED, UNCERTAINTY = "fixed", "uncertainty"
 _PRIMARY = "primary"

@@ -15,7 +15,7 @@ from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.conditions import PREDICTS_LABELS, Condition
 from emo_fairseq.options.option import NOT_NEGATIVE, POSITIVE, Kind, option
-from emo_fairseq.types import TargetKind
+from emo_fairseq.targets import TargetKind
 
 TEACHER = "teacher"
 KD, DIST = "kd", "dist"

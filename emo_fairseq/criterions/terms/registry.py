@@ -28,7 +28,7 @@ from emo_fairseq.criterions.terms.regularization import EmbeddingMixup, RDrop, R
 from emo_fairseq.criterions.terms.subspaces import Subspaces, SubspacesConfig
 from emo_fairseq.criterions.terms.term import Term
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import MISA
+from emo_fairseq.option_values import MISA
 
 
 class TermEntry(NamedTuple):

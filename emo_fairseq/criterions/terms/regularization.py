@@ -12,7 +12,7 @@ from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Statistics, Term, TrainingBatch
 from emo_fairseq.options.option import NOT_NEGATIVE, option
-from emo_fairseq.types import TargetKind
+from emo_fairseq.targets import TargetKind
 
 
 @dataclass

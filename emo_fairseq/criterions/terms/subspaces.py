@@ -12,9 +12,9 @@ from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
+from emo_fairseq.option_values import MISA
 from emo_fairseq.options.conditions import Condition
 from emo_fairseq.options.option import NOT_NEGATIVE, option
-from emo_fairseq.types import MISA
 
 _HAS_SUBSPACES = Condition(
     lambda context: str(context.model.fusion) == MISA,

@@ -9,6 +9,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from emo_fairseq.data.augmentation.audio_transforms import AudioTransforms
 from emo_fairseq.data.augmentation.waveforms import COLORS
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import FRAMES, LOG_MEL, SPEECH, TEXT, TOKENS, WAVEFORM
 from emo_fairseq.options.conditions import (
     READS_AUDIO,
     READS_FRAMES,
@@ -18,14 +19,6 @@ from emo_fairseq.options.conditions import (
     reads_tokens,
 )
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Range, option
-from emo_fairseq.types import (
-    FRAMES,
-    LOG_MEL,
-    SPEECH,
-    TEXT,
-    TOKENS,
-    WAVEFORM,
-)
 
 _SPEEDS = 0.5, 2.0  # the slowest and the fastest
 

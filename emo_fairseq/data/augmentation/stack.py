@@ -19,7 +19,7 @@ from emo_fairseq.data.augmentation.waveforms import AddedNoise, Babble, Gain, Sp
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
 from emo_fairseq.data.vocabulary import find_symbol
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import FRAMES, LOG_MEL, TEXT, TOKENS, WAVEFORM
+from emo_fairseq.modalities import FRAMES, LOG_MEL, TEXT, TOKENS, WAVEFORM
 
 # Names of the symbol that masked language models are trained to fill in.
 MASK_SYMBOLS = ("<mask>", "[MASK]")
@@ -42,7 +42,7 @@ def augment(
     Args:
         modality: of the dataset; each has random numbers of its own.
         dataset: as :class:`emo_fairseq.data.data_dir.DataDir` builds it.
-        kind: one of :data:`emo_fairseq.types.INPUTS`.
+        kind: one of :data:`emo_fairseq.modalities.INPUTS`.
         cfg: the options.
         seed: of the run.
         data_dir: the data dir, for messages.

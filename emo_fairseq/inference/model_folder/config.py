@@ -23,9 +23,9 @@ from data_prep.files.documents import Document, JsonObject, load_json, validate
 from emo_fairseq.compat.size_limits import check_sizes
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.model_folder.files import CONFIG_FILE, EXPORT_AGAIN
+from emo_fairseq.modalities import MODALITIES
 from emo_fairseq.state_schema import EncoderState, Modality, PortableState
 from emo_fairseq.task_state import TaskOptions, TaskState
-from emo_fairseq.types import MODALITIES
 
 FORMAT = 1
 ALLOW_LEAK = "allow_leak"
