@@ -13,22 +13,16 @@ describe the ratings whose means are valence, arousal and dominance.
 `python -m data_prep.validate DATA_DIR` checks all of it.
 """
 
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-)
-from data_prep.manifest.corpus_card import (
-    read_corpus,
-    shared_values,
-    write_corpus,
-)
-from data_prep.manifest.records import (
+from data_prep.manifest.columns import (
     AXES,
-    CORPUS_FILE,
     KNOWN_COLUMNS,
     LABEL_COLUMNS,
     OPTIONAL_COLUMNS,
     REQUIRED_COLUMNS,
+)
+from data_prep.manifest.corpus_card import read_corpus, shared_values, write_corpus
+from data_prep.manifest.records import (
+    CORPUS_FILE,
     SAMPLE_RATE,
     SPLITS,
     Corpus,
@@ -38,13 +32,7 @@ from data_prep.manifest.records import (
     unscale_vad,
     vad_scale,
 )
-from data_prep.manifest.tsv import (
-    Scan,
-    read_manifest,
-    scan_manifest,
-    write_atomically,
-    write_manifest,
-)
+from data_prep.manifest.tsv import read_manifest, scan_manifest, write_manifest
 
 __all__ = [
     "AXES",
@@ -57,9 +45,6 @@ __all__ = [
     "SPLITS",
     "Corpus",
     "DroppedRow",
-    "Fault",
-    "ManifestError",
-    "Scan",
     "Utterance",
     "read_corpus",
     "read_manifest",
@@ -68,7 +53,6 @@ __all__ = [
     "shared_values",
     "unscale_vad",
     "vad_scale",
-    "write_atomically",
     "write_corpus",
     "write_manifest",
 ]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from data_prep.errors import CodedError
 from data_prep.files.listing import AUDIO_SUFFIXES
-from data_prep.manifest.records import CORPUS_FILE
 from data_prep.messages import first_few
+from data_prep.schema import CORPUS_FILE
 from data_prep.tables.datasets_table import HUB, is_saved_dataset
 from data_prep.tables.options import add_preparation_options, corpus_name, given_options
 

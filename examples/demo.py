@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from data_prep.manifest.tsv import read_manifest
+from data_prep.schema import read_manifest
 from examples import pipeline
 from examples.pipeline import Paths, Recipe
 

@@ -23,7 +23,6 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.manifest.provenance import write_beside
-from data_prep.manifest.records import LABEL_COLUMNS
 from data_prep.prototypes.file import (
     PROTOTYPES_FILE,
     prototypes_path,
@@ -33,6 +32,7 @@ from data_prep.prototypes.file import (
 from data_prep.prototypes.fitting import fit_prototypes, fitted_rows
 from data_prep.prototypes.maths import STATISTICS
 from data_prep.prototypes.records import Prototypes
+from data_prep.schema import LABEL_COLUMNS
 
 
 def summary_table(prototypes: Prototypes) -> str:

@@ -35,7 +35,7 @@ from data_prep.command_line import run
 from data_prep.commands.table import print_next_step, table_parser
 from data_prep.engines.options import take_engine
 from data_prep.files.remote import require_local
-from data_prep.manifest.records import AXES
+from data_prep.schema import AXES
 from data_prep.tables.audformat import HEADER, open_audformat
 from data_prep.tables.datasets_table import HUB, is_saved_dataset, open_hub, open_saved
 from data_prep.tables.inference import (

@@ -36,10 +36,10 @@ from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.columns import Kind, names_of
 from data_prep.manifest.labels import check_folds
 from data_prep.manifest.leaks import ERROR, Leak, Splits, find_leaks, find_twins
-from data_prep.manifest.records import Corpus, Utterance
 from data_prep.manifest.sound_digests import DIGESTS_FILE, sound_digests
 from data_prep.manifest.summary import read_data_dir, render_summary, summarize
 from data_prep.manifest.table import ManifestTable, count_values, ids_of
+from data_prep.schema import Corpus, Utterance
 
 AllFolds = Sequence[tuple[str, Folds, ManifestTable]]  # protocol, folds, their rows
 

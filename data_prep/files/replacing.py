@@ -47,6 +47,12 @@ def replacing(path: Path, *, is_locked: bool = False) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def write_atomically(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, whole or not at all; lines end with a line feed."""
+    with replacing(Path(path)) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
 def _named(error: OSError, path: Path, part: Path) -> OSError:
     """Convert an error of writing `part` to one of `path`; return others unchanged."""
     if _SHORT_WRITE.fullmatch(str(error)):

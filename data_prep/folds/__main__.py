@@ -25,8 +25,7 @@ from data_prep.folds.file import read_base, write_folds
 from data_prep.folds.next_steps import next_steps
 from data_prep.folds.protocols import BALANCES, PROTOCOLS, FoldOptions, make_folds
 from data_prep.folds.records import ALL, Folds, composition_lines, context_notes
-from data_prep.manifest.corpus_card import read_corpus
-from data_prep.manifest.records import LABEL_COLUMNS, SPLITS, Utterance
+from data_prep.schema import LABEL_COLUMNS, SPLITS, Utterance, read_corpus
 
 _PROTOCOLS_HELP = (fold_protocols.__doc__ or "").partition("\n\n")[2]
 

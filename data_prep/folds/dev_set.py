@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from data_prep.errors import CodedError
-from data_prep.manifest.records import LABEL_COLUMNS, Utterance
+from data_prep.schema import LABEL_COLUMNS, Utterance
 
 GENDER = "gender"  # a column of its own in the manifest: female, male
 _GENDERS = {"f": "female", "m": "male", "w": "female", "woman": "female", "man": "male"}

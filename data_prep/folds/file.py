@@ -23,15 +23,14 @@ from pydantic import AfterValidator, Field
 
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.documents import Document, bare_name, load_json
+from data_prep.files.replacing import write_atomically
 from data_prep.folds.protocols import FoldOptions, check_leaks, make_folds
 from data_prep.folds.records import ALL, Folds, composition_lines, context_notes
 from data_prep.manifest.cells import shown
-from data_prep.manifest.corpus_card import shared_values, write_corpus
 from data_prep.manifest.labels import check_folds
-from data_prep.manifest.records import SPLITS, Corpus, Utterance
 from data_prep.manifest.table import ManifestTable
-from data_prep.manifest.tsv import read_manifest, write_atomically
 from data_prep.messages import first_few
+from data_prep.schema import SPLITS, Corpus, Utterance, read_manifest, shared_values, write_corpus
 
 FOLDS_FOLDER = "folds"
 _AGAIN = "make it again, with --force"

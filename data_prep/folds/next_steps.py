@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_prep.folds.records import Folds
-from data_prep.manifest.records import AXES, Corpus, Utterance
+from data_prep.schema import AXES, Corpus, Utterance
 
 _CONFIGS = Path(__file__).parents[2] / "examples" / "toy" / "config"  # in a clone of the repository
 _ENCODER = "hf:FOLDER"

@@ -31,8 +31,8 @@ from data_prep.errors import CodedError
 from data_prep.folds.balance import balance_labels, balance_rows
 from data_prep.folds.dev_set import draw_dev_set
 from data_prep.folds.records import Folds, Sets, composition_of
-from data_prep.manifest.records import LABEL_COLUMNS, SPLITS, Utterance
 from data_prep.messages import first_few
+from data_prep.schema import LABEL_COLUMNS, SPLITS, Utterance
 
 Rows = Sequence[Utterance]
 Notes = list[str]

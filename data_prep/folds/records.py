@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from data_prep.folds.dev_set import gender_of
-from data_prep.manifest.records import LABEL_COLUMNS, SPLITS, Utterance
+from data_prep.schema import LABEL_COLUMNS, SPLITS, Utterance
 
 ALL = "all"  # the split of a corpus without official splits
 

@@ -27,20 +27,11 @@ from data_prep.files.documents import (
     validate,
 )
 from data_prep.files.remote import require_local
+from data_prep.files.replacing import write_atomically
+from data_prep.manifest.columns import AXES, LABEL_COLUMNS
 from data_prep.manifest.labels import check_labels
-from data_prep.manifest.records import (
-    AXES,
-    CORPUS_FILE,
-    LABEL_COLUMNS,
-    SAMPLE_RATE,
-    Corpus,
-    DroppedRow,
-    Utterance,
-)
-from data_prep.manifest.tsv import (
-    render_manifest,
-    write_atomically,
-)
+from data_prep.manifest.records import CORPUS_FILE, SAMPLE_RATE, Corpus, DroppedRow, Utterance
+from data_prep.manifest.tsv import render_manifest
 
 logger = logging.getLogger(__name__)
 _REMEDY = "correct it, or run the data_prep script that writes it again"

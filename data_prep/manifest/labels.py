@@ -13,11 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from data_prep.manifest.cells import shown
-from data_prep.manifest.records import (
-    LABEL_COLUMNS,
-    SPLITS,
-    Utterance,
-)
+from data_prep.manifest.columns import LABEL_COLUMNS
+from data_prep.manifest.records import SPLITS, Utterance
 
 TRAIN = "train"
 FEW = 5  # fewer train rows of a class result in a warning

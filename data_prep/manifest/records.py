@@ -7,31 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_prep.errors import CodedError
-from data_prep.manifest.columns import (
-    AXES,
-    KNOWN_COLUMNS,
-    LABEL_COLUMNS,
-    OPTIONAL_COLUMNS,
-    REQUIRED_COLUMNS,
-)
 from data_prep.manifest.segment import segment_key
-
-__all__ = [
-    "AXES",
-    "CORPUS_FILE",
-    "KNOWN_COLUMNS",
-    "LABEL_COLUMNS",
-    "OPTIONAL_COLUMNS",
-    "REQUIRED_COLUMNS",
-    "SAMPLE_RATE",
-    "SPLITS",
-    "Corpus",
-    "DroppedRow",
-    "Utterance",
-    "scale_vad",
-    "unscale_vad",
-    "vad_scale",
-]
 
 SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.yaml"

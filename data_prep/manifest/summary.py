@@ -13,18 +13,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from data_prep.manifest.columns import Kind, names_of
+from data_prep.manifest.columns import LABEL_COLUMNS, Kind, names_of
 from data_prep.manifest.corpus_card import (
     count_split,
     read_corpus,
 )
 from data_prep.manifest.labels import check_labels
-from data_prep.manifest.records import (
-    LABEL_COLUMNS,
-    Corpus,
-    DroppedRow,
-    Utterance,
-)
+from data_prep.manifest.records import Corpus, DroppedRow, Utterance
 from data_prep.manifest.table import ManifestTable, has
 from data_prep.manifest.tsv import read_manifest
 

@@ -12,7 +12,7 @@ from data_prep.errors import (
     Fault,
     ManifestError,
 )
-from data_prep.files.replacing import replacing
+from data_prep.files.replacing import write_atomically
 from data_prep.manifest.cells import find_control, id_key, shown
 from data_prep.manifest.columns import (
     KIND_OF,
@@ -288,9 +288,3 @@ def _format(name: str, value: str | int | float | None) -> str:
             raise ValueError(f"{name} is {value}, not a whole number from 0 up")
         return str(int(value))
     return repr(float(value))
-
-
-def write_atomically(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path` atomically."""
-    with replacing(Path(path)) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")

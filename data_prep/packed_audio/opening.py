@@ -10,7 +10,6 @@ import numpy as np
 
 from data_prep.errors import Fault, ManifestError
 from data_prep.files.digests import digest_once
-from data_prep.manifest.records import Utterance
 from data_prep.manifest.table import values
 from data_prep.messages import first_few
 from data_prep.packed_audio.card import (
@@ -24,6 +23,7 @@ from data_prep.packed_audio.card import (
 from data_prep.packed_audio.rows import NO_SOURCE, keys_digest, row_keys
 from data_prep.packed_audio.sources import compare
 from data_prep.packed_audio.stored import PackedAudio, open_intact
+from data_prep.schema import Utterance
 
 logger = logging.getLogger(__name__)
 

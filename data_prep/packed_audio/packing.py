@@ -26,7 +26,6 @@ from data_prep.files.digests import FileRecord, file_digest, is_whole
 from data_prep.files.lock import locked
 from data_prep.manifest.digests import sequence_digest
 from data_prep.manifest.lazy_rows import LazyRows
-from data_prep.manifest.records import Utterance
 from data_prep.manifest.table import counts, values
 from data_prep.packed_audio.card import (
     DIGESTS_FILE,
@@ -46,6 +45,7 @@ from data_prep.packed_audio.rows import NO_SOURCE, ROW, Keys, State, keys_digest
 from data_prep.packed_audio.sources import SOURCE, compare
 from data_prep.packed_audio.stored import PackedAudio, open_intact
 from data_prep.progress import show_progress
+from data_prep.schema import Utterance
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from hashlib import blake2b, sha256
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.manifest.records import Utterance
 from data_prep.manifest.segment import segment_key
 from data_prep.manifest.table import numbers, values
+from data_prep.schema import Utterance
 
 _KEY_BYTES = 16
 NO_SOURCE = 2**32 - 1

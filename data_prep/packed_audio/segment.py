@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from data_prep.audio.segment import AudioRows, AudioSegment
 from data_prep.manifest.lazy_rows import LazyRows
-from data_prep.manifest.records import SAMPLE_RATE, Utterance
 from data_prep.packed_audio.opening import open_packed
 from data_prep.packed_audio.stored import PackedAudio
+from data_prep.schema import SAMPLE_RATE, Utterance
 
 if TYPE_CHECKING:
     from data_prep.audio.loading import FloatArray

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from data_prep.files.documents import Count, Document, load_json, validate
-from data_prep.manifest.records import AXES, LABEL_COLUMNS, SPLITS
-from data_prep.manifest.tsv import write_atomically
+from data_prep.files.replacing import write_atomically
 from data_prep.prototypes.maths import STATISTICS
 from data_prep.prototypes.records import ALL, CORPUS, SCOPES, Centroid, Centroids, Prototypes
+from data_prep.schema import AXES, LABEL_COLUMNS, SPLITS
 
 PROTOTYPES_FILE = "prototypes.json"
 _OF_FOLDS = "prototypes"

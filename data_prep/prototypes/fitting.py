@@ -12,11 +12,8 @@ import numpy.typing as npt
 
 from data_prep.errors import Fault, ManifestError
 from data_prep.folds.file import folds_path, read_base, read_folds
-from data_prep.manifest.corpus_card import read_corpus
 from data_prep.manifest.provenance import Provenance, seen_rows
-from data_prep.manifest.records import AXES, CORPUS_FILE, Utterance
 from data_prep.manifest.table import ManifestTable, rows_of_ids
-from data_prep.manifest.tsv import read_manifest
 from data_prep.prototypes.file import FITTED_ON
 from data_prep.prototypes.maths import Floats, Ids, difficulties, fit_by_domain, is_usable
 from data_prep.prototypes.records import (
@@ -27,6 +24,7 @@ from data_prep.prototypes.records import (
     Prototypes,
     canonical_label,
 )
+from data_prep.schema import AXES, CORPUS_FILE, Utterance, read_corpus, read_manifest
 
 QUANTILES = [tenth / 10 for tenth in range(1, 10)]
 DECIMALS = (

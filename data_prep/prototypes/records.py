@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data_prep.errors import CodedError
-from data_prep.manifest.records import AXES
 from data_prep.prototypes.maths import Floats, Ids
+from data_prep.schema import AXES
 
 logger = logging.getLogger(__name__)
 ALL, CORPUS = SCOPES = ("all", "corpus")

@@ -28,7 +28,7 @@ import yaml
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.manifest.cells import shown
 from data_prep.manifest.labels import MISSING_WORDS
-from data_prep.manifest.records import SPLITS
+from data_prep.schema import SPLITS
 from data_prep.tables.cells import plain
 from data_prep.tables.reader import CSV, PARQUET, open_table
 from data_prep.tables.rows import TableRecipe

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from data_prep.manifest.cells import find_id_fault
-from data_prep.manifest.records import AXES
+from data_prep.schema import AXES
 from data_prep.tables.column_contents import (
     EMOTIONS,
     SENTIMENTS,

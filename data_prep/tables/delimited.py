@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TextIO
 
 from data_prep.errors import Fault, ManifestError
-from data_prep.manifest.records import REQUIRED_COLUMNS
+from data_prep.schema import REQUIRED_COLUMNS
 from data_prep.tables.encodings import (
     UTF8,
     encoding_fault,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from data_prep.manifest.cells import find_id_fault
-from data_prep.manifest.records import Utterance
+from data_prep.schema import Utterance
 
 
 def make_ids(rows: Sequence[Utterance], lines: Sequence[tuple[str, int]]) -> list[Utterance]:

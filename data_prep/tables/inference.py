@@ -19,8 +19,8 @@ from data_prep.errors import CodedError, ManifestError, raise_faults
 from data_prep.manifest.cells import shown
 from data_prep.manifest.labels import MISSING_WORDS, sort_labels
 from data_prep.manifest.out_of_scale import CLIP, DROP_AXIS, REFUSE
-from data_prep.manifest.records import AXES, LABEL_COLUMNS
 from data_prep.messages import first_few
+from data_prep.schema import AXES, LABEL_COLUMNS
 from data_prep.tables.audio_folder import find_audio
 from data_prep.tables.column_contents import (
     Contents,

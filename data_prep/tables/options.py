@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from data_prep.errors import CodedError
 from data_prep.folds.records import ALL
 from data_prep.manifest.out_of_scale import add_out_of_scale
-from data_prep.manifest.records import SPLITS
+from data_prep.schema import SPLITS
 
 if TYPE_CHECKING:
     from data_prep.tables.rows import TableRecipe

@@ -17,8 +17,7 @@ from data_prep.features.stored import write_split
 from data_prep.files.listing import suffix_of
 from data_prep.manifest.cells import file_stem, find_id_fault
 from data_prep.manifest.digests import sequence_digest
-from data_prep.manifest.records import AXES, LABEL_COLUMNS, Corpus
-from data_prep.manifest.tsv import read_manifest
+from data_prep.schema import AXES, LABEL_COLUMNS, Corpus, read_manifest
 from data_prep.tables.cells import class_name, plain, text_cell
 from data_prep.tables.prepare import prepare_table
 from data_prep.tables.published_cells import Sound, as_frames, as_sound

@@ -18,7 +18,7 @@ from data_prep.files.digests import (
     warn_unverified,
 )
 from data_prep.manifest.digests import rows_digest, texts_digest
-from data_prep.manifest.records import Utterance
+from data_prep.schema import Utterance
 from data_prep.tokens.folder import (
     DICT_FILE,
     SYMBOLS_FILE,

@@ -27,8 +27,8 @@ from data_prep.audio.frames import FloatArray
 from data_prep.errors import CodedError
 from data_prep.files.digests import digest_once
 from data_prep.files.replacing import replacing
-from data_prep.manifest.records import SAMPLE_RATE
 from data_prep.pretrained import load_vq_wav2vec
+from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import (
     DICT_FILE,
     EOS,

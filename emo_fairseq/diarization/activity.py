@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.audio.decoding import AudioLimits, FloatArray, Source
 from data_prep.audio.streaming import UNLIMITED, stream_audio
-from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.diarization.silero import FRAME, SpeechProbabilities
 
 # Called with what is done, the seconds of the recording that are done, and all seconds or None.

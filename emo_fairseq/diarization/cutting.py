@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_prep.audio.decoding import FloatArray
-from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.diarization.silero import FRAME
 from emo_fairseq.diarization.words import TimedWord
 

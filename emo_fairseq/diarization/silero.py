@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.audio.decoding import FloatArray
-from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
 
 FRAME = 512  # samples

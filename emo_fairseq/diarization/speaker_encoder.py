@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from data_prep.audio.decoding import FloatArray
-from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
 
 HOP = 160  # samples between two mel frames

@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.cluster import AgglomerativeClustering
 
 from data_prep.audio.decoding import FloatArray
-from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.diarization.speaker_encoder import HOP, WINDOW_FRAMES, load_encoder
 from emo_fairseq.diarization.voice_activity import Stretch
 

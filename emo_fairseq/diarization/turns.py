@@ -14,7 +14,7 @@ import numpy as np
 
 from data_prep.audio.decoding import AudioError, AudioLimits, FloatArray, Source
 from data_prep.audio.streaming import UNLIMITED, load_segments
-from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
 from emo_fairseq.diarization.activity import (
     Activity,

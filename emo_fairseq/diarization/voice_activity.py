@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.audio.decoding import FloatArray
-from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.diarization.cutting import quietest
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.diarization.silero import FRAME, FRAMES_PER_SECOND, SpeechProbabilities

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from data_prep.audio.decoding import FloatArray
-from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE
 
 
 class TimedWord(Protocol):

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from data_prep.files.replacing import write_atomically
 from data_prep.folds.file import folds_path
-from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import (
     NOT_SEEDS,

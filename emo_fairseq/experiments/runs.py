@@ -20,9 +20,10 @@ from typing import Any, Literal, NamedTuple
 from filelock import lock_descriptor
 
 from data_prep.files.documents import Document, JsonObject, load_json, load_yaml
+from data_prep.files.replacing import write_atomically
 from data_prep.folds.file import fold_names, folds_path
 from data_prep.manifest.provenance import allowed_leaks, transductive_notes
-from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest, write_atomically
+from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.evaluation.statistics import Predictions, read_predictions

@@ -16,8 +16,8 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from data_prep.files.replacing import write_atomically
 from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE
-from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.tables import Table, format_number, print_table
 from emo_fairseq.experiments.grid import PlannedRun, plan_runs

@@ -14,9 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from data_prep.files.replacing import replacing
+from data_prep.files.replacing import replacing, write_atomically
 from data_prep.messages import first_few
-from data_prep.schema import write_atomically
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS
 from emo_fairseq.evaluation.dialogues import ABOUT_REFERENCES, DialogueScores
 from emo_fairseq.evaluation.statistics import LabelPredictions

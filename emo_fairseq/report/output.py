@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_prep.files.replacing import write_atomically
 from data_prep.manifest.provenance import allowed_leaks, transductive_notes
-from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import OF_PRECISION, display_name
 from emo_fairseq.evaluation.statistics import (

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from data_prep.audio.segment import AudioSegment, audio_of
 from data_prep.errors import CodedError
 from data_prep.manifest.audio_root import audio_root
-from data_prep.manifest.records import SAMPLE_RATE, Utterance
+from data_prep.schema import SAMPLE_RATE, Utterance
 from emo_fairseq.errors import UsageError
 
 INLINE, LINK, NONE = "inline", "link", "none"

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from data_prep.schema import write_atomically
+from data_prep.files.replacing import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -9,15 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.files.replacing import write_atomically
 from data_prep.messages import first_few
-from data_prep.schema import (
-    AXES,
-    Utterance,
-    read_corpus,
-    read_manifest,
-    unscale_vad,
-    write_atomically,
-)
+from data_prep.schema import AXES, Utterance, read_corpus, read_manifest, unscale_vad
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF, facts_path

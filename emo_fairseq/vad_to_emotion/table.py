@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.schema import AXES, write_atomically
+from data_prep.files.replacing import write_atomically
+from data_prep.schema import AXES
 from emo_fairseq import metrics
 from emo_fairseq.evaluation import tables
 from emo_fairseq.evaluation.bootstrap import (

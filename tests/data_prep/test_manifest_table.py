@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.errors import ManifestError
 from data_prep.manifest import column_rules, stored_table, tsv
-from data_prep.manifest.columns import KIND_OF, KNOWN_COLUMNS, REQUIRED_COLUMNS, Kind
+from data_prep.manifest.columns import KIND_OF, Kind
 from data_prep.manifest.digests import rows_digest, sequence_digest, texts_digest
 from data_prep.manifest.provenance import seen_rows
 from data_prep.manifest.table import (
@@ -22,7 +22,14 @@ from data_prep.manifest.table import (
     shared_cells,
     values,
 )
-from data_prep.schema import Utterance, read_manifest, scan_manifest, write_manifest
+from data_prep.schema import (
+    KNOWN_COLUMNS,
+    REQUIRED_COLUMNS,
+    Utterance,
+    read_manifest,
+    scan_manifest,
+    write_manifest,
+)
 
 GOOD = {
     Kind.VALUE: ["", "ann", "Ann B.", "žofie", "名前", "a,b;c"],

@@ -17,7 +17,7 @@ from data_prep.manifest.provenance import (
     seen_rows,
     write_beside,
 )
-from data_prep.manifest.records import Utterance
+from data_prep.schema import Utterance
 
 ROWS = [Utterance(f"dia0_utt{n}") for n in range(6)]
 COMBINED = [replace(row, id=f"meld/{row.id}", corpus="meld") for row in ROWS]

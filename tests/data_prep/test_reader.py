@@ -15,14 +15,7 @@ from data_prep.manifest.cells import (
     find_id_fault,
     read_text,
 )
-from data_prep.manifest.records import (
-    REQUIRED_COLUMNS,
-    Utterance,
-)
-from data_prep.manifest.tsv import (
-    read_manifest,
-    write_manifest,
-)
+from data_prep.schema import REQUIRED_COLUMNS, Utterance, read_manifest, write_manifest
 from data_prep.tables.cells import class_name, plain
 from data_prep.tables.reader import open_table, read_table
 from data_prep.tables.sniffing import sniff

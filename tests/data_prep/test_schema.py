@@ -11,9 +11,10 @@ from codes import raises
 from document_mutations import mutations
 
 from data_prep.errors import ManifestError
-from data_prep.manifest.columns import KNOWN_COLUMNS, column_help
+from data_prep.manifest.columns import column_help
 from data_prep.schema import (
     AXES,
+    KNOWN_COLUMNS,
     REQUIRED_COLUMNS,
     Corpus,
     DroppedRow,

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from data_prep.manifest.tsv import read_manifest
+from data_prep.schema import read_manifest
 from emo_fairseq.evaluation import attention
 from emo_fairseq.report.__main__ import main
 

@@ -24,12 +24,12 @@ from data_prep.errors import ManifestError
 from data_prep.features.mmsa_pickles import load_pickle, read_modality
 from data_prep.features.stored import open_features, write_split
 from data_prep.folds.file import read_folds
-from data_prep.manifest.corpus_card import read_corpus
 from data_prep.packed_audio.opening import open_packed
 from data_prep.prototypes import read_prototypes
 from data_prep.schema import (
     Corpus,
     Utterance,
+    read_corpus,
     read_manifest,
     write_corpus,
 )

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from data_prep.command_line import positive_number
-from data_prep.schema import write_atomically
+from data_prep.files.replacing import write_atomically
 from emo_fairseq.errors import UsageError
 
 _MB = 1_000_000

@@ -17,7 +17,8 @@ from data_prep.errors import CodedError
 from data_prep.files.digests import file_digest, file_digests, user_memory
 from data_prep.files.documents import Document, load_json
 from data_prep.files.listing import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from data_prep.schema import CORPUS_FILE, write_atomically
+from data_prep.files.replacing import write_atomically
+from data_prep.schema import CORPUS_FILE
 from data_prep.sources import Source, find_source
 from data_prep.video.folders import PICTURE_SUFFIXES
 from emo_fairseq.cli import processes
