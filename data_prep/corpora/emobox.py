@@ -1,14 +1,16 @@
 """EmoBox: 32 corpora of 14 languages in one format of metadata, with folds (Ma et al. 2024).
 
 Published layout, of one corpus: `data/{corpus}/fold_{k}/{corpus}_{train,valid,test}_fold_{k}.jsonl`
-and `label_map.json`; a JSON object a line with key, dataset, wav, type ("raw"), emo, and, where
-many utterances are in one recording (PAVOQUE), start_time and end_time in seconds. `wav` starts at
-the folder that holds `downloads/`: by default the one above `data/`, else --data-raw.
+and `label_map.json` (of EMOVO `label_dict.json`); a JSON object a line with key, dataset, wav,
+type ("raw"), emo, and, where many utterances are in one recording (PAVOQUE), start_time and
+end_time in seconds. `wav` starts at the folder that holds `downloads/`: by default the one above
+`data/`, else --data-raw.
 
 One fold becomes train, valid and test; several become the split `all` and `folds/emobox.json`.
 EmoBox draws the valid set from train if the corpus has none, a fifth of its rows; so does this
 command, but with another seed: unlike train and test, the draw is not that of EmoBox, and the card
-has its counts. Assumed: emo is mapped by label_map.json, whose order is that of the classes; a
+has its counts. Assumed: emo is mapped by label_map.json, whose order is that of the classes; one
+that differs in case alone from one name there is that name (EMO-DB's neutral), which is noted; a
 label that it lacks drops its row. The sound of a video (MELD, eNTERFACE) is the .wav or .flac of
 the same name beside it. A line with times is a segment of its recording. There is no text. Speakers
 are not in the lines; --speakers reads them from data.seg.wrd.stm, where "spk" is at times the
@@ -22,7 +24,7 @@ from __future__ import annotations
 import argparse
 import random
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -92,8 +94,12 @@ def prepare_emobox(
     rows = _rows(metadata, known.speaker_of)
     if speakers:
         note_speakers(known, rows, corpus)
+    corpus.notes += [
+        f"emo {emo!r} is taken for {name!r} of {metadata.label_file}: they differ in case alone"
+        for emo, name in metadata.other_case.items()
+    ]
     unknown = {
-        key: f"emo {metadata.items[key].emo!r} is not in {LABEL_FILE}"
+        key: f"emo {metadata.items[key].emo!r} is not in {metadata.label_file}"
         for key, row in rows.items()
         if row.emotion is None
     }
@@ -262,7 +268,7 @@ def note_speakers(speakers: Speakers, keys: Collection[str], corpus: Corpus) -> 
 
 # -- Metadata: folds, label map and, with --speakers, speakers -------------------------------------
 
-LABEL_FILE = "label_map.json"
+LABEL_FILES = ("label_map.json", "label_dict.json")  # the second is that of EMOVO
 SPEAKER_FILE = "data.seg.wrd.stm"
 NEEDED = ("key", "dataset", "wav", "type", "emo")
 _FOLD = re.compile(r"fold_(\d+)")
@@ -318,7 +324,9 @@ class EmoBoxFolder:
 
     items: Mapping[str, Item]
     folds: Mapping[str, Parts]
+    label_file: str
     label_of: Mapping[str, str]
+    other_case: Mapping[str, str]  # emo of lines -> the name in label_file
     repeated: Mapping[str, str]  # key -> the reason why a second line of it is left out
     unused: tuple[str, ...]  # metadata files of other sets
 
@@ -328,7 +336,7 @@ def read_emobox(folder: Path) -> EmoBoxFolder:
 
     Raises ManifestError where the layout, a line or two lines of one key are not as published.
     """
-    label_of = _read_label_map(folder)
+    label_file, label_of = _read_label_map(folder)
     folders = [
         (match[1], path) for path in folder.iterdir() if (match := _FOLD.fullmatch(path.name))
     ]
@@ -358,14 +366,31 @@ def read_emobox(folder: Path) -> EmoBoxFolder:
                 problem = f"no *_{split}_fold_{number}.jsonl with a row"
                 faults.append(Fault(str(path), None, problem, _COMPARE, "split-empty"))
     raise_faults(faults)
-    return EmoBoxFolder(items, folds, label_of, repeated, tuple(unused))
+    other_case = _find_other_case(label_of, dict.fromkeys(item.emo for item in items.values()))
+    label_of |= {emo: label_of[name] for emo, name in other_case.items()}
+    return EmoBoxFolder(items, folds, label_file, label_of, other_case, repeated, tuple(unused))
 
 
-def _read_label_map(folder: Path) -> dict[str, str]:
-    path = folder / LABEL_FILE
+def _read_label_map(folder: Path) -> tuple[str, dict[str, str]]:
+    """Return the name of the file, and its content."""
+    names = (name for name in LABEL_FILES if (folder / name).exists())
+    path = folder / next(names, LABEL_FILES[0])
     remedy = "name the folder of one corpus in EmoBox's data/, such as data/iemocap"
     label_of = load_json(path, dict[str, _Text], remedy=_COMPARE if path.exists() else remedy)
-    return {key: " ".join(label.split()) for key, label in label_of.items()}
+    return path.name, {key: " ".join(label.split()) for key, label in label_of.items()}
+
+
+def _find_other_case(names: Collection[str], emos: Iterable[str]) -> dict[str, str]:
+    """Return {emo: name} of those that differ in case alone from a single name.
+
+    >>> _find_other_case(["Neutral", "s", "S"], ["neutral", "s", "bored"])
+    {'neutral': 'Neutral'}
+    """
+    by_case: dict[str, list[str]] = {}
+    for name in names:
+        by_case.setdefault(name.casefold(), []).append(name)
+    alike = {emo: by_case.get(emo.casefold(), []) for emo in emos if emo not in names}
+    return {emo: found[0] for emo, found in alike.items() if len(found) == 1}
 
 
 def _read_part(

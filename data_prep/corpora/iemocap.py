@@ -34,7 +34,7 @@ from data_prep.corpora.recordings import (
     agreement_note,
     join_audio,
     leave_out_audio,
-    read_text_file,
+    read_lines,
     scale_axes,
 )
 from data_prep.engines import Workers
@@ -383,7 +383,7 @@ def read_turns(path: Path, evaluations: Evaluations) -> None:
     """Add a file's turns to `evaluations`; the header names the axes in the brackets."""
     axes: tuple[str, ...] = AXES
     turn: Turn | None = None
-    for row, line in enumerate(map(str.strip, read_text_file(path).splitlines()), start=1):
+    for row, line in enumerate(map(str.strip, read_lines(path)), start=1):
         try:
             if line.startswith("%"):
                 axes = _axes_of(line) or axes
@@ -488,7 +488,7 @@ def read_transcript(
     path: Path, turns: Collection[str], transcripts: Transcripts, *, keep_sounds: bool = True
 ) -> None:
     """Add the texts of a dialogue's `turns` to `transcripts`; of two texts the first is used."""
-    for line in read_text_file(path).splitlines():
+    for line in read_lines(path):
         match = _LINE.fullmatch(line.strip())
         if not match:
             transcripts.comments += bool(line.strip())

@@ -37,7 +37,7 @@ from data_prep.corpora.recordings import (
     join_audio,
     join_text,
     leave_out_audio,
-    read_text_file,
+    read_lines,
     scale_axes,
 )
 from data_prep.engines import Workers
@@ -394,7 +394,7 @@ def read_clips(path: Path) -> Evaluations:
     """Read the label file. A consensus line that cannot be read is a fault."""
     evaluations = Evaluations()
     clip: Clip | None = None
-    for row, line in enumerate(read_text_file(path).splitlines(), start=1):
+    for row, line in enumerate(read_lines(path), start=1):
         fields = [part.strip() for part in line.split(";")]
         if fields[0].lower().endswith(".avi"):
             try:

@@ -1,7 +1,8 @@
 """MSP-Podcast: natural speech cut from podcasts, judged by crowds (Lotfian and Busso 2019).
 
 Layout as distributed (releases 1.x and 2.0):
-  Labels/labels_consensus.csv   class, attributes, speaker and partition
+  Labels/labels_consensus.csv   class, attributes, speaker and partition (labels_concensus.csv in
+                                earlier releases)
   Labels/labels_detailed.csv    what each worker chose and rated; or Labels/labels.txt, if there
   Audios/MSP-PODCAST_0001_0008.wav          (or Audio/)
   Transcripts/MSP-PODCAST_0001_0008.txt     if the release has them
@@ -34,7 +35,7 @@ from data_prep.corpora.recordings import (
     join_audio,
     join_text,
     leave_out_audio,
-    read_text_file,
+    read_lines,
     scale_axes,
 )
 from data_prep.engines import Workers
@@ -198,6 +199,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 # Classes are letters in some releases and words in others; both are read. "Unknown" is no speaker.
 
 TABLE = "Labels/labels_consensus.csv"
+EARLIER_TABLE = "Labels/labels_concensus.csv"  # the spelling of releases up to 1.8
+TABLES = "Labels/labels_con[sc]ensus.csv"  # a pattern of both
 AUDIO_FOLDERS = ("Audios", "Audio")
 COLUMNS = (
     "FileName",
@@ -257,10 +260,7 @@ def read_partitions(
     outside the scale that are refused.
     """
     audio = next((name for name in AUDIO_FOLDERS if (corpus_dir / name).is_dir()), AUDIO_FOLDERS[0])
-    path = corpus_dir / TABLE
-    if not path.is_file():
-        remedy = "name the folder with Labels/ and Audios/"
-        raise ManifestError(Fault(str(corpus_dir), None, f"no {TABLE}", remedy, "corpus-layout"))
+    path = _table_of(corpus_dir)
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLIT_OF.values()}
     first: dict[str, int] = {}
     faults = []
@@ -283,6 +283,16 @@ def read_partitions(
         paths = visible((corpus_dir / audio).glob("MSP-PODCAST_test3_*.wav"))
         splits[HIDDEN] += [hidden_row(p.stem, audio) for p in paths if p.stem not in first]
     return splits
+
+
+def _table_of(corpus_dir: Path) -> Path:
+    paths = [corpus_dir / name for name in (TABLE, EARLIER_TABLE) if (corpus_dir / name).is_file()]
+    if len(paths) == 1:
+        return paths[0]
+    problem, remedy = f"no {TABLE}", "name the folder with Labels/ and Audios/"
+    if paths:
+        problem, remedy = f"both {TABLE} and {EARLIER_TABLE}", "keep that of your release"
+    raise ManifestError(Fault(str(corpus_dir), None, problem, remedy, "corpus-layout"))
 
 
 def read_row(
@@ -405,7 +415,7 @@ def _table_judgments(path: Path) -> Iterator[tuple[str, str, dict[str, float]]]:
 
 def _line_judgments(path: Path) -> Iterator[tuple[str, str, dict[str, float]]]:
     name = ""
-    for line in read_text_file(path).splitlines():
+    for line in read_lines(path):
         fields = line.split(";")
         if fields[0].strip().lower().endswith(".wav"):
             name = fields[0].strip()

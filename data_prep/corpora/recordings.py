@@ -6,6 +6,7 @@ A file that is missing or cannot be read is listed in the card, and its row keep
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -40,14 +41,28 @@ NOT_RATED = "not rated"
 
 Splits = dict[str, list[Utterance]]
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
 
 def read_text_file(path: Path) -> str:
-    """Read a file as UTF-8, or as Latin-1 if it is not, which ftfy repairs later."""
+    """Read a file as UTF-8, or as Windows-1252 if it is not."""
     raw = path.read_bytes()
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return raw.decode("latin-1")
+        from ftfy import bad_codecs
+
+        bad_codecs.ok()  # registers the codec, which has a character for every byte
+        return raw.decode("sloppy-windows-1252")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a text file, without their ends.
+
+    A line ends at a line feed or carriage return alone, unlike those of `str.splitlines`, which
+    takes further characters of a text, such as U+2028, for ends.
+    """
+    return _LINE_END.split(read_text_file(path))
 
 
 def scale_axes(

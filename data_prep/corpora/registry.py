@@ -123,7 +123,7 @@ CORPORA: dict[str, Recipe] = {
         emobox.__doc__,
         "folder of one corpus, such as EmoBox/data/iemocap",
         emobox.add_arguments,
-        recognizes=_layout("fold_*/*_train_fold_*.jsonl", emobox.LABEL_FILE),
+        recognizes=_layout("fold_*/*_train_fold_*.jsonl", "label_*.json"),
     ),
     "emorynlp": Recipe(
         emorynlp.prepare_emorynlp,
@@ -167,7 +167,7 @@ CORPORA: dict[str, Recipe] = {
         msp_podcast.__doc__,
         "folder with Labels/labels_consensus.csv and Audios",
         msp_podcast.add_arguments,
-        recognizes=_layout(msp_podcast.TABLE),
+        recognizes=_layout(msp_podcast.TABLES),
     ),
     "ravdess": Recipe(
         ravdess.prepare_ravdess,

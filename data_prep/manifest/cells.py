@@ -227,6 +227,8 @@ def file_stem(row_id: str) -> str:
 
 # -- Text normalization ----------------------------------------------------------------------------
 
+# White space that ftfy deletes, which would join the words around it.
+_TO_SPACE = dict.fromkeys((0x0B, 0x1C, 0x1D, 0x1E, 0x1F), " ")
 # Characters left by ftfy, which repairs encodings and straightens curly quotes.
 _TO_ASCII = str.maketrans(
     {
@@ -256,5 +258,5 @@ def normalize_text(text: str) -> str:
     if not (text.isascii() and text.isprintable() and "&" not in text):  # & of HTML entities
         import ftfy  # takes a fifth of a second
 
-        text = ftfy.fix_text(text).translate(_TO_ASCII)
+        text = ftfy.fix_text(text.translate(_TO_SPACE)).translate(_TO_ASCII)
     return " ".join(text.split())

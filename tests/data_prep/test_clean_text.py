@@ -19,6 +19,7 @@ from data_prep.manifest.cells import normalize_text
         ("Nestl\u00e9 Toll House?", "Nestl\u00e9 Toll House?"),
         ("unforget\u00adtable", "unforgettable"),
         ("  a\u00a0 b\u2002c\t\nd ", "a b c d"),
+        ("one\x0btwo\x1cthree\x0cfour", "one two three four"),
         ("E\u266d is the tonal center", "E\u266d is the tonal center"),
         (" \u200b ", ""),
     ],

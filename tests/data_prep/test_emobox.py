@@ -149,6 +149,25 @@ def test_what_cannot_be_used_is_listed(
     assert validate(tmp_path / "out", raw) == []
 
 
+def test_labels_that_differ_in_case_from_one_name_are_that_name(
+    corpus_dir: Path, tmp_path: Path
+) -> None:
+    names = {"Neutral": "Neutral", "s": "Sad", "S": "Surprise"}
+    (corpus_dir / "label_map.json").unlink()
+    (corpus_dir / "label_dict.json").write_text(json.dumps(names))
+    train = [line("k0", "neutral"), line("k1", "s"), line("k2", "S"), line("k3", "NEUTRAL")]
+    write_fold(corpus_dir, 1, train=train, valid=[line("k4", "s")], test=[line("k5", "S")])
+    corpus = prepare_emobox(corpus_dir, tmp_path / "out")
+    rows = read_manifest(tmp_path / "out" / "train.tsv")
+    assert [row.emotion for row in rows] == ["Neutral", "Sad", "Surprise", "Neutral"]
+    assert corpus.labels == {"emotion": ("Neutral", "Sad", "Surprise")}
+    assert corpus.dropped == []
+    assert corpus.notes == [
+        f"emo {emo!r} is taken for 'Neutral' of label_dict.json: they differ in case alone"
+        for emo in ("neutral", "NEUTRAL")
+    ]
+
+
 def test_the_sound_of_a_video_is_looked_for_beside_it(
     corpus_dir: Path, tmp_path: Path, write_sound: WriteSound
 ) -> None:

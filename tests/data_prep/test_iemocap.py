@@ -185,6 +185,24 @@ def test_transcriptions_hold_more_than_utterances(corpus_dir: Path, tmp_path: Pa
     assert validate(tmp_path / "out", corpus_dir) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (b"I mean\x85 you\x92re fine\x85", "I mean... you're fine..."),  # Windows-1252
+        ("one\u2028two\x0bthree".encode(), "one two three"),
+    ],
+)
+def test_a_line_of_a_transcription_ends_at_a_line_end_alone(
+    corpus_dir: Path, tmp_path: Path, words: bytes, text: str
+) -> None:
+    path = iemocap_words(corpus_dir)
+    path.write_bytes(path.read_bytes().replace(b"Say M000.", words))
+    assert words in path.read_bytes()
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+    assert rows_of(tmp_path / "out")["Ses01F_impro01_M000"].text == text
+    assert not any("name no turn" in note for note in corpus.notes)
+
+
 def test_sound_notes_are_cut_out_when_told(corpus_dir: Path, tmp_path: Path) -> None:
     change(iemocap_words(corpus_dir), "Say M000.", "Yes. [LAUGHTER] No.")
     change(iemocap_words(corpus_dir), "Say F001.", "[BREATHING]")

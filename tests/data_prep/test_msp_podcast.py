@@ -211,6 +211,21 @@ def test_a_row_that_cannot_be_read_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_table_of_earlier_releases_is_read(corpus_dir: Path, tmp_path: Path) -> None:
+    prepare_msp_podcast(corpus_dir, tmp_path / "a")
+    table = corpus_dir / "Labels" / "labels_consensus.csv"
+    text = table.read_text().replace("Development", "Validation")
+    table.rename(table.with_name("labels_concensus.csv")).write_text(text)
+    prepare_msp_podcast(corpus_dir, tmp_path / "b")
+    for split in SPLITS:
+        a, b = (tmp_path / name / f"{split}.tsv" for name in "ab")
+        assert a.read_bytes() == b.read_bytes()
+    table.write_text(text)
+    with raises("corpus-layout") as error:
+        prepare_msp_podcast(corpus_dir, tmp_path / "c")
+    assert "both Labels/labels_consensus.csv and Labels/labels_concensus.csv" in str(error.value)
+
+
 def test_another_layout_is_refused(corpus_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with raises("corpus-layout"):

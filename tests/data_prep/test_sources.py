@@ -53,6 +53,19 @@ def test_a_corpus_is_recognized_by_its_official_layout(corpus: str, tmp_path: Pa
     assert words == [corpus, str(tmp_path / "x"), "out"]
 
 
+@pytest.mark.parametrize(
+    ("corpus", "names"),
+    [
+        ("emobox", ["label_dict.json", "fold_1/emovo_train_fold_1.jsonl"]),
+        ("msp_podcast", ["Labels/labels_concensus.csv"]),
+    ],
+)
+def test_a_corpus_is_recognized_by_other_names_of_its_files(
+    corpus: str, names: list[str], tmp_path: Path
+) -> None:
+    assert find_source(write_layout(tmp_path, names)).name == corpus
+
+
 def test_every_corpus_that_is_read_is_recognized() -> None:
     assert {*LAYOUTS, "cmu_mosi", "cmu_mosei", "toy"} == set(CORPORA)
 
