@@ -42,7 +42,7 @@ def save_minilm(folder: Path) -> str:
     """Save a BERT of the size of MiniLM-L6, whose tokens are the words of :func:`write_noise`."""
     torch.manual_seed(1)
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = {word: n for n, word in enumerate([*specials, *(_word(n) for n in range(N_WORDS))])}
+    words = {word: n for n, word in enumerate(list(specials) + [_word(n) for n in range(N_WORDS)])}
     model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
     model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     model.post_processor = tokenizers.processors.TemplateProcessing(

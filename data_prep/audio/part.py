@@ -211,7 +211,7 @@ def pieces_of(
             position = parts[waiting[0]].first
         while waiting and parts[waiting[0]].first == position:
             active.append(waiting.pop(0))
-        borders = [position + BLOCK, *(parts[key].first for key in waiting[:1])]
+        borders = [position + BLOCK] + [parts[key].first for key in waiting[:1]]
         borders += [last for key in active if (last := parts[key].last) is not None]
         block = reader.read(min(borders) - position)
         position += len(block)

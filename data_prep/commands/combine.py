@@ -78,7 +78,7 @@ def combine(
     corpus = _card(sources, out_dir)
     corpus.labels = join_labels(maps, label_sets)
     names = dict.fromkeys(split for source in sources for split in source.splits)
-    order = [*(s for s in SPLITS if s in names), *(s for s in names if s not in SPLITS)]
+    order = [s for s in SPLITS if s in names] + [s for s in names if s not in SPLITS]
     joined: dict[str, list[Utterance]] = {split: [] for split in order}
     for source in sources:
         changed: Counter[tuple[str, str, str]] = Counter()

@@ -182,11 +182,11 @@ def _measures(corpus: Corpus) -> list[tuple[str, str, Measure]]:
     def axis(name: str) -> Measure:
         return lambda row: getattr(row, name)
 
-    return [
+    measures: list[tuple[str, str, Measure]] = [
         ("seconds", "length in seconds", lambda row: row.n_samples and row.n_samples / rate),
         ("words", "length in words", lambda row: row.text and len(row.text.split())),
-        *((name, name, axis(name)) for name in names_of(Kind.UNIT, Kind.NUMBER)),
     ]
+    return measures + [(name, name, axis(name)) for name in names_of(Kind.UNIT, Kind.NUMBER)]
 
 
 def _values(rows: Sequence[Utterance], measure: Measure) -> list[float]:

@@ -65,7 +65,7 @@ def encoder_files(names: Sequence[str]) -> list[str]:
     weights = [name for name in outermost if name.endswith(".safetensors")]
     weights = weights or [name for name in outermost if re.fullmatch(r"pytorch_model.*\.bin", name)]
     settings = (".json", ".txt", ".model", ".jinja")
-    return sorted([*weights, *(name for name in outermost if name.endswith(settings))])
+    return sorted(list(weights) + [name for name in outermost if name.endswith(settings)])
 
 
 def all_files(names: Sequence[str]) -> list[str]:

@@ -267,7 +267,7 @@ def _infer_columns(
     if recipe.split_column or recipe.split_by or any(tables):
         names["split"] = recipe.split_column or ""
     kept = {*recipe.extra, *recipe.vote_columns.values()}
-    wanted = [*(name for name in names.values() if name), *kept]
+    wanted = [name for name in names.values() if name] + list(kept)
     for table in (table for part in tables.values() for table in part):
         parts = [f"{name}.path" for name in table.columns]  # of sounds, in published tables
         require_columns(table, [name for name in wanted if name not in parts])

@@ -139,7 +139,7 @@ class Gpt2Tokenizer:
         return [self._tokens(row.ids) for row in rows]
 
     def _tokens(self, pieces: Sequence[int]) -> Tokens:
-        return np.array([*(self._id_of.get(str(x), UNK) for x in pieces), EOS], dtype=np.int64)
+        return np.array([self._id_of.get(str(x), UNK) for x in pieces] + [EOS], dtype=np.int64)
 
     def decode(self, tokens: Iterable[int]) -> str:
         symbols = (self._symbols[int(token)] for token in tokens)

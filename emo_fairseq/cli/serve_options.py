@@ -182,7 +182,7 @@ def _parse(option: ServeOption, text: str) -> Any:
 
 def _warn_of_unknown(environment: Mapping[str, str]) -> None:
     options = {**OPTIONS, **TRANSCRIPTION, **limits()}.values()
-    known = [TOKENS, *(option.variable for option in options)]
+    known = [TOKENS] + [option.variable for option in options]
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
             close = difflib.get_close_matches(name, known, 1)

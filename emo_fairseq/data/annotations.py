@@ -28,7 +28,7 @@ def group_ids(split: Split, column: str, names: Sequence[str]) -> np.ndarray:
     """Return the index of each row's value in `names`: (N,) int64, -1 = missing or unknown."""
     own, own_names = codes(split.utterances, column)
     number = {name: position for position, name in enumerate(names)}
-    return np.array([*(number.get(name, -1) for name in own_names), -1], dtype=np.int64)[own]
+    return np.array([number.get(name, -1) for name in own_names] + [-1], dtype=np.int64)[own]
 
 
 # -- The classes of a contrastive loss, and of prototypes ------------------------------------------
@@ -91,7 +91,7 @@ def truth_array(
         return np.concatenate([majority[:, None], _shares(split, labels)], axis=1)
     (column,) = target.columns
     own, own_names = codes(split.utterances, column)
-    is_foreign = np.array([*(name in foreign for name in own_names), False])[own]
+    is_foreign = np.array([name in foreign for name in own_names] + [False])[own]
     message = f"have {column} {', '.join(foreign)}, which is not known here and taken as missing"
     report_rows(split, is_foreign, message)
     ids = group_ids(split, column, labels)

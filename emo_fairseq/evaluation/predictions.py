@@ -102,7 +102,7 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     columns = list(ordered[0])
     cells = [{name: _cell(row[name]) for name in columns} for row in ordered]
     _check(path, columns, cells, "the model's outputs are no predictions: see its training")
-    lines = ["\t".join(columns), *("\t".join(row.values()) for row in cells)]
+    lines = ["\t".join(columns)] + ["\t".join(row.values()) for row in cells]
     content = "\n".join(lines) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:

@@ -144,7 +144,7 @@ def to_markdown(table: Table) -> str:
     lines += [_pipes(table.header), _pipes(["---"] * len(table.header))]
     lines += [_pipes(row) for row in table.rows]
     if table.notes or table.title:
-        lines += ["", *(f"- {note}" for note in table.notes), ""]
+        lines += [""] + [f"- {note}" for note in table.notes] + [""]
     return "\n".join([*lines, ""] if lines[-1] else lines)
 
 
@@ -156,18 +156,18 @@ def _pipes(cells: Sequence[str]) -> str:
 def to_latex(table: Table) -> str:
     """Return a table for the package booktabs, with title and notes in its caption."""
     caption = ". ".join([table.title, *table.notes])
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{_tex(caption)}}}",
-        rf"\begin{{tabular}}{{{'l' * len(table.header)}}}",
-        r"\toprule",
-        _ampersands(table.header),
-        r"\midrule",
-        *(_ampersands(row) for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
+    lines = (
+        [
+            r"\begin{table}",
+            rf"\caption{{{_tex(caption)}}}",
+            rf"\begin{{tabular}}{{{'l' * len(table.header)}}}",
+            r"\toprule",
+            _ampersands(table.header),
+            r"\midrule",
+        ]
+        + [_ampersands(row) for row in table.rows]
+        + [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    )
     return "\n".join(lines) + "\n"
 
 

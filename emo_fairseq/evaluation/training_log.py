@@ -154,10 +154,10 @@ def csv_text(epochs: Sequence[Epoch], has_labels: bool) -> str:
     columns = _LABEL_COLUMNS if has_labels else _NUMBER_COLUMNS
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", "train_loss", *(f"val_{name}" for name in columns)])
+    writer.writerow(["epoch", "train_loss"] + [f"val_{name}" for name in columns])
     for epoch in epochs:
         valid = with_mse(epoch.valid)
-        values = [epoch.train.get("loss"), *(valid.get(name) for name in columns)]
+        values = [epoch.train.get("loss")] + [valid.get(name) for name in columns]
         writer.writerow([epoch.number, *map(_field, values)])
     return text.getvalue()
 

@@ -153,7 +153,7 @@ def default_metrics(setting: Setting) -> list[str]:
     predictions = setting.results[0].predictions
     if isinstance(predictions, LabelPredictions):
         of_votes = () if predictions.votes is None else OF_VOTES
-        return [*_OF_LABELS, *of_votes, *(f"{_RECALL}{label}" for label in setting.names)]
+        return [*_OF_LABELS, *of_votes] + [f"{_RECALL}{label}" for label in setting.names]
     axes = [f"_{name}" for name in setting.names] if len(setting.names) > 1 else []
     return [f"{metric}{axis}" for metric in _OF_NUMBERS for axis in ("", *axes)]
 
@@ -376,7 +376,7 @@ def _compare_with_first(comparisons: Sequence[_Comparison], rows: Sequence[Row])
     if rows[0].metric.startswith(_RECALL):
         return list(rows)
     others = zip(comparisons, rows[1:], strict=True)
-    return [rows[0], *(comparison.compare(row) for comparison, row in others)]
+    return [rows[0]] + [comparison.compare(row) for comparison, row in others]
 
 
 def corrected_rows(rows: Sequence[Row]) -> list[Row]:

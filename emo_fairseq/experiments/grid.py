@@ -195,7 +195,7 @@ def run_name(config_name: str, overrides: Sequence[str]) -> str:
     """
     pairs = sorted(word.lstrip("+").split("=", 1) for word in overrides)
     named = [[key, *values] for key, *values in pairs if not _UNNAMED.fullmatch(key)]
-    words = ["=".join([key, *(_in_a_name(value) for value in values)]) for key, *values in named]
+    words = ["=".join([key] + [_in_a_name(value) for value in values]) for key, *values in named]
     name = ",".join([config_name, *words])
     if len(name) <= _LONGEST_NAME:
         return name

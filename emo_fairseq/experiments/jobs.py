@@ -222,4 +222,4 @@ def failure(command: Command, code: int) -> Outcome:
     head = f"{command.words[0]} failed with exit code {code}; the whole log: {command.log}"
     last = next((line for line in reversed(lines[first:]) if line.strip()), "")
     refusal = last.removeprefix(_REFUSAL) if last.startswith(_REFUSAL) else ""
-    return Outcome(False, "\n".join([head, *(f"  | {line}" for line in tail)]), refusal)
+    return Outcome(False, "\n".join([head] + [f"  | {line}" for line in tail]), refusal)

@@ -272,7 +272,7 @@ def _matrix(title: str, results: Sequence[Result], metric: str) -> Table:
             note = f"{result.trained_on} on {result.tested_on}: {counts} left out"
             notes[note] = f"{note}, which the model has no word for"
     trained, tested = (list(dict.fromkeys(sets[n] for sets in values)) for n in (0, 1))
-    rows = [[row, *(_cell(values.get((row, column), [])) for column in tested)] for row in trained]
+    rows = [[row] + [_cell(values.get((row, column), [])) for column in tested] for row in trained]
     return Table(["trained on", *tested], rows, title, list(notes.values()))
 
 

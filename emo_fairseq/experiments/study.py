@@ -225,7 +225,7 @@ def _show(search: Search, study: optuna.Study) -> None:
     counts = ", ".join(
         f"{sum(trial.state == state for trial in trials)} {_STATES[state]}" for state in _FINISHED
     )
-    header = ["trial", search.metric, *(option.key for option in search.space)]
+    header = ["trial", search.metric] + [option.key for option in search.space]
     rows = [
         [str(trial.number), format_number(trial.value or 0.0, 4), *_values(search, trial)]
         for trial in best_first[:_SHOWN]
@@ -249,7 +249,7 @@ def _quoted(word: str) -> str:
 
 def _best_words(search: Search, trial: FrozenTrial) -> list[str]:
     fixed = optuna.trial.FixedTrial(trial.params)
-    return [*search.fixed, *(option.suggest(fixed) for option in search.space)]
+    return list(search.fixed) + [option.suggest(fixed) for option in search.space]
 
 
 def _values(search: Search, trial: FrozenTrial) -> list[str]:

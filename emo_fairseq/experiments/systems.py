@@ -108,7 +108,7 @@ def _setting(members: Sequence[Result], unfinished: Sequence[Unfinished], baseli
         if run.options
         and (run.options.data, run.options.protocol) == (options.data, options.protocol)
     ]
-    of_all_runs = [*(result.options for result in members), *not_finished]
+    of_all_runs = [result.options for result in members] + list(not_finished)
     in_runs = sorted({each.fold for each in of_all_runs}, key=lambda name: (len(name), name))
     folds = folds_of(options.data, options.protocol) or in_runs
     seeds = sorted({each.seed for each in of_all_runs})

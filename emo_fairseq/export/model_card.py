@@ -244,9 +244,9 @@ def _training_data_section(facts: CardFacts) -> str:
     lines += [f"- Left out: {n} × {name}: {reason}" for (name, reason), n in dropped.items()]
     lines += [f"- Note: {note}" for note in corpus.notes]
     table = _table(
-        ["split", *(name.replace("_", " ") for name in _COUNTS)],
+        ["split"] + [name.replace("_", " ") for name in _COUNTS],
         [
-            [split, *(counts.get(name, _UNKNOWN) for name in _COUNTS)]
+            [split] + [counts.get(name, _UNKNOWN) for name in _COUNTS]
             for split, counts in corpus.splits.items()
         ],
     )

@@ -91,7 +91,7 @@ def _estimates(scored: Predictions) -> Mapping[str, Estimate]:
         keys += [] if scored.votes is None else OF_VOTES
     else:
         axes = scored.names if len(scored.names) > 1 else ()
-        keys = [*OF_NUMBERS, *(f"{key}_{axis}" for axis in axes for key in _OF_AXIS)]
+        keys = list(OF_NUMBERS) + [f"{key}_{axis}" for axis in axes for key in _OF_AXIS]
     rows, derive = scored.statistics()
     of_all = estimates(rows, derive)
     return {key: of_all[key] for key in keys}

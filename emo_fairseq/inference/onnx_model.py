@@ -35,7 +35,7 @@ _FEW_FRAMES = 8  # more than the convolutions over frames reach
 
 def output_names(state: TaskState) -> list[str]:
     """Return the names of the outputs of a model's last graph."""
-    return [LOGITS, EMBEDDING, *(f"{AUXILIARY}{name}" for name in state.auxiliary)]
+    return [LOGITS, EMBEDDING] + [f"{AUXILIARY}{name}" for name in state.auxiliary]
 
 
 def reads_dialogues(state: TaskState) -> bool:

@@ -296,15 +296,15 @@ class RobertaEMOModel(BaseFairseqModel):
             UsageError: the checkpoint is of another model; names the parameters that differ.
         """
         own = self.state_dict()
-        differing = [
-            *(f"{key} is missing" for key in own.keys() - state_dict.keys()),
-            *(f"{key} is not of this model" for key in state_dict.keys() - own.keys()),
-            *(
+        differing = (
+            [f"{key} is missing" for key in own.keys() - state_dict.keys()]
+            + [f"{key} is not of this model" for key in state_dict.keys() - own.keys()]
+            + [
                 f"{key} is {tuple(state_dict[key].shape)}, not {tuple(own[key].shape)}"
                 for key in own.keys() & state_dict.keys()
                 if own[key].shape != state_dict[key].shape
-            ),
-        ]
+            ]
+        )
         if strict and differing:
             raise UsageError(
                 f"the checkpoint does not fit the model in {len(differing)} parameters: "

@@ -91,4 +91,4 @@ def in_blocks(
     """
     first = nn.ModuleList(part for part in before if part is not None)
     *others, last = layers
-    return [first, *others, nn.ModuleList([last, *(part for part in after if part is not None)])]
+    return [first, *others, nn.ModuleList([last] + [part for part in after if part is not None])]

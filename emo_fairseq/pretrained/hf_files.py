@@ -189,7 +189,7 @@ def read_weights(
             "has in another shape": [n for n, *_ in report["mismatched_keys"] if is_taken(n)],
         },
     )
-    log_not_taken(encoder_spec.spec, [*known, *(name for name in weights if not is_taken(name))])
+    log_not_taken(encoder_spec.spec, list(known) + [name for name in weights if not is_taken(name)])
     taken = {name.removeprefix(inside): weights[name] for name in weights if is_taken(name)}
     refuse_non_finite(taken, encoder_spec.spec)
     return taken

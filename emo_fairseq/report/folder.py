@@ -82,15 +82,10 @@ def write_folder(
     writer = _FigureWriter(folder)
     names = _prefixes(splits)
     recordings = recordings or Recordings(refusal="no --data: no audio")
-    sections = [
-        *_run_sections(splits),
-        *(
-            _split_section(scored, writer, splits, names[n], recordings)
-            for n, scored in enumerate(splits)
-        ),
-        _training_section(epochs, writer),
-        _not_drawn_section(writer),
-    ]
+    sections = _run_sections(splits)
+    for scored, name in zip(splits, names, strict=True):
+        sections.append(_split_section(scored, writer, splits, name, recordings))
+    sections += [_training_section(epochs, writer), _not_drawn_section(writer)]
     _remove_stale(folder, writer.written)
     if epochs:
         log = csv_text(epochs, isinstance(splits[0].predictions, LabelPredictions))
@@ -131,8 +126,8 @@ def _split_section(
     section.content = [
         page.cards(tables.card_lines(scored)),
         page.fact_list(tables.facts_of(scored)),
-        *(page.paragraph(note, "soft") for note in tables.notes_of(scored)),
     ]
+    section.content += [page.paragraph(note, "soft") for note in tables.notes_of(scored)]
     section.add("All metrics", page.table(tables.metric_table(scored), "Metrics and baseline"))
     if isinstance(scored.predictions, LabelPredictions):
         ends = scored.intervals[UTTERANCES]
@@ -238,7 +233,7 @@ def _training_section(epochs: Sequence[Epoch], writer: _FigureWriter) -> Section
     keys = list(dict.fromkeys(key for metrics in by_case.values() for key in metrics))
     if by_case:
         rows = [
-            [case, *(format_number(metrics.get(key, float("nan"))) for key in keys)]
+            [case] + [format_number(metrics.get(key, float("nan"))) for key in keys]
             for case, metrics in by_case.items()
         ]
         text = f"Last validation (epoch {epochs[-1].number}) by modalities or auxiliary target"

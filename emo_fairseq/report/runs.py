@@ -94,7 +94,7 @@ def table(runs: Sequence[Run], keys: Sequence[str]) -> Table:
         rows.append([display_name(key, _axes(runs[0])), *cells])
     heads = [f"mean ± std of {len(runs)}", *([] if pooled is None else [POOLED])]
     title = f"{len(runs)} files: {runs[0].split}, {relation}"
-    return Table(["metric", *heads, *(run.name for run in runs)], rows, title)
+    return Table(["metric", *heads] + [run.name for run in runs], rows, title)
 
 
 def _axes(run: Run) -> Sequence[str]:

@@ -116,7 +116,7 @@ def metric_table(scored: ScoredSplit) -> Table:
         baseline = scored.metrics.get(key + suffix)
         beside = NONE if baseline is None else format_number(baseline)
         rows.append([name, format_number(scored.metrics[key]), *ends, beside])
-    header = ["metric", "value", *(heads[unit] for unit in scored.intervals)]
+    header = ["metric", "value"] + [heads[unit] for unit in scored.intervals]
     return Table([*header, suffix.removeprefix("_")], rows)
 
 
@@ -143,7 +143,7 @@ def composition_table(sets: SetCompositions) -> Table:
     """Return what the sets of a fold are made of: rows, speakers, their genders, and labels."""
     counts = {split: dict(_counts(of_set)) for split, of_set in sets.items()}
     names = dict.fromkeys(name for of_set in counts.values() for name in of_set)
-    rows = [[name, *(f"{counts[split].get(name, 0):,}" for split in sets)] for name in names]
+    rows = [[name] + [f"{counts[split].get(name, 0):,}" for split in sets] for name in names]
     return Table(["number of", *sets], rows)
 
 
@@ -215,7 +215,7 @@ def worst_errors(scored: ScoredSplit) -> tuple[list[int], Table]:
     columns = {name: annotations.column(name) for name in ("speaker", "text")}
     columns = {name: column for name, column in columns.items() if any(column)}
     rows = [
-        [predictions.ids[row], *of_row, *(column[row] or "" for column in columns.values())]
+        [predictions.ids[row], *of_row] + [column[row] or "" for column in columns.values()]
         for row, of_row in cells.items()
     ]
     return list(cells), Table(["id", *header, *columns], rows)
@@ -251,8 +251,8 @@ def _distant_numbers(of: NumberPredictions) -> tuple[list[str], Cells]:
     cells = {}
     for row in _smallest(-distance, is_known):
         pairs = zip(of.truth[row].tolist(), of.prediction[row].tolist(), strict=True)
-        cells[row] = [f"{distance[row]:.3f}", *(f"{t:.2f} → {p:.2f}" for t, p in pairs)]
-    return ["error", *(axis.replace("_", " ") for axis in of.names)], cells
+        cells[row] = [f"{distance[row]:.3f}"] + [f"{t:.2f} → {p:.2f}" for t, p in pairs]
+    return ["error"] + [axis.replace("_", " ") for axis in of.names], cells
 
 
 def _smallest(values: np.ndarray, counted: np.ndarray) -> list[int]:

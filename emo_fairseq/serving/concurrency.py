@@ -91,7 +91,7 @@ class Workers:
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._changed:
             self._is_closed = True
-            jobs = [*(job for job, _ in self._queue), *self._running]
+            jobs = [job for job, _ in self._queue] + list(self._running)
             self._changed.notify_all()
         for job in jobs:
             job.stop()

@@ -156,7 +156,7 @@ def _to_wandb(wandb: Any, validation: _Validation) -> None:
     rows = [
         [name, *row] for name, row in zip(validation.ids, validation.vectors.tolist(), strict=True)
     ]
-    columns = ["id", *(f"component {number}" for number in components)]
+    columns = ["id"] + [f"component {number}" for number in components]
     tables[EMBEDDINGS] = wandb.Table(columns=columns, data=rows)
     wandb.log({f"{validation.split}/{name}": x for name, x in tables.items()}, step=validation.step)
 
@@ -171,7 +171,7 @@ def markdown(counts: np.ndarray, labels: Sequence[str]) -> str:
     | happy | 0 | 2 |
     """
     lines = [["truth \\ predicted", *labels]]
-    lines += [[name, *(f"{x:.0f}" for x in row)] for name, row in zip(labels, counts, strict=True)]
+    lines += [[name] + [f"{x:.0f}" for x in row] for name, row in zip(labels, counts, strict=True)]
     table = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([table[0], "|" + "---|" * len(lines[0]), *table[1:]])
 

@@ -171,7 +171,7 @@ def _read_model(path: str) -> Any:
             f"hf:{path}: no model that classifies texts ({reason}); take one fine-tuned on NLI",
             "nli-model-invalid",
         ) from error
-    missing = [*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])]
+    missing = list(loading["missing_keys"]) + [name for name, *_ in loading["mismatched_keys"]]
     if missing:
         raise UsageError(
             f"hf:{path}: lacks {len(missing)} parameters ({first_few(sorted(missing), 3)}), so its "

@@ -246,10 +246,8 @@ def forest_record(about: Mapping[str, Any], file: str | Path = "the forest") -> 
 
 def leak_notes(record: Provenance) -> list[str]:
     """Return the notes below a table that was made with allowed leaks, or transductively."""
-    return [
-        *(f"leak allowed: {leak}" for leak in record.allowed),
-        *(f"transductive: {note}" for note in record.transductive),
-    ]
+    notes = [f"leak allowed: {leak}" for leak in record.allowed]
+    return notes + [f"transductive: {note}" for note in record.transductive]
 
 
 # --- The options of a regressor, by the facts beside its predictions file -------------------------

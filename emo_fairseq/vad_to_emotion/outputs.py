@@ -67,4 +67,4 @@ def of_data(data: Path) -> list[Path]:
 def with_facts(*files: Path | None) -> list[Path]:
     """Return predictions files, and the facts beside them."""
     given = [file for file in files if file is not None]
-    return [*given, *(file.with_suffix(_FACTS) for file in given if file.name)]
+    return list(given) + [file.with_suffix(_FACTS) for file in given if file.name]

@@ -133,9 +133,9 @@ def _cell(system: SystemRow, column: Column) -> str:
 
 def print_table(table: SystemTable) -> None:
     """Print one line a metric, one column a system."""
-    header = ["figure", *(system.name for system in table.systems)]
+    header = ["figure"] + [system.name for system in table.systems]
     rows = [
-        [heading(*column), *(_cell(system, column) for system in table.systems)]
+        [heading(*column)] + [_cell(system, column) for system in table.systems]
         for column in table.columns
     ]
     tables.print_table(tables.Table(header, rows, table.title, table.all_notes), left=("figure",))
@@ -143,9 +143,9 @@ def print_table(table: SystemTable) -> None:
 
 def to_markdown(table: SystemTable) -> str:
     """Return a pipe table, one row a system, under its title; the notes as a list."""
-    header = ["system", *(heading(*column) for column in table.columns)]
+    header = ["system"] + [heading(*column) for column in table.columns]
     rows = [
-        [system.name, *(_cell(system, column) for column in table.columns)]
+        [system.name] + [_cell(system, column) for column in table.columns]
         for system in table.systems
     ]
     return tables.to_markdown(tables.Table(header, rows, table.title, table.all_notes))

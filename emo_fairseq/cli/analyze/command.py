@@ -137,7 +137,7 @@ def run(options: argparse.Namespace) -> int:
     if skipped:
         sys.stderr.write(f"recordings that an earlier run has finished: {len(skipped)}\n")
     written = [x for name, of in targets.items() if name not in skipped for x in of.values()]
-    inputs = [*(recording.path for recording in recordings), *turn_files.values()]
+    inputs = [recording.path for recording in recordings] + list(turn_files.values())
     _check_targets(written, inputs, options)
     left = [recording for recording in recordings if recording not in skipped]
     predictor = load_model(options)

@@ -13,21 +13,12 @@ from emo_fairseq.inference.conversation import Conversation, PredictedTurn
 
 def columns_of(conversation: Conversation) -> list[str]:
     """Return the columns of the table; ``start`` and ``end`` are in seconds."""
-    return [
-        "recording",
-        "start",
-        "end",
-        "speaker",
-        "text",
-        "emotion",
-        "confidence",
-        *(f"{PROBABILITY}{label}" for label in conversation.labels),
-        *(f"{PREDICTION_OF}{axis}" for axis in conversation.axes),
-        "shift",
-        "truncated",
-        "warning",
-        "error",
-    ]
+    return (
+        ["recording", "start", "end", "speaker", "text", "emotion", "confidence"]
+        + [f"{PROBABILITY}{label}" for label in conversation.labels]
+        + [f"{PREDICTION_OF}{axis}" for axis in conversation.axes]
+        + ["shift", "truncated", "warning", "error"]
+    )
 
 
 def as_csv(conversation: Conversation) -> str:

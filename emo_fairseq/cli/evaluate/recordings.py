@@ -150,7 +150,7 @@ def table_lines(scores: "RecordingScores") -> Iterator[str]:
 
 def _keys(scores: "RecordingScores") -> Iterator[str]:
     """Yield the keys of the metrics that were measured, those of a label or axis below the mean."""
-    names = ["", *(f"_{name}" for name in (*scores.labels, *scores.axes))]
+    names = [""] + [f"_{name}" for name in (*scores.labels, *scores.axes)]
     keys = dict.fromkeys(key + name for key in OF_RECORDINGS for name in names)
     yield from (key for key in keys if key in scores.estimates)
 

@@ -96,7 +96,7 @@ class Predicting:
         return [*options, *model_digests(self.options.model)]
 
     def _key_of(self, number: int, items: Sequence[Item]) -> str:
-        return sequence_digest([*self._settings, *(("item", _describe(item)) for item in items)])
+        return sequence_digest(list(self._settings) + [("item", _describe(item)) for item in items])
 
 
 def _name_of(number: int) -> str:

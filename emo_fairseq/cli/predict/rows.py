@@ -76,7 +76,7 @@ class Layout:
         """Return the names of our columns, before those that collide get a prefix."""
         predictor = self.predictor
         times = ["start", "end"] if self.has_times else []
-        labels = ["label", *(f"{PROBABILITY}{label}" for label in predictor.labels)]
+        labels = ["label"] + [f"{PROBABILITY}{label}" for label in predictor.labels]
         values = [f"{PREDICTION_OF}{axis}" for axis in predictor.axes]
         others = [f"{name}.{axis}" for name, axes in predictor.auxiliary.items() for axis in axes]
         texts = ["text"] if self.has_text else []

@@ -83,7 +83,7 @@ def _reason(error: Exception) -> str:
     """Return the first line of a message, and the option that omegaconf names in a later one."""
     first, *rest = str(error).strip().split("\n")
     keys = [line.strip() for line in rest if line.strip().startswith("full_key:")]
-    return " ".join([first, *(f"({key})" for key in keys)])
+    return " ".join([first] + [f"({key})" for key in keys])
 
 
 def read_processor(

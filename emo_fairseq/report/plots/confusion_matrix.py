@@ -36,7 +36,7 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     table = Table(
         ["truth \\ predicted", *system.names],
         [
-            [name, *(f"{x:.0f}" for x in row)]
+            [name] + [f"{x:.0f}" for x in row]
             for name, row in zip(system.names, counts, strict=True)
         ],
     )
