@@ -69,6 +69,11 @@ class TaskOptions(Document):
     regression_target: bool = False
     eval_metric: bool = False
 
+    @property
+    def has_dialogue_encoder(self) -> bool:
+        """Whether the turns of a dialogue are encoded together."""
+        return self.dialogue_encoder != NO_DIALOGUE_ENCODER
+
     @classmethod
     def from_config(cls, config: object) -> Self:
         """Select them among all options of the task.

@@ -270,7 +270,6 @@ def note_speakers(speakers: Speakers, keys: Collection[str], corpus: Corpus) -> 
 
 LABEL_FILES = ("label_map.json", "label_dict.json")  # the second is that of EMOVO
 SPEAKER_FILE = "data.seg.wrd.stm"
-NEEDED = ("key", "dataset", "wav", "type", "emo")
 _FOLD = re.compile(r"fold_(\d+)")
 _SPEAKER = re.compile(r"<id=([^,>]+),.*?spk=([^,>]+),")
 _COMPARE = "compare with the published metadata"

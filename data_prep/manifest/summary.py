@@ -124,7 +124,7 @@ def render_summary(summary: Summary) -> str:
     head = [f"{summary.name}: {summary.protocol}" if summary.protocol else summary.name]
     tables = [_count_lines(summary), *_label_tables(summary)]
     lines = [*head, *chain.from_iterable(["", *table] for table in tables)]
-    ends = _dropped_lines(summary.dropped)
+    ends = list(_dropped_lines(summary.dropped))
     ends += [f"note: {note}" for note in summary.notes]
     ends += [f"warning: {warning}" for warning in summary.warnings]
     if ends:

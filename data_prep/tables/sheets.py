@@ -172,7 +172,6 @@ class SheetTable:
         return ManifestError(Fault(str(self.path), None, problem, "save it again", "sheet-invalid"))
 
 
-_CELLS = re.compile(r"sheet\d+\.xml$|content\.xml$")  # the parts that hold cells
 # A cell of .xlsx with a formula and no value, or an empty one.
 _NO_VALUE = re.compile(rb"</f>\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>|<f[^>]*/>\s*(?:<v\s*/>)?\s*</c>")
 

@@ -140,16 +140,6 @@ class SpeechSegment:
     end: int
     samples: FloatArray
 
-    @property
-    def start_seconds(self) -> float:
-        """Return the start in seconds from that of the stream."""
-        return self.start / SAMPLE_RATE
-
-    @property
-    def end_seconds(self) -> float:
-        """Return the end in seconds from the start of the stream."""
-        return self.end / SAMPLE_RATE
-
 
 class VoiceActivity:
     """Cut a stream of samples into stretches of speech as they end, such as turns of a live call.

@@ -24,7 +24,6 @@ from emo_fairseq.inference.onnx_model import (
     EMBEDDING,
     LOGITS,
     OnnxModel,
-    reads_dialogues,
 )
 from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.modalities import FRAMES, LOG_MEL, PIXELS, TEXT, TOKENS, WAVEFORM
@@ -32,7 +31,6 @@ from emo_fairseq.targets import LabeledTarget, TargetKind
 from emo_fairseq.task_state import TaskState
 
 FORMAT = 1
-_TOKENIZER = "tokenizer.json"
 _RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # Pillow's numbers
 
 _SCORES = {
@@ -67,7 +65,7 @@ def describe(loaded: LoadedModel, front_ends: nn.ModuleDict) -> dict[str, Any]:
             modality: _describe_input(loaded, front_ends, modality) for modality in state.modalities
         },
     }
-    if reads_dialogues(state):
+    if state.options.has_dialogue_encoder:
         described["dialogue"] = {
             "window": state.options.dialogue_window,
             "causal": state.options.dialogue_causal,

@@ -29,7 +29,7 @@ from emo_fairseq.inference.loading import read_checkpoint
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.modalities import LOG_MEL, PIXELS, SPEECH, TEXT, VIDEO, WAVEFORM
 from emo_fairseq.targets import TargetKind
-from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskOptions, TaskState
+from emo_fairseq.task_state import TaskOptions, TaskState
 
 CARD_FILE = "README.md"
 
@@ -409,7 +409,7 @@ def _describe_context(options: TaskOptions) -> str:
             f"with each text those of up to {options.context_past} turns before and "
             f"{options.context_future} after it"
         )
-    if options.dialogue_encoder != NO_DIALOGUE_ENCODER:
+    if options.has_dialogue_encoder:
         which = "those before it" if options.dialogue_causal else "the others"
         parts.append(f"with each turn {which}, among {options.dialogue_window} at most")
     return ", and ".join(parts)

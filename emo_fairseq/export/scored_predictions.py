@@ -26,7 +26,7 @@ from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 from emo_fairseq.options.conditions import OptionContext
-from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskOptions
+from emo_fairseq.task_state import TaskOptions
 
 _OF_LABELS = ("weighted_f1", "macro_f1", "uar", "wa")
 _OF_AXIS = ("ccc", "mae")
@@ -99,7 +99,7 @@ def _estimates(scored: Predictions) -> Mapping[str, Estimate]:
 
 def _reads_dialogues(options: TaskOptions) -> bool:
     """Return whether other turns of its dialogue are read with a turn."""
-    return has_context(options) or options.dialogue_encoder != NO_DIALOGUE_ENCODER
+    return has_context(options) or options.has_dialogue_encoder
 
 
 class PredictionsChecker:

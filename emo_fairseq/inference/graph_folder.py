@@ -16,7 +16,7 @@ from emo_fairseq.inference.model_folder.config import (
 from emo_fairseq.inference.model_folder.files import CONFIG_FILE, FP32, GRAPH_FILES, WEIGHTS_FILE
 from emo_fairseq.inference.model_folder.reading import read_processor
 from emo_fairseq.inference.model_folder.records import verify_folder, verify_graph
-from emo_fairseq.inference.onnx_model import OnnxModel, reads_dialogues
+from emo_fairseq.inference.onnx_model import OnnxModel
 from emo_fairseq.inference.providers import CPU
 from emo_fairseq.task_state import TaskState
 
@@ -58,7 +58,9 @@ def read_graph_folder(
     file = _choose_graph(folder, precision)
     verify_folder(folder, read_json(folder / CONFIG_FILE), reads_weights=False)
     state = read_state(folder, config)
-    verify_graph(folder, config.model_dump()["files"], reads_dialogues(state), file.name)
+    verify_graph(
+        folder, config.model_dump()["files"], state.options.has_dialogue_encoder, file.name
+    )
     settings = {name: x.settings for name, x in config.front_end.features.items()}
     model = OnnxModel(file, state, _modality_dropout(config), provider=provider, settings=settings)
     _check_metadata(folder, config, state, model)

@@ -24,7 +24,7 @@ from emo_fairseq.inference.model_folder.files import dialogue_graph
 from emo_fairseq.inference.providers import CPU, check_chosen, choose_providers
 from emo_fairseq.inference.running import ModelOutput, NetInput
 from emo_fairseq.modalities import LOG_MEL, PIXELS, TOKENS, WAVEFORM, missing_warning
-from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskState
+from emo_fairseq.task_state import TaskState
 
 LOGITS, EMBEDDING, AUXILIARY = "logits", "embedding", "auxiliary."
 TURN_EMBEDDING = "turn_embedding"  # between the two graphs of a model of dialogues
@@ -36,11 +36,6 @@ _FEW_FRAMES = 8  # more than the convolutions over frames reach
 def output_names(state: TaskState) -> list[str]:
     """Return the names of the outputs of a model's last graph."""
     return [LOGITS, EMBEDDING] + [f"{AUXILIARY}{name}" for name in state.auxiliary]
-
-
-def reads_dialogues(state: TaskState) -> bool:
-    """Return whether a model is of dialogues, and so has two graphs."""
-    return state.options.dialogue_encoder != NO_DIALOGUE_ENCODER
 
 
 def load_library(name: str) -> Any:
@@ -108,7 +103,7 @@ class OnnxModel:
         self.file = file
         self._modality_dropout = modality_dropout
         outputs = output_names(state)
-        has_dialogues = reads_dialogues(state)
+        has_dialogues = state.options.has_dialogue_encoder
         self._rows = _Graph(file, [TURN_EMBEDDING] if has_dialogues else outputs, provider)
         self._dialogues = _Graph(dialogue_graph(file), outputs, provider) if has_dialogues else None
         self.inside = modalities_inside(state, self._rows.inputs)

@@ -35,7 +35,7 @@ from emo_fairseq.inference.prediction import SECONDS, Truncation
 from emo_fairseq.inference.prediction import TOKENS as TOKEN_UNIT
 from emo_fairseq.modalities import FRAMES, PIXELS, SPEECH, TEXT, TOKENS, VIDEO
 from emo_fairseq.option_values import BY_CORPUS, BY_SPEAKER, BY_TRAIN
-from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskState
+from emo_fairseq.task_state import TaskState
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ class Preprocessor:
     @property
     def encodes_dialogues(self) -> bool:
         """Whether the model has a dialogue encoder."""
-        return self._state.options.dialogue_encoder != NO_DIALOGUE_ENCODER
+        return self._state.options.has_dialogue_encoder
 
     @property
     def reads_future(self) -> bool:

@@ -12,7 +12,6 @@ writes into ``weight`` in place writes into a temporary tensor.
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -187,7 +186,7 @@ def add_lora(
     >>> model = nn.ModuleDict({"q_proj": nn.Linear(4, 4), "fc1": nn.Linear(4, 8)})
     >>> add_lora(model, ["query"], rank=2, alpha=4.0, dropout=0.0)
     ['q_proj']
-    >>> adapter_names(model)
+    >>> [name for name, _ in model.named_parameters() if is_adapter(name)]
     ['q_proj.parametrizations.weight.0.lora_A', 'q_proj.parametrizations.weight.0.lora_B']
     >>> merge_lora(model)
     >>> sorted(model.state_dict())
@@ -340,16 +339,6 @@ def original_name(name: str) -> str:
     return name
 
 
-def adapter_names(module: nn.Module) -> list[str]:
-    """Return the names of the parameters of the updates."""
-    return [name for name, _ in module.named_parameters() if is_adapter(name)]
-
-
-def lora_state_dict(module: nn.Module) -> dict[str, Tensor]:
-    """Return the part of the module's state dict that belongs to the updates."""
-    return {name: tensor for name, tensor in module.state_dict().items() if is_adapter(name)}
-
-
 def plain_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the state dict of an adapted module to that of the pretrained one."""
     return {original_name(name): value for name, value in state.items() if not is_adapter(name)}
@@ -376,15 +365,3 @@ def merged_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         magnitude = state.get(f"{update}lora_magnitude_vector")
         merged[original_name(name)] = updated_weight(state[name], down, up, scale, magnitude)
     return merged
-
-
-def load_plain_state_dict(module: nn.Module, state: Mapping[str, Any]) -> None:
-    """Load a state dict of the pretrained module into an adapted one, and keep the updates.
-
-    Raises:
-        RuntimeError: from ``load_state_dict``: keys or shapes do not match.
-    """
-    own = module.state_dict()
-    names = {original_name(name): name for name in own if not is_adapter(name)}
-    renamed = {names.get(name, name): value for name, value in state.items()}
-    module.load_state_dict({**lora_state_dict(module), **renamed})

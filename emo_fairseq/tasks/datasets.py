@@ -43,7 +43,7 @@ from emo_fairseq.data.samplers import (
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT, TOKENS, masked_modalities
 from emo_fairseq.targets import TARGETS, LabeledTarget
-from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskState
+from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig
@@ -162,7 +162,7 @@ def _select_turns(
 ) -> DialogueRows | None:
     """Return the turns that a model of dialogues reads; None for one of single utterances."""
     options = state.options
-    if options.dialogue_encoder == NO_DIALOGUE_ENCODER:
+    if not options.has_dialogue_encoder:
         return None
     size, causal = options.dialogue_window, options.dialogue_causal
     turns = select_turns(split, state.target, present, size, causal, state.labels)

@@ -50,7 +50,7 @@ from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.checking import check_nothing_stays_random, check_options
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.targets import LabeledTarget, Target
-from emo_fairseq.task_state import NO_DIALOGUE_ENCODER, TaskState
+from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks import resume
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
@@ -530,7 +530,7 @@ class EmotionPredictionTask(FairseqTask):
 
     @property
     def rows_of_a_step(self) -> int | None:
-        if self.task_state.options.dialogue_encoder != NO_DIALOGUE_ENCODER:
+        if self.task_state.options.has_dialogue_encoder:
             return None  # a batch may be a window that is larger
         return self.run_config.rows_of_a_step
 

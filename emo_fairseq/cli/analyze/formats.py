@@ -21,7 +21,6 @@ from emo_fairseq.inference.conversation import Conversation, PredictedTurn
 
 EMBED, LINK, NONE = PAGE_AUDIO = ("embed", "link", "none")
 EMBEDDED_SECONDS = 7200.0  # by default: a page of longer ones has more than 40 MB
-DEFAULT = ("csv", "page")
 
 
 @dataclass(frozen=True)

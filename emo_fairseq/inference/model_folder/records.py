@@ -68,7 +68,7 @@ def verify_folder(folder: Path, content: Mapping[str, Any], reads_weights: bool 
 def verify_graph(
     folder: Path,
     records: Mapping[str, Mapping[str, Any]],
-    reads_dialogues: bool = False,
+    has_dialogue_encoder: bool = False,
     graph: str = GRAPH_FILE,
 ) -> None:
     """Compare a graph of a model folder, or both of a model of dialogues, with its records.
@@ -76,13 +76,13 @@ def verify_graph(
     Args:
         folder: the model folder.
         records: of its ``config.json``; empty where an older version wrote it.
-        reads_dialogues: whether there are two.
+        has_dialogue_encoder: whether the model has one, and so two graphs.
         graph: name of the file of the graph, or of the first one.
 
     Raises:
         UsageError: the graph is not the one that was exported into this folder.
     """
-    names = [graph, dialogue_graph(Path(graph)).name] if reads_dialogues else [graph]
+    names = [graph, dialogue_graph(Path(graph)).name] if has_dialogue_encoder else [graph]
     for name in names:
         if records and name not in records:
             raise UsageError(
