@@ -79,7 +79,7 @@ class Source:
         named = [f"{split}={path}" for split, path in self.tables.items()] or [str(self.path)]
         words = [self.command, *named, str(out_dir), *further]
         if self.command == "table":
-            from data_prep.tables.inference import infer_recipe
+            from data_prep.tables.decisions import infer_recipe
 
             default = ["python", "-m", f"data_prep.{words[0]}", *words[1:]]
             infer_recipe(self.tables or {"": self.path}, options, command or default)

@@ -30,7 +30,7 @@ from data_prep.schema import (
     write_corpus,
 )
 from data_prep.tables.prepare import prepare_table
-from data_prep.tables.rows import TableRecipe
+from data_prep.tables.recipe import TableRecipe
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import ItemReader

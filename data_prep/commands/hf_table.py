@@ -38,17 +38,12 @@ from data_prep.files.remote import require_local
 from data_prep.schema import AXES
 from data_prep.tables.audformat import HEADER, open_audformat
 from data_prep.tables.datasets_table import HUB, is_saved_dataset, open_hub, open_saved
-from data_prep.tables.inference import (
-    Inference,
-    given_options_of,
-    infer_opened,
-    raise_decisions,
-    render,
-)
+from data_prep.tables.decisions import given_options_of, raise_decisions, render
+from data_prep.tables.inference import Inference, infer_opened
 from data_prep.tables.options import corpus_name, recipe_of, tables_of
 from data_prep.tables.published import ROW_ID, Sources, make_plan, prepare_hf_table
 from data_prep.tables.reader import open_table
-from data_prep.tables.rows import TableRecipe
+from data_prep.tables.recipe import TableRecipe
 from data_prep.tables.shards import find_shards
 
 

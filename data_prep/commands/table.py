@@ -40,7 +40,7 @@ from data_prep.engines.options import take_engine
 from data_prep.files.remote import require_local
 from data_prep.folds.records import ALL
 from data_prep.schema import Corpus
-from data_prep.tables.inference import infer_recipe, render
+from data_prep.tables.decisions import infer_recipe, render
 from data_prep.tables.options import add_preparation_options, tables_of
 from data_prep.tables.prepare import prepare_table
 

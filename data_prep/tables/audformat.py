@@ -31,7 +31,7 @@ from data_prep.manifest.labels import MISSING_WORDS
 from data_prep.schema import SPLITS
 from data_prep.tables.cells import plain
 from data_prep.tables.reader import CSV, PARQUET, open_table
-from data_prep.tables.rows import TableRecipe
+from data_prep.tables.recipe import TableRecipe
 from data_prep.tables.shards import SPLIT_OF
 from data_prep.tables.table import Row
 

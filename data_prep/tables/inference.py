@@ -7,15 +7,13 @@ label, the scale of valence, arousal and dominance, a value that means a missing
 
 from __future__ import annotations
 
-import argparse
-import re
 import shlex
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data_prep.errors import CodedError, ManifestError, raise_faults
+from data_prep.errors import CodedError, raise_faults
 from data_prep.manifest.cells import shown
 from data_prep.manifest.labels import MISSING_WORDS, sort_labels
 from data_prep.manifest.out_of_scale import CLIP, DROP_AXIS, REFUSE
@@ -30,8 +28,6 @@ from data_prep.tables.column_contents import (
     split_of,
 )
 from data_prep.tables.column_map import Decision, map_columns
-from data_prep.tables.column_names import rank
-from data_prep.tables.options import columns_of, corpus_name, recipe_of
 from data_prep.tables.reader import (
     JSONL,
     PARQUET,
@@ -41,7 +37,7 @@ from data_prep.tables.reader import (
     open_table,
     require_columns,
 )
-from data_prep.tables.rows import TableRecipe, check_recipe
+from data_prep.tables.recipe import TableRecipe
 from data_prep.tables.sniffing import NAMES as DELIMITER_NAMES
 from data_prep.tables.sniffing import Sniffed, sniff
 from data_prep.tables.table import Table
@@ -166,60 +162,6 @@ def _check_delimiter(table: Table, inference: Inference) -> None:
             f"may be delimited by {DELIMITER_NAMES[other]}; leave out --delimiter",
             "delimiter-absent",
         )
-
-
-def infer_recipe(
-    tables: Mapping[str, Path], options: argparse.Namespace, command: Sequence[str]
-) -> Inference:
-    """Complete the recipe of the options.
-
-    Args:
-        tables: split -> file.
-        options: those of `add_preparation_options`.
-        command: the words that the user gave, to which what is missing is added.
-
-    Raises:
-        ManifestError: something is missing, which is listed with the command that would work; or
-            a table cannot be read.
-        CodedError: options that are malformed, or contradict each other.
-    """
-    recipe = recipe_of(options)
-    path = next(iter(tables.values()))
-    recipe = replace(recipe, name=recipe.name or corpus_name(path.resolve().stem))
-    inference = infer(tables, recipe, given_options_of(options))
-    _check_given(tables, inference.recipe)
-    raise_decisions(tables, inference, command)
-    return inference
-
-
-def raise_decisions(
-    tables: Mapping[str, Path], inference: Inference, command: Sequence[str]
-) -> None:
-    """Raise the ManifestError of `decisions_error` if something is missing."""
-    if inference.decisions:
-        names = ", ".join(map(str, tables.values()))
-        raise decisions_error(names, inference.decisions, command)
-
-
-def given_options_of(options: argparse.Namespace) -> GivenOptions:
-    """Return which of the options were given."""
-    return GivenOptions(
-        columns_of(options),
-        options.encoding,
-        None if options.header is None else options.header == "yes",
-        options.decimal,
-        needs_vad=bool({"vad", *AXES} & set(str(getattr(options, "target", "")).split("+"))),
-    )
-
-
-def _check_given(tables: Mapping[str, Path], recipe: TableRecipe) -> None:
-    """Raise CodedError for options that are wrong, whatever else is missing."""
-    scale = recipe.vad_scale or (0.0, 1.0)
-    # Columns that are inferred later.
-    has_content = {"text", "audio", "video"} & set(recipe.columns)
-    columns = {"valence": "", **({} if has_content else {"text": ""}), **recipe.columns}
-    complete = replace(recipe, vad_scale=scale, data_raw=recipe.data_raw or Path(), columns=columns)
-    check_recipe(complete, tables)
 
 
 # -- Steps, each of which completes the recipe and adds to the findings and decisions --------------
@@ -540,97 +482,3 @@ def _check_split_values(column: Contents | None, inference: Inference) -> None:
     if new := [text for text in renamed if text]:
         inference.findings.append(f"splits: {', '.join(new)}")
     inference.recipe = replace(inference.recipe, split_map=mapping)
-
-
-# -- What is printed -------------------------------------------------------------------------------
-
-_FEATURES = "features/"  # of the data dir
-
-
-def render(
-    inference: Inference, *, features: Mapping[str, str] | None = None, ids_made_of: str = ""
-) -> list[str]:
-    """Return the lines that show how a table is read.
-
-    Args:
-        inference: of the table.
-        features: feature folder -> column that is written to it.
-        ids_made_of: what ids are made of without a column of them; by default names of files or
-            numbers of lines.
-    """
-    recipe, contents = inference.recipe, inference.contents
-    lines = list(inference.findings)
-    columns = dict(recipe.columns)
-    if recipe.split_column:
-        columns["split"] = recipe.split_column
-    columns |= {f"votes for {label}": name for label, name in recipe.vote_columns.items()}
-    columns |= {f"{_FEATURES}{folder}": name for folder, name in (features or {}).items()}
-    width = max(map(len, columns), default=0)
-    for field_, name in columns.items():
-        column = contents.get(name)
-        about = "" if column is None else f"  ({_about(field_, column)})"
-        lines.append(f"  {field_:<{width}} = {name}{about}")
-    if "id" not in columns:
-        source = "the file names" if "audio" in columns else "the line numbers"
-        lines.append(f"  {'id':<{width}} = made of {ids_made_of or source}")
-    used = {*columns.values(), *recipe.extra}
-    unused = [name for name in contents if name not in used]
-    if unused:
-        lines.append(f"  not used: {', '.join(unused)}")
-    lines += [hint for name in unused if (hint := _hint_of(contents[name], columns))]
-    lines.append("change this by --column FIELD=COLUMN, or FIELD= for none")
-    return lines
-
-
-def _hint_of(column: Contents, columns: Collection[str]) -> str:
-    """Return why a column of the name of a label is not used if it holds numbers; else empty."""
-    key = next((key for key in LABEL_COLUMNS if rank(key, column.name) == 0), None)
-    if key is None or key in columns or column.share(is_number) < 1:
-        return ""
-    as_labels = f"--column {key}={column.name} reads them as names of classes"
-    as_scores = f", --column sentiment_score={column.name} as scores from -3 to 3"
-    return (
-        f"  {column.name} holds numbers, not labels: {as_labels}"
-        f"{as_scores if key == 'sentiment' else ''}"
-    )
-
-
-def _about(field_: str, column: Contents) -> str:
-    if field_ in (*LABEL_COLUMNS, "split"):
-        labels = [f"{label} {column.values[label]}" for label in sort_labels(column.values)]
-        return first_few(labels, 12)
-    if field_.startswith(_FEATURES):
-        return f"of {column.n_filled + column.n_complex} of {column.n_rows} rows"
-    if field_ in ("audio", "text", "id"):
-        return f"such as {shown(next(iter(column.values), ''), 40)}"
-    return f"{len(column.values)} different values"
-
-
-def decisions_error(
-    source: str, decisions: Sequence[Decision], command: Sequence[str]
-) -> ManifestError:
-    """Return the error that lists everything that is missing, with the command that would work.
-
-    Args:
-        source: the table.
-        decisions: at least one.
-        command: the words that the user gave.
-    """
-    words = list(command)
-    end = words.index("--") if "--" in words else len(words)
-    words[end:end] = [word for decision in decisions for word in decision.words]
-    codes = {decision.code for decision in decisions}
-    code = codes.pop() if len(codes) == 1 else "several-missing"
-    if len(decisions) == 1:
-        message = f"{source}: {decisions[0].problem}; {_run(decisions)}: {shlex.join(words)}"
-        return ManifestError(message, code)
-    lines = [f"{source}: {len(decisions)} things are not known"]
-    lines += [f"{n}. {decision.problem}" for n, decision in enumerate(decisions, start=1)]
-    lines.append(f"{_run(decisions)}: {shlex.join(words)}")
-    return ManifestError("\n".join(lines), code)
-
-
-def _run(decisions: Sequence[Decision]) -> str:
-    values = (word.rpartition("=")[2] for decision in decisions for word in decision.words)
-    has_blanks = any(re.fullmatch("[A-Z_]+", value) for value in values)
-    return "run, with your values in place of the words in capitals" if has_blanks else "run"

@@ -14,7 +14,7 @@ from data_prep.manifest.out_of_scale import add_out_of_scale
 from data_prep.schema import SPLITS
 
 if TYPE_CHECKING:
-    from data_prep.tables.rows import TableRecipe
+    from data_prep.tables.recipe import TableRecipe
 
 _GROUPS = ("speaker", "dialogue", "session", "row")
 _APART = ("speaker", "dialogue")
@@ -187,7 +187,7 @@ def _names(text: str) -> list[str]:
 
 def recipe_of(options: argparse.Namespace) -> TableRecipe:
     """Return the recipe of the options. Raises CodedError for a malformed LEFT=RIGHT."""
-    from data_prep.tables.rows import TableRecipe
+    from data_prep.tables.recipe import TableRecipe
     from data_prep.tables.table import TableFormat
 
     columns = {field: name for field, name in columns_of(options).items() if name}

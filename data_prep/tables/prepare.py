@@ -36,15 +36,8 @@ from data_prep.schema import (
 )
 from data_prep.tables.ids import make_ids
 from data_prep.tables.reader import open_table
-from data_prep.tables.rows import (
-    LabelUse,
-    Record,
-    RowSource,
-    TableRecipe,
-    check_recipe,
-    read_records,
-    read_rows,
-)
+from data_prep.tables.recipe import TableRecipe, check_recipe
+from data_prep.tables.rows import LabelUse, Record, RowSource, read_records, read_rows
 from data_prep.tables.segments import unread_times
 from data_prep.video.checking import check_segments
 from data_prep.video.segment import VideoSegment

@@ -22,7 +22,7 @@ from data_prep.tables.cells import class_name, plain, text_cell
 from data_prep.tables.prepare import prepare_table
 from data_prep.tables.published_cells import Sound, as_frames, as_sound
 from data_prep.tables.reader import check_has_columns, check_has_rows
-from data_prep.tables.rows import FIELDS, TableRecipe, check_recipe
+from data_prep.tables.recipe import FIELDS, TableRecipe, check_recipe
 from data_prep.tables.table import Table
 
 STORED_NOTE = "audio was written into this folder"

@@ -1,19 +1,18 @@
-"""Read the rows of a user's table by a recipe: the meaning of its columns and values.
+"""Read the rows of a user's table by its recipe.
 
-Nothing is guessed: what a recipe does not name is not used, or refused.
+:mod:`data_prep.manifest.cells` has the rules for ids, texts and other values, and for missing ones.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.errors import CodedError, Fault, raise_faults
-from data_prep.folds.records import ALL
+from data_prep.errors import Fault, raise_faults
 from data_prep.manifest.cells import (
     find_id_fault,
     find_label_fault,
@@ -34,8 +33,6 @@ from data_prep.manifest.votes import (
     rename_votes,
 )
 from data_prep.schema import (
-    AXES,
-    KNOWN_COLUMNS,
     LABEL_COLUMNS,
     SPLITS,
     Corpus,
@@ -44,199 +41,10 @@ from data_prep.schema import (
 )
 from data_prep.tables.cells import class_name, plain, text_cell
 from data_prep.tables.reader import open_table, require_columns
-from data_prep.tables.segments import SECONDS, other_units, parse_seconds
-from data_prep.tables.table import TableFormat
+from data_prep.tables.recipe import TableRecipe
+from data_prep.tables.segments import SECONDS, parse_seconds
 
-FIELDS = tuple(name for name in KNOWN_COLUMNS if name != "n_samples")  # that one is measured
-
-
-@dataclass(frozen=True)
-class TableRecipe:
-    """How to read a table: which column fills which field, and what its values mean."""
-
-    name: str
-    columns: Mapping[str, str]  # field -> the table's column; without id, ids are made
-    vote_columns: Mapping[str, str] = field(default_factory=dict)  # emotion -> column of counts
-    extra: Sequence[str] = ()  # further columns to keep as they are
-    format: TableFormat = TableFormat()  # noqa: RUF009 - it is frozen
-    missing: Sequence[str] = ()  # values, beside the empty one, that mean "not there"
-    normalize: bool = False  # repair mojibake and typographic punctuation in text
-    label_order: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of emotion, sentiment
-    label_map: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)  # that tables declare
-    drop_labels: Sequence[str] = ()  # emotions, as the table has them, whose rows are left out
-    vad_scale: tuple[float, float] | None = None
-    out_of_scale: str = REFUSE
-    data_raw: Path | None = None
-    audio_paths: Mapping[str, str] = field(default_factory=dict)  # as written -> from `data_raw`
-    drop_bad_audio: bool = False
-    features: Mapping[str, Path] = field(default_factory=dict)  # name -> folder of {id}.npy
-    split_column: str | None = None
-    split_map: Mapping[str, str] = field(default_factory=dict)
-    split_by: str | None = None
-    fractions: Mapping[str, float] = field(default_factory=dict)  # {"test": 0.2, "valid": 0.1}
-    seed: int = 1
-    disjoint: Sequence[str] = ()
-    license: str = ""
-    citation: str = ""
-    notes: Sequence[str] = ()  # of whoever made the recipe, for corpus.yaml
-    unread: Sequence[str] | None = None  # columns that nothing reads (default: of the table itself)
-
-    @property
-    def has_votes(self) -> bool:
-        """Whether the table has annotators' votes."""
-        return "votes" in self.columns or bool(self.vote_columns)
-
-    @property
-    def label_keys(self) -> tuple[str, ...]:
-        """The label columns of the manifest that are filled; emotions, too, by votes alone."""
-        filled = {*self.columns, *(["emotion"] if self.has_votes else [])}
-        return tuple(key for key in LABEL_COLUMNS if key in filled)
-
-
-def check_recipe(recipe: TableRecipe, tables: Mapping[str, Path]) -> None:
-    """Raise CodedError if the recipe is incomplete, or contradicts itself."""
-    for is_wrong, message, code in _recipe_checks(recipe, tables):
-        if is_wrong:
-            raise CodedError(message, code)
-
-
-def _recipe_checks(
-    recipe: TableRecipe, tables: Mapping[str, Path]
-) -> Iterator[tuple[bool, str, str]]:
-    """Yield (whether it is violated, message, code) of each rule."""
-    columns = recipe.columns
-    units = other_units(columns[field] for field in ("start", "end") if field in columns)
-    yield units is not None, str(units), "unit-not-seconds"
-    yield (
-        not set(columns) <= set(FIELDS),
-        (
-            f"--column {', '.join(set(columns) - set(FIELDS))}: no such field; the fields are "
-            f"{', '.join(FIELDS)}"
-        ),
-        "field-unknown",
-    )
-    missing = "field-not-mapped"
-    yield (
-        not ({"text", "audio", "video"} & set(columns) or recipe.features),
-        (
-            "neither text, audio nor video is mapped; add --column text=COLUMN, --column "
-            "audio=COLUMN or --column video=COLUMN"
-        ),
-        missing,
-    )
-    recorded = [name for name in ("audio", "video") if name in columns]
-    yield (
-        bool(recorded) and recipe.data_raw is None,
-        (
-            f"{' and '.join(recorded)} is mapped; give the folder that its paths start from: "
-            "--data-raw DIR"
-        ),
-        "data-raw-missing",
-    )
-    axes = [axis for axis in AXES if axis in columns]
-    yield (
-        bool(axes) and recipe.vad_scale is None,
-        f"{', '.join(axes)}: the scale is not known; add --vad-scale LOW HIGH",
-        "vad-scale-missing",
-    )
-    yield (
-        recipe.vad_scale is not None and not axes,
-        (
-            f"--vad-scale: no column of {', '.join(map(str, tables.values()))} fills valence, "
-            "arousal or dominance; add --column valence=COLUMN and the like, or leave the scale out"
-        ),
-        missing,
-    )
-    yield (
-        bool({"start", "end"} & set(columns)) and not recorded,
-        (
-            "start and end are a segment of a recording; add --column audio=COLUMN or --column "
-            "video=COLUMN"
-        ),
-        missing,
-    )
-    low, high = recipe.vad_scale or (0.0, 1.0)
-    empty = f"--vad-scale {low:g} {high:g} is empty; give the lower end first"
-    yield not low < high, empty, "vad-scale-invalid"
-    yield from _split_checks(recipe, tables)
-    yield (
-        recipe.split_by not in (None, "row", *columns),
-        (
-            f"--split-by {recipe.split_by}: {recipe.split_by} is not mapped; add --column "
-            f"{recipe.split_by}=COLUMN"
-        ),
-        missing,
-    )
-    reserved = [column for column in recipe.extra if column in KNOWN_COLUMNS]
-    yield (
-        bool(reserved),
-        (
-            f"--extra {', '.join(reserved)}: the manifest has a column of that name; map it, or "
-            "rename it in the table"
-        ),
-        "column-reserved",
-    )
-    unmapped = sorted(set(recipe.disjoint) - set(columns))
-    yield bool(unmapped), f"--disjoint: {', '.join(unmapped)} is not mapped", missing
-    yield (
-        "votes" in columns and bool(recipe.vote_columns),
-        "--vote-column: --column votes=COLUMN names the votes, too; keep one of them",
-        "options-conflict",
-    )
-    yield (
-        bool(recipe.drop_labels) and "emotion" not in columns,
-        "--drop-label needs --column emotion=COLUMN",
-        missing,
-    )
-    for key in LABEL_COLUMNS:
-        is_used = bool(recipe.label_order.get(key) or recipe.label_map.get(key))
-        message = f"{key} is not mapped; add --column {key}=COLUMN"
-        yield is_used and key not in recipe.label_keys, message, missing
-
-
-def _split_checks(
-    recipe: TableRecipe, tables: Mapping[str, Path]
-) -> Iterator[tuple[bool, str, str]]:
-    """Yield the same for the rules on where the splits come from."""
-    named = [split for split in tables if split]
-    options = {"--split-column": recipe.split_column, "--split-by": recipe.split_by}
-    sources = [name for name, value in options.items() if value]
-    sources += [f"{', '.join(named)} as SPLIT=TABLE"] if named else []
-    yield (
-        not sources,
-        (
-            "the splits are not known; give one of --split-by (such as --split-by speaker), "
-            "--split-column and SPLIT=TABLE, or, for cross-validation, "
-            f"{ALL}={tables.get('', 'TABLE')}"
-        ),
-        "splits-unknown",
-    )
-    yield (
-        len(sources) > 1,
-        f"the splits are given by {' and by '.join(sources)}; keep one of them",
-        "splits-ambiguous",
-    )
-    yield (
-        bool(named) and "" in tables,
-        f"{tables.get('')}: the rows of this table have no split; name it as SPLIT=TABLE, too",
-        "splits-unknown",
-    )
-    yield (
-        ALL in tables and len(tables) > 1,
-        (
-            f"{ALL}={tables.get(ALL)} holds the rows of all splits, and "
-            f"{', '.join(name for name in named if name != ALL)} are among them; give one or the "
-            "others"
-        ),
-        "splits-ambiguous",
-    )
-
-
-# -- Rows to utterances ----------------------------------------------------------------------------
-# `data_prep.manifest.cells` has the rules for ids, texts and other values, and for missing ones.
-
-SCORE_SCALE = (-3.0, 3.0)
+_SCORE_SCALE = (-3.0, 3.0)
 
 Rows = Sequence[tuple[int, Mapping[str, Any]]]  # line or row number, {column: cell}
 RowSource = Callable[[Path, Sequence[str], TableRecipe], Rows]
@@ -568,7 +376,7 @@ def _whole(value: str) -> int:
 
 
 def _score(value: str) -> float:
-    low, high = SCORE_SCALE
+    low, high = _SCORE_SCALE
     score = parse_number(value)
     if not low <= score <= high:
         raise ValueError(value)

@@ -17,7 +17,7 @@ from data_prep.schema import REQUIRED_COLUMNS, Corpus, Utterance, read_manifest,
 from data_prep.tables.prepare import prepare_table
 from data_prep.tables.published import prepare_hf_table
 from data_prep.tables.reader import open_table
-from data_prep.tables.rows import TableRecipe
+from data_prep.tables.recipe import TableRecipe
 from emo_fairseq.cli.predict.columns import TableOptions
 from emo_fairseq.cli.predict.items import Item, Reads
 from emo_fairseq.cli.predict.tables import TableSource

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from data_prep.errors import CodedError
 from data_prep.tables.inference import GivenOptions, Inference, infer
-from data_prep.tables.rows import TableRecipe
+from data_prep.tables.recipe import TableRecipe
 
 N_ROWS = 24
 # Field -> names by which people call its column.

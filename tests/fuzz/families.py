@@ -36,7 +36,7 @@ from data_prep.schema import (
 from data_prep.segmentation.formats import FORMATS, read_segmentation, write_turns
 from data_prep.segmentation.turn import Turn
 from data_prep.tables.prepare import prepare_table
-from data_prep.tables.rows import TableRecipe
+from data_prep.tables.recipe import TableRecipe
 from emo_fairseq.data.legacy import read_split as read_legacy
 from emo_fairseq.data.manifest import read_fold
 from emo_fairseq.data.tokens import open_binarized
@@ -159,7 +159,7 @@ def _build_german_table(folder: Path) -> None:
 
 
 def _read_inferred_table(folder: Path) -> Any:
-    from data_prep.tables.inference import infer_recipe
+    from data_prep.tables.decisions import infer_recipe
     from data_prep.tables.options import add_preparation_options
 
     parser = argparse.ArgumentParser()
