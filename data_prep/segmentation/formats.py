@@ -20,35 +20,38 @@ class Format:
     """One format.
 
     Attributes:
-        suffix: in lower case.
+        suffix: as programs write it; read in any case.
         read: the turns of a file, not checked yet.
         write: turns, a label of each and the file name of the recording, as text; None: not
             written.
         has_tiers: whether tiers can be chosen by name.
+        holds_turns: whether such a file holds turns for certain; a table or a JSON document may
+            hold anything.
     """
 
     suffix: str
     read: Read
     write: Write | None = None
     has_tiers: bool = False
+    holds_turns: bool = True
 
 
 FORMATS: Mapping[str, Format] = {
     "rttm": Format(".rttm", rttm.read, rttm.write),
-    "textgrid": Format(".textgrid", textgrid.read, textgrid.write, has_tiers=True),
+    "textgrid": Format(".TextGrid", textgrid.read, textgrid.write, has_tiers=True),
     "eaf": Format(".eaf", eaf.read, eaf.write, has_tiers=True),
     "srt": Format(".srt", srt.read, srt.write),
     "vtt": Format(".vtt", vtt.read, vtt.write),
-    "whisper": Format(".json", whisper.read),
-    "csv": Format(".csv", table.read, table.write),
-    "jsonl": Format(".jsonl", table.read),
+    "whisper": Format(".json", whisper.read, holds_turns=False),
+    "csv": Format(".csv", table.read, table.write, holds_turns=False),
+    "jsonl": Format(".jsonl", table.read, holds_turns=False),
 }
 
 
 def format_of(path: Path) -> str | None:
     """Return the name of the format of a file by its suffix; None for others."""
     suffix = path.suffix.lower()
-    return next((name for name, known in FORMATS.items() if known.suffix == suffix), None)
+    return next((name for name, known in FORMATS.items() if known.suffix.lower() == suffix), None)
 
 
 def read_segmentation(

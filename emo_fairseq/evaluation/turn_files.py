@@ -33,7 +33,7 @@ from emo_fairseq.evaluation.recordings import EmotionTurn, RecordingTurns
 _EMOTIONS = ("emotion", "label")  # columns
 _VALUES = (*AXES, SENTIMENT_SCORE)
 # In a folder, files of the first of these that it has are read.
-_SUFFIXES = (*TABLES, *(known.suffix for known in FORMATS.values() if known.suffix not in TABLES))
+_SUFFIXES = tuple(dict.fromkeys([*TABLES] + [known.suffix.lower() for known in FORMATS.values()]))
 
 
 @dataclass(frozen=True)

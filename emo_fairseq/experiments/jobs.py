@@ -1,6 +1,7 @@
 """Several runs at a time, the commands of each one after the other, in processes of their own."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,9 +22,11 @@ from emo_fairseq.cli.fairseq_tool import started
 
 _POLL = 0.05  # seconds
 _TERMINATION_TIMEOUT = 10.0  # seconds
-_TAIL_LINES, _TAIL_WIDTH = 15, 300
+_ERROR_LINES, _ERROR_WIDTH = 15, 300
 _PROMPT = "$ "
 _REFUSAL = "error: "  # how commands print a UsageError or a ManifestError
+# Where the error at the end of a log begins: a refusal, or the end of a traceback.
+_ERROR = re.compile(rf"{_REFUSAL}|[\w.]+(Error|Exception|Interrupt)\b")
 
 
 @dataclass(frozen=True)
@@ -215,11 +218,14 @@ def environments(n_at_once: int) -> list[dict[str, str]]:
 
 
 def failure(command: Command, code: int) -> Outcome:
-    """Return the outcome of a command that failed: the end of its log."""
+    """Return the outcome of a command that failed, with the error at the end of its log."""
     lines = command.log.read_text(encoding="utf-8", errors="replace").splitlines()
     first = max((n for n, line in enumerate(lines) if line.startswith(_PROMPT)), default=-1) + 1
-    tail = [line[:_TAIL_WIDTH] for line in lines[first:][-_TAIL_LINES:]]
+    written = [line for line in lines[first:] if line.strip()]
+    starts = [n for n, line in enumerate(written) if _ERROR.match(line)]
+    error = written[starts[-1] :] if starts else written[-1:]
+    shown = [f"  | {line[:_ERROR_WIDTH]}" for line in error[:_ERROR_LINES]]
     head = f"{command.words[0]} failed with exit code {code}; the whole log: {command.log}"
-    last = next((line for line in reversed(lines[first:]) if line.strip()), "")
-    refusal = last.removeprefix(_REFUSAL) if last.startswith(_REFUSAL) else ""
-    return Outcome(False, "\n".join([head] + [f"  | {line}" for line in tail]), refusal)
+    text = "\n".join(error)
+    refusal = text.removeprefix(_REFUSAL) if text.startswith(_REFUSAL) else ""
+    return Outcome(False, "\n".join([head, *shown]), refusal)

@@ -92,9 +92,20 @@ def test_one_after_the_other_and_a_failure_in_between(tmp_path):
     assert reported == [("first", False), ("second", True)]
     message = outcomes["first"].message
     assert f"failed with exit code 1; the whole log: {log}" in message
-    assert "ZeroDivisionError" in message
+    assert message.splitlines()[1:] == ["  | ZeroDivisionError: division by zero"]
     assert "early" not in message  # of the command before
-    assert max(map(len, message.splitlines()[1:])) < 320
+
+
+def test_a_refusal_of_several_lines_is_whole_and_nothing_before_it(tmp_path):
+    code = "import sys; print('epoch 1'); sys.exit('error: a.tsv: 2 rows\\n  row 1\\n  row 2')"
+    work = {"run": steps(python(code, tmp_path / "run.log"))}
+    outcome = run_all(work, 1, ignore)["run"]
+    assert outcome.refusal == "a.tsv: 2 rows\n  row 1\n  row 2"
+    assert outcome.message.splitlines()[1:] == [
+        "  | error: a.tsv: 2 rows",
+        "  |   row 1",
+        "  |   row 2",
+    ]
 
 
 def test_commands_of_this_environment_are_started(tmp_path, monkeypatch):

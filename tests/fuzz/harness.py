@@ -32,7 +32,7 @@ from fuzz.mutations import BINARY, TEXT, Mutation
 SECONDS = 20  # of one case
 MEBIBYTES = 400  # by which one case may raise the peak of the process
 _TABLES = (".tsv", ".csv", ".jsonl", ".lengths")
-_SEGMENTATIONS = (".rttm", ".textgrid", ".eaf", ".srt", ".vtt")
+_SEGMENTATIONS = (".rttm", ".TextGrid", ".eaf", ".srt", ".vtt")
 _TEXTS = (".json", ".yaml", ".txt", *_TABLES, *_SEGMENTATIONS)
 
 

@@ -76,7 +76,7 @@ def add(subcommands: Any, about: str) -> None:
     folder = "folder to write to (default: %(default)s)"
     option("--output-dir", type=Path, default=Path("conversations"), metavar="DIR", help=folder)
     formats = (
-        "formats to write, joined by commas: csv, jsonl, textgrid, eaf, srt, vtt, rttm, "
+        "formats to write, joined by commas: csv, jsonl, rttm, textgrid, eaf, srt, vtt, "
         "audformat, page (default: %(default)s)"
     )
     option("--formats", default=_FORMATS, metavar="NAMES", help=formats)

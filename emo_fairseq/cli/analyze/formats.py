@@ -103,15 +103,9 @@ FORMATS: Mapping[str, Format] = {
     "csv": Format(".csv", _as_text(as_csv)),
     "jsonl": Format(".jsonl", _as_text(as_jsonl)),
     **{
-        name: Format(f".{suffix}", _as_text(functools.partial(_as_turns, kind=name)))
-        for name, suffix in {
-            "textgrid": "TextGrid",
-            "eaf": "eaf",
-            "srt": "srt",
-            "vtt": "vtt",
-            "rttm": "rttm",
-        }.items()
-        if SEGMENTATIONS[name].write is not None
+        name: Format(known.suffix, _as_text(functools.partial(_as_turns, kind=name)))
+        for name, known in SEGMENTATIONS.items()
+        if known.holds_turns and known.write is not None
     },
     "audformat": Format(
         ".audformat",

@@ -9,12 +9,9 @@ from pathlib import Path
 from data_prep.files.listing import visible
 from data_prep.files.remote import RemotePath, as_path
 from data_prep.messages import first_few
-from data_prep.segmentation.formats import format_of
+from data_prep.segmentation.formats import FORMATS, format_of
 from emo_fairseq.cli.predict.inputs import STDIN, find_audio, is_audio, is_folder
 from emo_fairseq.errors import UsageError
-
-# Formats of turns alone: a table or a JSON document beside a recording may be anything.
-_BESIDE = (".rttm", ".TextGrid", ".eaf", ".srt", ".vtt")
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,8 @@ def match_turn_files(recordings: Sequence[Recording], given: Sequence[Path]) -> 
 def turn_files_beside(recordings: Sequence[Recording]) -> list[Path]:
     """Return the files of turns that have the name and the folder of a recording."""
     paths = [x.path for x in recordings if not isinstance(x.path, RemotePath)]
-    beside = (path.with_suffix(suffix) for path in paths for suffix in _BESIDE)
+    suffixes = [known.suffix for known in FORMATS.values() if known.holds_turns]
+    beside = (path.with_suffix(suffix) for path in paths for suffix in suffixes)
     return [path for path in beside if path.is_file()]
 
 

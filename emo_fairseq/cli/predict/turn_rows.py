@@ -60,5 +60,5 @@ def _writer_of(kind: str) -> Callable[[TextIO, Layout], Writer]:
 TURN_FORMATS: Mapping[str, Callable[[TextIO, Layout], Writer]] = {
     name: _writer_of(name)
     for name, known in FORMATS.items()
-    if known.write is not None and name != "csv"  # its rows have more than a label
+    if known.holds_turns and known.write is not None
 }
