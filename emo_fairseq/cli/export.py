@@ -139,7 +139,7 @@ def _write_graphs(
     from data_prep.schema import CORPUS_FILE
     from emo_fairseq.export.graph_rows import RowSource
     from emo_fairseq.export.graphs import GraphOptions, export_graphs
-    from emo_fairseq.inference.loading import read_checkpoint
+    from emo_fairseq.inference.checkpoint import read_checkpoint
 
     source = None
     if options.calibrate or options.onnx_metrics:
@@ -225,7 +225,7 @@ def _check_inputs(folder: Path, checkpoint: Path, data: Path | None) -> None:
 
 def _title(checkpoint: Path) -> str:
     from emo_fairseq.export.naming import title_of
-    from emo_fairseq.inference.loading import read_checkpoint
+    from emo_fairseq.inference.checkpoint import read_checkpoint
     from emo_fairseq.options import legacy_flags
 
     cfg = read_checkpoint(checkpoint)["cfg"]

@@ -45,10 +45,10 @@ class EmotionCriterion(FairseqCriterion):
         if self.training and any(term.runs_model for term in self.terms):
             sample = _with_frozen_outputs(model, sample)
         output = model(**sample["net_input"])
-        target = sample["target"]
-        losses = self.primary.losses(output.logits, target)
-        weights = self.primary.weights(target)
-        sample_size = len(target) if weights is None else weights.sum()
+        truth = sample["target"]
+        losses = self.primary.losses(output.logits, truth)
+        weights = self.primary.weights(truth)
+        sample_size = len(truth) if weights is None else weights.sum()
         loss, logged = losses.sum(), {}
         if self.training and self.terms:
             batch = TrainingBatch(model, sample, output, losses, sample_size, self.primary)
@@ -63,14 +63,14 @@ class EmotionCriterion(FairseqCriterion):
             "nsentences": sample["nsentences"],
             "ntokens": sample["ntokens"],
             "sample_size": sample_size,
-            **self.scorer.statistics(target, logits),
+            **self.scorer.statistics(truth, logits),
             **self._auxiliary_statistics(sample, output.auxiliary),
             **logged,
         }
         if "case" in sample and not self.training:
-            logging_output |= self._statistics_by_case(sample, target, logits)
+            logging_output |= self._statistics_by_case(sample, truth, logits)
         if self.task.keeps_predictions and not self.training:
-            rows = self.scorer.prediction_rows(target, logits)
+            rows = self.scorer.prediction_rows(truth, logits)
             logging_output["predictions"] = [
                 {"id": name, "split": sample["split"], **row}
                 for name, row in zip(sample["utterance_id"], rows, strict=True)
@@ -111,7 +111,7 @@ class EmotionCriterion(FairseqCriterion):
         return by_name
 
     def _statistics_by_case(
-        self, sample: dict[str, Any], target: Tensor, logits: Tensor
+        self, sample: dict[str, Any], truth: Tensor, logits: Tensor
     ) -> dict[str, Tensor]:
         """Return the statistics of the rows that have the same modalities, by these.
 
@@ -120,7 +120,7 @@ class EmotionCriterion(FairseqCriterion):
         by_name: dict[str, Tensor] = {}
         for case in sample["cases"]:
             rows = torch.tensor([name == case for name in sample["case"]], device=logits.device)
-            statistics = self.scorer.statistics(target[rows], logits[rows])
+            statistics = self.scorer.statistics(truth[rows], logits[rows])
             by_name |= {of_case(name, case): value for name, value in statistics.items()}
             by_name[of_case(N_ROWS, case)] = rows.sum()
         return by_name

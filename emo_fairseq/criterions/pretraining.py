@@ -36,11 +36,11 @@ class NoPrimaryLoss:
     likelihood = losses.Likelihood.SOFTMAX
     mean_weight = 1.0
 
-    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+    def losses(self, logits: Tensor, truth: Tensor) -> Tensor:
         """Return 0 of each row, (B,)."""
         return logits.sum(dim=1)  # of no logits
 
-    def weights(self, target: Tensor) -> None:
+    def weights(self, truth: Tensor) -> None:
         """Each utterance counts the same."""
 
 

@@ -39,10 +39,10 @@ class PrimaryLoss(Protocol):
     likelihood: Likelihood
     mean_weight: float
 
-    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the (B,) loss of each utterance, of (B, n_outputs) logits and the target."""
+    def losses(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """Return the (B,) loss of each utterance, of (B, n_outputs) logits and the truth."""
 
-    def weights(self, target: Tensor) -> Tensor | None:
+    def weights(self, truth: Tensor) -> Tensor | None:
         """Return the weight of each utterance in the mean loss, (B,); None = 1 each."""
 
 
@@ -164,18 +164,18 @@ class ClassificationLoss:
         counts = torch.tensor(task.class_counts, dtype=torch.float64)
         return float(counts @ self.class_weights.double() / counts.sum())
 
-    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+    def losses(self, logits: Tensor, truth: Tensor) -> Tensor:
         if self.binary:
-            return losses.binary_pairs(logits, target, self.row_loss)
+            return losses.binary_pairs(logits, truth, self.row_loss)
         if self.is_soft:
-            target = shares(target)
-        return self.row_loss(logits, target, class_weights=self.class_weights)
+            truth = shares(truth)
+        return self.row_loss(logits, truth, class_weights=self.class_weights)
 
-    def weights(self, target: Tensor) -> Tensor | None:
+    def weights(self, truth: Tensor) -> Tensor | None:
         if self.class_weights is None:
             return None
-        of_classes = self.class_weights.to(target.device)
-        return shares(target).to(of_classes) @ of_classes if self.is_soft else of_classes[target]
+        of_classes = self.class_weights.to(truth.device)
+        return shares(truth).to(of_classes) @ of_classes if self.is_soft else of_classes[truth]
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -221,19 +221,19 @@ class RegressionLoss:
             )
         _try_options(self, torch.zeros(1, task.n_outputs), task.n_outputs)
 
-    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+    def losses(self, logits: Tensor, truth: Tensor) -> Tensor:
         terms = [
-            weight * _LOSSES[name](logits, target, self.axis_weights)
+            weight * _LOSSES[name](logits, truth, self.axis_weights)
             for name, weight in self.mixture.items()
         ]
         return torch.stack(terms).sum(dim=0)
 
-    def weights(self, target: Tensor) -> None:
+    def weights(self, truth: Tensor) -> None:
         """Each utterance counts the same."""
 
 
-def _concordance(values: Tensor, target: Tensor, axis_weights: Optional[List[float]]) -> Tensor:
-    loss = losses.axis_mean(losses.concordance_loss(values, target), axis_weights)
+def _concordance(values: Tensor, truth: Tensor, axis_weights: Optional[List[float]]) -> Tensor:
+    loss = losses.axis_mean(losses.concordance_loss(values, truth), axis_weights)
     return loss.expand(len(values))
 
 
@@ -300,14 +300,14 @@ def _check_kind(task: EmotionTask, kinds: frozenset[TargetKind]) -> None:
         )
 
 
-def _try_options(loss: PrimaryLoss, target: Tensor, n_outputs: int) -> None:
+def _try_options(loss: PrimaryLoss, truth: Tensor, n_outputs: int) -> None:
     """Compute a loss at set-up, so that an option out of range is refused before training.
 
     Raises:
         UsageError: the loss does not take its options.
     """
     try:
-        loss.losses(torch.zeros(len(target), n_outputs), target)
+        loss.losses(torch.zeros(len(truth), n_outputs), truth)
     except ValueError as error:
         raise UsageError(
             f"an option of the loss is out of range: {error}", "option-out-of-range"

@@ -4,7 +4,7 @@ It uses fairseq's datasets, and no model. The modules, in the order in which the
 
     {split}.tsv ──manifest, legacy──▶ Split ──data_dir──▶ rows of a modality
     rows ──inputs──▶ modality dataset (audio, tokens, frames, video, encoded)
-    datasets ──raw_audio_text_dataset, dialogue_dataset──▶ batches
+    datasets ──utterance_dataset, dialogue_dataset──▶ batches
     arrays of a request ──in_memory──▶ the same batches, without torch
 
 | topic | modules |

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from data_prep.manifest.table import take
 from emo_fairseq.data.dialogue_windows import Window, collate_windows
-from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.data.utterance_dataset import UtteranceDataset
 from emo_fairseq.errors import UsageError
 
 _OF_TURNS = ("utterance_id", "target", "annotations")  # of a batch, a value for each turn
@@ -35,13 +35,13 @@ class DialogueDataset(FairseqDataset):
         turns: the dataset of M turns, without cases.
         windows: of these; each scored row is scored in one of them, and each has one.
         speakers: of the M turns; None where unknown.
-        cases: of the N rows, as :class:`RawAudioTextDataset` takes them; None where all of these
+        cases: of the N rows, as :class:`UtteranceDataset` takes them; None where all of these
             have the same modalities.
     """
 
     def __init__(
         self,
-        turns: RawAudioTextDataset,
+        turns: UtteranceDataset,
         windows: Sequence[Window],
         speakers: Sequence[str | None],
         cases: Sequence[str] | None = None,
@@ -178,7 +178,7 @@ class DialogueDataset(FairseqDataset):
         return self._window_of[np.asarray(rows, dtype=np.int64)].tolist()
 
 
-EmotionDataset = RawAudioTextDataset | DialogueDataset
+EmotionDataset = UtteranceDataset | DialogueDataset
 
 
 def _select(values: Any, numbers: Sequence[int]) -> Any:

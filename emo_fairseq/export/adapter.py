@@ -34,7 +34,7 @@ def export_adapter(checkpoint: Path, folder: Path, modality: str | None = None) 
             have; or it is not of Hugging Face.
     """
     # Here, so that the command line is parsed without torch.
-    from emo_fairseq.inference.loading import build_checkpoint_model, read_checkpoint
+    from emo_fairseq.inference.checkpoint import build_checkpoint_model, read_checkpoint
     from emo_fairseq.modules.lora import has_lora
     from emo_fairseq.pretrained.peft_adapters import library_model, write_adapter
 

@@ -20,10 +20,10 @@ from emo_fairseq.evaluation.statistics import (
 )
 from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.export.replacing import UNFINISHED, replace_folder
+from emo_fairseq.inference.checkpoint import read_checkpoint
 from emo_fairseq.inference.engine import ModelEngine
 from emo_fairseq.inference.ensemble import Combination, EnsembleEngine
 from emo_fairseq.inference.ensemble_folder import MEMBERS, write_ensemble
-from emo_fairseq.inference.loading import read_checkpoint
 from emo_fairseq.inference.model_folder.files import CARD_FILE, ENSEMBLE_FILE, WEIGHTS_FILE
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.pretrained.weights import read_tensors

@@ -15,7 +15,7 @@ from data_prep.schema import SAMPLE_RATE
 from emo_fairseq import pretrained
 from emo_fairseq.data.frame_statistics import MIN_FRAMES, MIN_STD, FrameStatistics
 from emo_fairseq.inference.input_processor import PRETRAINED, FeatureExtractorSpec
-from emo_fairseq.inference.running import LoadedModel
+from emo_fairseq.inference.model import LoadedModel
 from emo_fairseq.modalities import FRAMES, LOG_MEL, SPEECH, WAVEFORM
 from emo_fairseq.models.encode import encoder_of_features
 from emo_fairseq.models.modality_encoder import ModalityEncoder

@@ -19,13 +19,13 @@ from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.export.front_ends import outside
 from emo_fairseq.inference.graph_inputs import TENSOR_OF, graph_name
+from emo_fairseq.inference.model import LoadedModel
 from emo_fairseq.inference.onnx_model import (
     AUXILIARY,
     EMBEDDING,
     LOGITS,
     OnnxModel,
 )
-from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.modalities import FRAMES, LOG_MEL, PIXELS, TEXT, TOKENS, WAVEFORM
 from emo_fairseq.targets import LabeledTarget, TargetKind
 from emo_fairseq.task_state import TaskState

@@ -74,7 +74,7 @@ def write_model_folder(
         UsageError: no checkpoint of this task, tokenizers of another model, `out` holds other
             things, or there is no LoRA to merge.
     """
-    from emo_fairseq.inference.loading import (
+    from emo_fairseq.inference.checkpoint import (
         build_checkpoint_model,
         find_processor,
         read_checkpoint,

@@ -49,6 +49,7 @@ from emo_fairseq.export.traceable import make_traceable
 from emo_fairseq.inference.graph_folder import WEIGHTS_KEY
 from emo_fairseq.inference.graph_inputs import graph_name, state_of_graph
 from emo_fairseq.inference.input_processor import FeatureExtractor
+from emo_fairseq.inference.model import LoadedModel, ModelOutput
 from emo_fairseq.inference.model_folder.files import GRAPH_FILE, WEIGHTS_FILE, dialogue_graph
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.model_folder.records import seal
@@ -59,7 +60,6 @@ from emo_fairseq.inference.onnx_model import (
     load_library,
     output_names,
 )
-from emo_fairseq.inference.running import LoadedModel, ModelOutput
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.option_values import BY_UTTERANCE
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder

@@ -21,9 +21,9 @@ from emo_fairseq.evaluation.bootstrap import Estimate, estimates
 from emo_fairseq.evaluation.names import OF_NUMBERS, OF_VOTES
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
+from emo_fairseq.inference.model import LoadedModel
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
-from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.task_state import TaskOptions

@@ -20,7 +20,7 @@ from data_prep.tokens.text_tokenizers import (
     MODEL_FILE,
     load_text_tokenizer,
 )
-from emo_fairseq.inference.running import LoadedModel
+from emo_fairseq.inference.model import LoadedModel
 from emo_fairseq.modalities import TEXT
 
 logger = logging.getLogger(__name__)

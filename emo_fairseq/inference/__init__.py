@@ -2,7 +2,7 @@
 
 The modules, in the order in which they are used::
 
-    checkpoint ──loading──────▶ LoadedModel ──engine──▶ ModelEngine ──predictor──▶ EmotionPredictor
+    checkpoint ──checkpoint───▶ LoadedModel ──engine──▶ ModelEngine ──predictor──▶ EmotionPredictor
     folder ─────model_folder──▶ (state, model, processor)
 
     audio, text ──inputs──▶ Item ──preprocessor──▶ Batch ──model──▶ logits ──decode──▶ Prediction

@@ -25,9 +25,9 @@ from emo_fairseq.inference.encoded_turns import (
 from emo_fairseq.inference.fair_lock import FairLock
 from emo_fairseq.inference.input_processor import InputProcessor
 from emo_fairseq.inference.inputs import Item
+from emo_fairseq.inference.model import InferenceModel, LoadedModel, ModelOutput, NetInput
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.preprocessor import Batch, Preprocessor
-from emo_fairseq.inference.running import InferenceModel, LoadedModel, ModelOutput, NetInput
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
 from emo_fairseq.targets import LabeledTarget
 from emo_fairseq.task_state import TaskState

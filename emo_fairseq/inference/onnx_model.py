@@ -20,9 +20,9 @@ from emo_fairseq.inference.graph_inputs import (
     modalities_inside,
     state_of_graph,
 )
+from emo_fairseq.inference.model import ModelOutput, NetInput
 from emo_fairseq.inference.model_folder.files import dialogue_graph
 from emo_fairseq.inference.providers import CPU, check_chosen, choose_providers
-from emo_fairseq.inference.running import ModelOutput, NetInput
 from emo_fairseq.modalities import LOG_MEL, PIXELS, TOKENS, WAVEFORM, missing_warning
 from emo_fairseq.task_state import TaskState
 
@@ -69,7 +69,7 @@ class Node(NamedTuple):
 
 
 class OnnxModel:
-    """Runs graphs; see :class:`emo_fairseq.inference.running.InferenceModel`.
+    """Runs graphs; see :class:`emo_fairseq.inference.model.InferenceModel`.
 
     Args:
         file: of :func:`emo_fairseq.export.onnx.export_onnx`; that of the dialogues is beside it.

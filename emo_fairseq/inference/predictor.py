@@ -32,12 +32,12 @@ from emo_fairseq.inference.inputs import (
     check_batch_size,
     pair_inputs,
 )
+from emo_fairseq.inference.model import LoadedModel
 from emo_fairseq.inference.model_folder.files import is_ensemble
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.predict_conversation import predict_conversation
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.providers import CPU
-from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.timeline import Segment, cut_item, windows
 from emo_fairseq.inference.transcribing import Transcribe
@@ -633,7 +633,7 @@ def load_predictor(
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if not path.is_dir():
-        from emo_fairseq.inference.loading import load_checkpoint_model
+        from emo_fairseq.inference.checkpoint import load_checkpoint_model
 
         loaded = load_checkpoint_model(path, None if data is None else Path(data))
         return EmotionPredictor(loaded, device, face_detector)

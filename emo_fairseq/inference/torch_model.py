@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.running import ModelOutput, NetInput
+from emo_fairseq.inference.model import ModelOutput, NetInput
 from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel
 
 
 class TorchModel:
-    """Runs a :class:`RobertaEMOModel`; see :class:`emo_fairseq.inference.running.InferenceModel`.
+    """Runs a :class:`RobertaEMOModel`; see :class:`emo_fairseq.inference.model.InferenceModel`.
 
     Args:
         module: is moved to the device, in evaluation mode.

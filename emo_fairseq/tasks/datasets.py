@@ -35,11 +35,11 @@ from emo_fairseq.data.manifest import (
 )
 from emo_fairseq.data.masking import MaskedTokens, find_mask
 from emo_fairseq.data.modality_dataset import MissingDataset, RowsDataset
-from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset, presence_cases
 from emo_fairseq.data.samplers import (
     SAMPLERS,
     RowTraits,
 )
+from emo_fairseq.data.utterance_dataset import UtteranceDataset, presence_cases
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT, TOKENS, masked_modalities
 from emo_fairseq.targets import TARGETS, LabeledTarget
@@ -133,7 +133,7 @@ def build_dataset(
             for modality in state.modalities
         }
         views.append({modality: RowsDataset(x, rows) for modality, x in inputs.items()})
-    dataset = RawAudioTextDataset(
+    dataset = UtteranceDataset(
         split.name,
         ids_of(split.utterances).take(rows),
         views[0],
@@ -308,7 +308,7 @@ def order_for_training(
     speakers = group_ids(split, "speaker", group_names(split, "speaker"))[rows]
     if sampler in _OF_SPEAKERS and (speakers < 0).all():
         raise _column_missing(sampler, split, "speaker")
-    if isinstance(dataset, RawAudioTextDataset):  # dialogues have batches of their own
+    if isinstance(dataset, UtteranceDataset):  # dialogues have batches of their own
         traits = RowTraits(dataset.num_tokens_vec(np.arange(len(rows))), labels, speakers)
         dataset.draw_batches(SAMPLERS[sampler], traits, seed)
     if order == NONE:

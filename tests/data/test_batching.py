@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emo_fairseq.data.raw_audio_text_dataset import (
+from emo_fairseq.data.utterance_dataset import (
     bucketed_permutation,
     length_buckets,
 )

@@ -22,14 +22,14 @@ from emo_fairseq.data.curriculum import (
     rows_of_share,
     share_of_epoch,
 )
-from emo_fairseq.data.raw_audio_text_dataset import (
-    bucketed_permutation,
-    length_buckets,
-)
 from emo_fairseq.data.samplers import (
     SAMPLERS,
     BatchLimits,
     RowTraits,
+)
+from emo_fairseq.data.utterance_dataset import (
+    bucketed_permutation,
+    length_buckets,
 )
 
 NAN = float("nan")

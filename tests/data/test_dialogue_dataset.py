@@ -12,8 +12,8 @@ from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.curriculum import CurriculumDataset, CurriculumTraits
 from emo_fairseq.data.dialogue_dataset import DialogueDataset
 from emo_fairseq.data.dialogue_windows import plan_windows
-from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
 from emo_fairseq.data.tokens import TokenDataset
+from emo_fairseq.data.utterance_dataset import UtteranceDataset
 
 # Turn 4 has no truth; of rows 0 to 9 each has as many tokens of its own number.
 DIALOGUES = [[0, 2, 3, 4, 5, 7, 8], [1], [9, 6]]
@@ -33,7 +33,7 @@ def build(
     texts = TokenDataset(source, lengths, np.full(N_TURNS, True), SpecialIds(), 100)
     truth = np.arange(N_TURNS)
     truth[list(unlabeled)] = -1
-    turns = RawAudioTextDataset(
+    turns = UtteranceDataset(
         "train",
         [f"u{row}" for row in range(N_TURNS)],
         {"text": texts},

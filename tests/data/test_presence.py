@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from data_prep.schema import read_manifest
-from emo_fairseq.data.raw_audio_text_dataset import presence_cases
+from emo_fairseq.data.utterance_dataset import presence_cases
 from emo_fairseq.errors import UsageError
 
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emo_fairseq.data.raw_audio_text_dataset import (
-    bucketed_permutation,
-    length_buckets,
-)
 from emo_fairseq.data.samplers import (
     SAMPLERS,
     BatchLimits,
     RowTraits,
     distribute_classes,
     rank_in_group,
+)
+from emo_fairseq.data.utterance_dataset import (
+    bucketed_permutation,
+    length_buckets,
 )
 
 Batches = list[np.ndarray]

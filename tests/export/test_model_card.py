@@ -22,7 +22,7 @@ from emo_fairseq.export.changed_options import changed_options
 from emo_fairseq.export.model_card import write_card
 from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.export.scored_predictions import score_file
-from emo_fairseq.inference.loading import read_checkpoint
+from emo_fairseq.inference.checkpoint import read_checkpoint
 
 OPTIONS = "--modality text --dropout 0.3"
 LABELS = ("neutral", "happy", "sad", "angry")

@@ -14,7 +14,7 @@ from emo_fairseq.export.naming import (
     model_title,
     title_of,
 )
-from emo_fairseq.inference.loading import read_checkpoint
+from emo_fairseq.inference.checkpoint import read_checkpoint
 from emo_fairseq.targets import TARGETS
 
 

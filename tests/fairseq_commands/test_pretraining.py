@@ -10,7 +10,7 @@ from in_process import TRAIN
 
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_manifest
-from emo_fairseq.inference.loading import load_checkpoint_model
+from emo_fairseq.inference.checkpoint import load_checkpoint_model
 
 CONTRASTIVE = "--criterion emotion_pretraining --modality text --pretraining-projection-dim 8"
 VIEWS = f"{CONTRASTIVE} --augment-token-dropout 0.3"

@@ -30,7 +30,7 @@ from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import PROBABILITY
 from emo_fairseq.export.model_folder import write_model_folder
-from emo_fairseq.inference.loading import load_checkpoint_model
+from emo_fairseq.inference.checkpoint import load_checkpoint_model
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.model_folder.records import seal
 from emo_fairseq.models.roberta_emo import RobertaEMOModel

@@ -40,7 +40,7 @@ class Training:
 
 def training_of_checkpoint(checkpoint: Path) -> Training:
     """Read the record in a checkpoint of fairseq-train."""
-    from emo_fairseq.inference.loading import read_checkpoint
+    from emo_fairseq.inference.checkpoint import read_checkpoint
 
     saved = read_checkpoint(checkpoint)
     task, state = saved["cfg"].task, saved.get("task_state", {})

@@ -94,10 +94,10 @@ class EmbeddingMixup(Term):
         return cls(cfg.mixup_alpha)
 
     def forward(self, batch: TrainingBatch) -> tuple[Tensor, Statistics]:
-        embedding, target = batch.output.embedding, batch.sample["target"]
+        embedding, truth = batch.output.embedding, batch.sample["target"]
         drawn = losses.draw_mix(len(embedding), self.alpha, embedding.device)
         logits = batch.model.head(losses.mix_embeddings(embedding, drawn))
-        rows = losses.mixed_loss(batch.primary.losses, logits, target, drawn)
+        rows = losses.mixed_loss(batch.primary.losses, logits, truth, drawn)
         # The plain losses are in the sum already.
         return (rows - batch.losses).sum(), mean_of(
             "mixup_loss", rows.detach().sum(), batch.sample_size

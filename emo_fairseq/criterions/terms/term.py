@@ -19,7 +19,7 @@ class TrainingBatch:
 
     Attributes:
         model: in training mode.
-        sample: the batch, see :class:`emo_fairseq.data.raw_audio_text_dataset.RawAudioTextDataset`.
+        sample: the batch, see :class:`emo_fairseq.data.utterance_dataset.UtteranceDataset`.
         output: of the model, see :class:`emo_fairseq.models.roberta_emo.EmotionOutput`.
         losses: (B,), the primary losses.
         sample_size: the divisor of this rank's sum of losses; fairseq adds it up over the ranks.

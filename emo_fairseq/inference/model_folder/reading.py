@@ -9,6 +9,7 @@ from data_prep.tokens.vq_wav2vec import PATH_FILE
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import FeatureExtractorSpec, InputProcessor
+from emo_fairseq.inference.model import LoadedModel
 from emo_fairseq.inference.model_folder.config import (
     ProcessorConfig,
     check_options_exist,
@@ -22,7 +23,6 @@ from emo_fairseq.inference.model_folder.files import (
     WEIGHTS_FILE,
 )
 from emo_fairseq.inference.model_folder.records import verify_folder
-from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_model_folder(folder: str | Path) -> LoadedModel:
     from omegaconf.errors import OmegaConfBaseException
 
     from emo_fairseq.compat.size_limits import Stored
-    from emo_fairseq.inference.loading import build_model
+    from emo_fairseq.inference.checkpoint import build_model
     from emo_fairseq.pretrained.weights import read_tensors
 
     folder = Path(folder)

@@ -14,7 +14,7 @@ from emo_fairseq.compat.checkpoints import TASK_NAME, LoadedState
 from emo_fairseq.compat.size_limits import Stored, build_within
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import InputProcessor
-from emo_fairseq.inference.running import LoadedModel
+from emo_fairseq.inference.model import LoadedModel
 from emo_fairseq.models.build import build_for_inference
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.task_state import TaskState

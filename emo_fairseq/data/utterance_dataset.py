@@ -45,7 +45,7 @@ class _Batches(NamedTuple):
     seed: int
 
 
-class RawAudioTextDataset(NestedDictionaryDataset):
+class UtteranceDataset(NestedDictionaryDataset):
     """Composes the modality datasets of a split; decides the order of rows.
 
     A batch::
@@ -120,7 +120,7 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         self._batches = _Batches(sampler, traits, seed)
 
     @property
-    def turns(self) -> "RawAudioTextDataset":
+    def turns(self) -> "UtteranceDataset":
         """The dataset whose rows are single utterances: itself."""
         return self
 
