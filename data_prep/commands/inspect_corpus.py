@@ -184,7 +184,7 @@ def _measures(corpus: Corpus) -> list[tuple[str, str, Measure]]:
 
     measures: list[tuple[str, str, Measure]] = [
         ("seconds", "length in seconds", lambda row: row.n_samples and row.n_samples / rate),
-        ("words", "length in words", lambda row: row.text and len(row.text.split())),
+        ("words", "length in words", lambda row: len(row.text.split()) if row.text else None),
     ]
     return measures + [(name, name, axis(name)) for name in names_of(Kind.UNIT, Kind.NUMBER)]
 
