@@ -73,7 +73,7 @@ class Speakers:
     n_unknown: int = 0
 
     @classmethod
-    def from_names(cls, names: Sequence[str | None]) -> "Speakers":
+    def from_names(cls, names: Sequence[str | int | None]) -> "Speakers":
         """Number the speakers of N utterances in the order of their first ones.
 
         >>> Speakers.from_names(["mark", "rachel", "mark"]).numbers.tolist()
@@ -85,10 +85,14 @@ class Speakers:
         return cls(np.array([number[name] for name in names], dtype=np.int64))
 
     def select(self, rows: Sequence[int]) -> "Speakers":
-        """Return the speakers of some of the utterances."""
+        """Return the speakers of some of the utterances, numbered by their first ones, too.
+
+        >>> Speakers.from_names(["mark", "rachel", "mark"]).select([1, 2]).numbers.tolist()
+        [0, 1]
+        """
         if self.n_unknown:
             return self
-        return Speakers(np.unique(self.numbers[list(rows)], return_inverse=True)[1])
+        return Speakers.from_names(self.numbers[list(rows)].tolist())
 
     @functools.cached_property
     def counts(self) -> np.ndarray:

@@ -235,6 +235,21 @@ def test_the_p_value_over_speakers_is_the_paired_t_tests(write_run, write_data):
     assert found == pytest.approx(stats.ttest_rel([5, 4, 5, 3], [5, 3, 3, 1]).pvalue)
 
 
+@pytest.mark.parametrize("with_more", ["a", "b"])
+def test_speakers_are_paired_where_one_system_has_more_rows(write_run, write_data, with_more):
+    """The row that the other one lacks is the first, and of the speaker who is last elsewhere."""
+    first = of_speakers({"k": 5, "l": 3, "m": 3, "o": 1})
+    second = of_speakers({"k": 5, "l": 4, "m": 5, "o": 3})
+    more = {"another": (N, N)}
+    data = write_data({name: f"speaker {name[0]}" for name in first} | {"another": "speaker o"})
+    write_run("a", first | (more if with_more == "a" else {}), data=data)
+    smooth = {"label_smoothing": 0.1}
+    run = write_run("b", second | (more if with_more == "b" else {}), data=data, criterion=smooth)
+    rows, table, _ = rows_of(run.parent, ("wa",))
+    found = rows[table.systems[1].name, "", "wa"].p_speakers
+    assert found == pytest.approx(stats.ttest_rel([5, 4, 5, 3], [5, 3, 3, 1]).pvalue)
+
+
 def test_every_rendering_states_what_intervals_do_not_contain(two_folds, capsys):
     files = two_folds / "table.md", two_folds / "table.tex"
     rows = collected(two_folds, "--markdown", str(files[0]), "--latex", str(files[1]))
