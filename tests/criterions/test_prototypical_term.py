@@ -7,6 +7,7 @@ import torch
 from codes import raises
 from term_cases import Net, Task, figures, make_rows, plain, primary_only, step, supcon, write_rows
 
+from emo_fairseq.criterions.terms.prototypical import ClassQueue
 from emo_fairseq.losses import prototypical_contrastive
 
 OPTIONS = {"spcl_weight": 0.7, "spcl_temperature": 0.3, "spcl_queue": 2}
@@ -35,6 +36,15 @@ def test_the_queue_holds_the_newest_rows_of_each_class(folder: Path) -> None:
         torch.testing.assert_close(embeddings, embeddings_of(model, task, kept))
         assert not embeddings.requires_grad
     assert len(kept) < len(seen)
+
+
+def test_rows_of_unknown_class_take_no_place_in_the_queue(folder: Path) -> None:
+    task = Task(folder, make_rows())
+    queue = ClassQueue(task, n_classes=2, size=2, n_drawn=2)
+    queue.push([torch.arange(6.0)[:, None], torch.tensor([-1, 0, -1, 1, 0, 0])])
+    embeddings, labels = task.state.embedding_queue
+    assert embeddings[:, 0].tolist() == [1.0, 3.0, 4.0]
+    assert labels.tolist() == [0, 1, 0]
 
 
 def test_the_loss_is_that_of_the_means_of_the_queue(folder: Path) -> None:

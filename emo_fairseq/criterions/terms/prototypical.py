@@ -95,7 +95,8 @@ class ClassQueue:
         ]
         labels = rows[1]
         # (N, K), how many rows of a class there are up to each, itself included
-        number = torch.nn.functional.one_hot(labels.clamp(min=0), self.n_classes).cumsum(dim=0)
+        classes = torch.arange(self.n_classes, device=labels.device)
+        number = (labels[:, None] == classes).cumsum(dim=0)
         number = number.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
         kept = (labels >= 0) & (number <= self.size)
         self.task.embedding_queue[:] = [column[kept].clone() for column in rows]
