@@ -39,6 +39,16 @@ def _without_infinity(value: Any) -> Tensor:
     return tensor
 
 
+def _queued(value: Any) -> Tensor:
+    """Embeddings (N, D) are finite; NaN marks a row whose difficulty, of (N,), is not known."""
+    tensor = _tensor(value)
+    if tensor.ndim > 1:
+        return _finite(tensor)
+    if bool(torch.isinf(tensor).any()):
+        raise ValueError("holds infinity")
+    return tensor
+
+
 def _points(value: Any) -> Tensor:
     tensor = _without_infinity(value)
     if tensor.ndim != PARAMETERS or tensor.size(-1) != PARAMETERS:
@@ -51,6 +61,7 @@ def _points(value: Any) -> Tensor:
 
 _Finite = Annotated[Any, AfterValidator(_finite)]
 _Points = Annotated[Any, AfterValidator(_points)]
+_Queued = Annotated[Any, AfterValidator(_queued)]
 _Means = Annotated[Any, AfterValidator(_without_infinity)]
 
 
@@ -116,7 +127,7 @@ class CheckpointState(CoreState):
     # Of features on disk, by modality and split: digests of the rows and of the features.
     feature_contents: dict[Modality, dict[str, _Pair]] = Field(default_factory=dict)
     prototypes: PrototypesState = Field(default_factory=PrototypesState)
-    embedding_queue: list[_Finite] = Field(default_factory=list)
+    embedding_queue: list[_Queued] = Field(default_factory=list)
     confidence: ConfidenceState = Field(default_factory=ConfidenceState)
     patience: PatienceState = Field(default_factory=PatienceState)
     probe: ProbeState = Field(default_factory=ProbeState)

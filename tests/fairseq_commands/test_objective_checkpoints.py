@@ -90,6 +90,20 @@ def test_half_precision_trains_all_terms(precision, data, fairseq, commands, tmp
     assert all(value.isfinite().all() for value in state["criterion"].values())
 
 
+def test_a_queue_of_rows_without_difficulty_is_scored_and_resumed(
+    data, fairseq, commands, tmp_path
+):
+    (data / PROTOTYPES_FILE).unlink()
+    queue = "--modality text --criterion emotion_supcon --supcon-queue 8 --batch-size 8"
+    train = [commands["train"], f"--data {data} --save-dir {tmp_path / 'one'}", queue]
+    fairseq("train", *train, "--max-update 2 --disable-validation")
+    checkpoint = tmp_path / "one" / "checkpoint_last.pt"
+    assert torch.load(checkpoint)["task_state"]["embedding_queue"][2].isnan().all()
+    score = [commands["validate"], f"--data {data} --path {checkpoint} --valid-subset test"]
+    assert "uar" in fairseq("validate", *score, "--batch-size 8").figures("test")
+    assert len(fairseq("train", *train, "--max-update 3").all_figures("train_inner")) == 1
+
+
 def test_scoring_needs_no_prototypes(data, fairseq, commands, tmp_path):
     options = f"{COURSES['moving prototypes']} --class-weighting difficulty --max-update 2"
     train = [commands["train"], f"--data {data} --save-dir {tmp_path / 'one'}", options]

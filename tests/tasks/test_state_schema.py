@@ -45,6 +45,8 @@ def state() -> dict[str, Any]:
 
 def test_a_whole_state_and_the_least_one_are_accepted() -> None:
     check_task_state(state(), "a.pt")
+    unknown = torch.tensor([NAN, 0.5], dtype=torch.float64)  # difficulty of a row without VAD
+    check_task_state(set_in("embedding_queue", [torch.ones(2, 3), torch.ones(2), unknown]), "a.pt")
     check_task_state({"labels": ["a"], "encoders": {}}, "a.pt")
 
 
@@ -106,7 +108,8 @@ def set_in(path: str, value: Any) -> dict[str, Any]:
         ("prototypes/quantiles", {0.5: NAN}, "prototypes.quantiles"),
         ("confidence/values", torch.full((3,), NAN), "confidence.values: holds NaN"),
         ("confidence/epoch", None, "confidence: epoch or values is missing"),
-        ("embedding_queue", [torch.full((3,), NAN)], "embedding_queue[0]: holds NaN"),
+        ("embedding_queue", [torch.full((3, 1), NAN)], "embedding_queue[0]: holds NaN"),
+        ("embedding_queue", [torch.full((3,), float("inf"))], "embedding_queue[0]: holds inf"),
         ("patience/best", NAN, "patience.best is nan where a finite number"),
     ],
 )
