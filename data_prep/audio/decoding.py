@@ -39,6 +39,9 @@ _UNKNOWN_FRAMES = 1 << 62
 # to ten earlier ones. After a seek within a stream of Vorbis, libsndfile overlaps the first block
 # (of up to 8192 frames) with that from which it came.
 _PREROLL = {"MPEG": 16 * 1152, "VORBIS": 2 * 8192}
+# Formats whose samples end where the decoder stops to read, and how many bytes tags may have there.
+_COMPRESSED = ("FLAC", "OGG")
+_REST = 1 << 12
 _MARGIN = 1 << 16  # maximum difference of placeholders to 0xffffffff and 0x7fffffff
 
 
@@ -235,7 +238,18 @@ class SoundfileReader:
                 f"unreadable: {libsndfile_reason(error)}", "audio-unreadable"
             ) from None
         self._position += len(block)
+        if self._position == self.expected_frames and self._sound.format in _COMPRESSED:
+            self._note_rest()
         return block
+
+    def _note_rest(self) -> None:
+        """Warn if the file goes on after the samples that its header counts, as joined files do."""
+        position = self._file.tell()
+        rest = self._file.seek(0, io.SEEK_END) - position
+        self._file.seek(position)
+        if rest > _REST:
+            counted = f"the {self._position} samples that the header counts"
+            self.warnings += (f"length in doubt: {rest} bytes follow {counted}",)
 
     def mix(self, block: Block) -> FloatArray:
         return average(block)

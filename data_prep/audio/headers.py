@@ -1,12 +1,13 @@
 """Repair headers without a length, where the samples extend to the end of the file.
 
-Recorders that were killed, and pipes, leave 0 or 0xffffffff as the length.
+Recorders that were killed, and pipes, leave 0 or 0xffffffff as the length. One that updates the
+header now and then leaves fewer samples than the file has, as joined files have, too.
 """
 
 from __future__ import annotations
 
 import re
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, NamedTuple, cast
 
 from data_prep.audio.decoding import AudioError, PatchedFile
 
@@ -25,24 +26,26 @@ def repair_length(file: BinaryIO, head: bytes, size: int) -> tuple[BinaryIO, tup
         size: its size in bytes.
 
     Returns:
-        The file, with a corrected header; and warnings, if a WAV states fewer samples than it has.
+        The file, with a corrected header; and warnings, if it states fewer samples than the file
+        has.
     """
     patches = _repaired_au(head, size) or _repaired_caf(head, size) or _repaired_rf64(head, size)
     if patches:
         return cast(BinaryIO, PatchedFile(file, patches)), ()
-    chunk = _data_chunk(head)
-    if chunk is None:
+    samples = _samples(head)
+    if samples is None:
         return file, ()
-    at, stated = chunk
-    begin = at + 8
+    begin, stated = samples
     tail = size - begin - stated
-    if tail <= _TAIL * bool(stated) or _are_chunks(file, begin + stated + stated % 2, size):
+    if tail <= _TAIL * bool(stated) or _are_chunks(file, head, begin + stated, size):
         return file, ()
     if stated:
         return file, (
             f"length in doubt: the header counts {stated} of {size - begin} bytes of sound",
         )
-    return cast(BinaryIO, PatchedFile(file, {4: _UNKNOWN, at + 4: _UNKNOWN})), ()
+    if head[:4] != b"RIFF":
+        return file, ()
+    return cast(BinaryIO, PatchedFile(file, {4: _UNKNOWN, begin - 4: _UNKNOWN})), ()
 
 
 def _repaired_au(head: bytes, size: int) -> dict[int, bytes]:
@@ -72,29 +75,68 @@ def _repaired_rf64(head: bytes, size: int) -> dict[int, bytes]:
     return {at + 8: sizes}
 
 
-def _data_chunk(head: bytes) -> tuple[int, int] | None:
-    """Return the offset of the chunk of samples in a WAV, and its stated size."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+class _Layout(NamedTuple):
+    """How a format divides a file into chunks: a name of four letters, a size, and the content.
+
+    Attributes:
+        begin: offset of the first chunk.
+        samples: name of the chunk of samples.
+        order: of the bytes of a size.
+        n_bytes: of a size.
+        is_padded: whether content of an odd size is followed by a byte.
+    """
+
+    begin: int
+    samples: bytes
+    order: Literal["little", "big"]
+    n_bytes: int
+    is_padded: bool
+
+    def next_chunk(self, at: int, header: bytes) -> int:
+        """Return the offset of the chunk after the one at `at`, whose header is given."""
+        size = int.from_bytes(header[4 : 4 + self.n_bytes], self.order)
+        return at + 4 + self.n_bytes + size + (size % 2 if self.is_padded else 0)
+
+
+_LAYOUTS = {
+    b"RIFF": _Layout(12, b"data", "little", 4, is_padded=True),
+    b"RF64": _Layout(12, b"data", "little", 4, is_padded=True),
+    b"FORM": _Layout(12, b"SSND", "big", 4, is_padded=True),
+    b"caff": _Layout(8, b"data", "big", 8, is_padded=False),
+}
+
+
+def _samples(head: bytes) -> tuple[int, int] | None:
+    """Return the offset of the samples, and how many bytes of them are stated; None if unknown."""
+    if head[:4] == b".snd":
+        return int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
+    layout = _LAYOUTS.get(head[:4])
+    if layout is None or (head[:4] == b"RIFF" and head[8:12] != b"WAVE"):
         return None
-    at = 12
-    while at + 8 <= len(head):
-        size = int.from_bytes(head[at + 4 : at + 8], "little")
-        if head[at : at + 4] == b"data":
-            return at, size
-        at += 8 + size + size % 2
+    at, header = layout.begin, 4 + layout.n_bytes
+    while at + header <= len(head):
+        if head[at : at + 4] == layout.samples:
+            stated = int.from_bytes(head[at + 4 : at + header], layout.order)
+            if head[:4] == b"RF64" and (ds64 := head.find(b"ds64")) > 0:
+                stated = int.from_bytes(head[ds64 + 16 : ds64 + 24], "little")
+            return at + header, stated
+        at = layout.next_chunk(at, head[at : at + header])
     return None
 
 
-def _are_chunks(file: BinaryIO, at: int, size: int) -> bool:
+def _are_chunks(file: BinaryIO, head: bytes, at: int, size: int) -> bool:
     """Return whether the bytes from `at` to the end are chunks, such as LIST, and not samples."""
+    layout = _LAYOUTS.get(head[:4])
+    if layout is None:
+        return False
+    at += at % 2 if layout.is_padded else 0
     try:
-        while at + 8 <= size:
+        while at + 4 + layout.n_bytes <= size:
             file.seek(at)
-            head = file.read(8)
-            if not all(0x20 <= byte < 0x7F for byte in head[:4]):
+            header = file.read(4 + layout.n_bytes)
+            if not all(0x20 <= byte < 0x7F for byte in header[:4]):
                 return False
-            length = int.from_bytes(head[4:], "little")
-            at += 8 + length + length % 2
+            at = layout.next_chunk(at, header)
         return at <= size + 1
     finally:
         file.seek(0)

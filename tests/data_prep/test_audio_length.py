@@ -1,7 +1,8 @@
+import io
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from data_prep.audio.loading import (
     AudioError,
     Measured,
     load_audio,
+    load_with_warnings,
     measure_all,
     measure_audio,
     resampled_length,
@@ -121,3 +123,50 @@ def test_damage_is_in_the_segments_that_hold_it(tmp_path: Path) -> None:
     before, with_nan, behind = measure_all([(path, 0, 2), (path, 1, 3), (path, 3, None)], 16_000)
     assert (before, behind) == (Measured(32_000), Measured(16_000))
     assert str(with_nan) == "holds samples that are NaN or infinite"
+
+
+def _halve(content: bytes, at: int, n_bytes: int, order: Literal["little", "big"]) -> bytes:
+    """Return the content of a file with half of the number that is at an offset."""
+    number = int.from_bytes(content[at : at + n_bytes], order) // 2
+    return content[:at] + number.to_bytes(n_bytes, order) + content[at + n_bytes :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "chunk", "offset", "n_bytes", "order"),
+    [
+        ("WAV", b"data", 4, 4, "little"),
+        ("RF64", b"ds64", 16, 8, "little"),
+        ("AIFF", b"SSND", 4, 4, "big"),
+        ("CAF", b"data", 4, 8, "big"),
+        ("AU", b".snd", 8, 4, "big"),
+    ],
+)
+def test_a_header_that_counts_fewer_samples_than_the_file_has(
+    kind: str, chunk: bytes, offset: int, n_bytes: int, order: Literal["little", "big"]
+) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.full(16_000, 0.1), 16_000, format=kind, subtype="PCM_16")
+    content = file.getvalue()
+    assert load_with_warnings(content)[1] == ()
+    samples, warnings = load_with_warnings(
+        _halve(content, content.index(chunk) + offset, n_bytes, order)
+    )
+    assert abs(len(samples) - 8000) <= 2  # the numbers of AIFF and CAF count 4 or 8 bytes more
+    assert [warning.partition(":")[0] for warning in warnings] == ["length in doubt"]
+
+
+@pytest.mark.parametrize(("kind", "subtype"), [("FLAC", "PCM_16"), ("OGG", "VORBIS")])
+def test_joined_files_of_which_the_first_is_read(tmp_path: Path, kind: str, subtype: str) -> None:
+    """Of Ogg those whose streams have the same number; others are read whole by FFmpeg."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * 16_000)
+    soundfile.write(file, noise, 16_000, format=kind, subtype=subtype)
+    path = tmp_path / "joined"
+    path.write_bytes(2 * file.getvalue())
+    for source in (path, path.read_bytes()):
+        samples, warnings = load_with_warnings(source)
+        assert len(samples) == len(noise)
+        assert [warning.partition(":")[0] for warning in warnings] == ["length in doubt"]
+    assert load_with_warnings(file.getvalue())[1] == ()
+    tagged = file.getvalue() + b"TAG" + bytes(125)
+    assert kind == "OGG" or load_with_warnings(tagged)[1] == ()
