@@ -11,6 +11,7 @@ from data_prep.errors import CodedError
 
 _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})", re.ASCII)
 ARROW = "-->"
+NO_LENGTH = "cues of no length"
 
 
 def parse_clock(text: str) -> Decimal:
@@ -79,14 +80,18 @@ def format_clock(seconds: Decimal, mark: str) -> str:
 
 
 def blocks(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield what is between empty lines, with the number of its first line."""
+    """Yield what is between empty lines, with the number of its first line.
+
+    A line of blanks is an empty one before the times of a cue, or before its number and times.
+    Elsewhere it is part of a text: subtitles that a program has recognized have such lines.
+    """
     block: list[str] = []
-    number = 0
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
+    lines = [*text.split("\n"), ""]
+    for number, line in enumerate(lines, start=1):
+        next_lines = lines[number : number + 2]
+        is_blank_text = block and line and not any(ARROW in other for other in next_lines)
+        if line.strip() or is_blank_text:
             block.append(line)
         elif block:
             yield number - len(block), block
             block = []
-    if block:
-        yield number + 1 - len(block), block

@@ -1,23 +1,26 @@
 r"""SubRip subtitles.
 
 Marks of layout (``<i>``, ``{\an8}``) are removed. A text that begins with ``[NAME]: ``, as
-WhisperX writes it, is of that speaker; a dash or a name with a colon alone stays in the text.
+WhisperX writes it, is of that speaker; a dash or a name with a colon alone stays in the text. Cues
+of no length, which Whisper writes at the end of its windows, are counted.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from data_prep.errors import CodedError
 from data_prep.segmentation.clock import (
     ARROW,
+    NO_LENGTH,
     blocks,
     format_clock,
     parse_times,
     refuse_joined,
 )
-from data_prep.segmentation.request import Request
+from data_prep.segmentation.request import Request, without_zero
 from data_prep.segmentation.turn import Segmentation, Turn
 
 _LAYOUT = re.compile(r"</?(?:i|b|u|s|font)(?:\s[^<>]*)?>|\{\\[^{}]*\}", re.IGNORECASE)
@@ -27,6 +30,7 @@ _SPEAKER = re.compile(r"\[([^\[\]]+)\]:(?:\s|$)")
 def read(request: Request) -> Segmentation:
     """Read the cues as turns."""
     turns = []
+    skipped: Counter[str] = Counter()
     for first, lines in blocks(request.text()):
         at = 1 if lines[0].strip().isdigit() and len(lines) > 1 else 0
         number = first + at
@@ -44,9 +48,12 @@ def read(request: Request) -> Segmentation:
                 f"{request.path}: line {number}: {error}; correct it", "time-invalid"
             ) from None
         refuse_joined(request.path, number + 1, lines[at + 1 :])
+        if start == end:
+            skipped[NO_LENGTH] += 1
+            continue
         speaker, text = _speech(" ".join(lines[at + 1 :]))
         turns.append(Turn(start, end, speaker, text, f"line {number}"))
-    return Segmentation(request.path, turns)
+    return Segmentation(request.path, turns, without_zero(skipped))
 
 
 def _speech(payload: str) -> tuple[str | None, str | None]:

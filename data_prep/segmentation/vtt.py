@@ -1,6 +1,7 @@
 """WebVTT of the W3C; a voice tag ``<v Name>`` is the speaker, other tags are removed.
 
-A cue of several voices is a turn of each, with the times of the cue.
+A cue of several voices is a turn of each, with the times of the cue. Cues of no length, which
+Whisper writes at the end of its windows, are counted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from data_prep.errors import CodedError
 from data_prep.segmentation.clock import (
     ARROW,
+    NO_LENGTH,
     blocks,
     format_clock,
     parse_times,
@@ -43,7 +45,11 @@ def read(request: Request) -> Segmentation:
         if (other := _OTHER_BLOCK.match(lines[0])) and ARROW not in lines[0]:
             skipped[f"{other[1]} blocks"] += 1
             continue
-        turns += _cue(request, first, lines)
+        cue = list(_cue(request, first, lines))
+        if cue[0].start == cue[0].end:
+            skipped[NO_LENGTH] += 1
+            continue
+        turns += cue
     return Segmentation(request.path, turns, without_zero(skipped))
 
 

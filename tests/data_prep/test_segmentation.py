@@ -302,6 +302,25 @@ def test_subtitles(tmp_path: Path) -> None:
     assert [turn.where for turn in found.turns] == ["line 11", "line 14", "line 14", "line 14"]
 
 
+def test_lines_of_blanks_within_the_text_of_a_cue(tmp_path: Path) -> None:
+    """As recognized subtitles of videos have them; between cues they are empty lines."""
+    text = "WEBVTT\n\n00:00.000 --> 00:01.000\n \nhello<00:00.500><c> you</c>\n\n"
+    text += "00:01.000 --> 00:02.000\nhello you\n \n\n00:02.000 --> 00:03.000\nsoon\n \n"
+    text += "4\n00:03.000 --> 00:04.000\nnow\n\t\n00:04.000 --> 00:05.000\n "
+    expected = ["hello you", "hello you", "soon", "now", None]
+    assert [turn.text for turn in read(tmp_path, "a.vtt", text).turns] == expected
+    text = text.removeprefix("WEBVTT\n\n").replace("<00:00.500><c>", "").replace("</c>", "")
+    assert [turn.text for turn in read(tmp_path, "a.srt", text).turns] == expected
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt"])
+def test_cues_of_no_length_are_counted(tmp_path: Path, kind: str) -> None:
+    text = "WEBVTT\n\n" * (kind == "vtt") + "00:01.000 --> 00:02.000\nyes\n\n"
+    found = read(tmp_path, f"a.{kind}", f"{text}00:02.000 --> 00:02.000\nyes\n\n")
+    assert [turn.text for turn in found.turns] == ["yes"]
+    assert found.skipped == {"cues of no length": 1}
+
+
 def test_whisper(tmp_path: Path) -> None:
     expected = [("0.5", "1.75", "A", "Hi."), ("2", "3.1", "B", "No"), ("4", "5", None, None)]
     for content in (WHISPER, WHISPER["segments"]):

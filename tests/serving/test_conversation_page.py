@@ -173,6 +173,13 @@ def test_it_is_used_by_keyboard(open_page, sound):
     assert page.evaluate("document.activeElement.textContent") == "0:04–0:05"
 
 
+def test_a_turn_that_ends_after_the_recording(open_page):
+    page = open_page(document([turn(0, "Anna", "happy"), turn(7, "Ben", None)]))
+    assert (
+        f"0:02 of speech in 0:0{SECONDS:g} ·" in page.locator(".conversation-summary").inner_text()
+    )
+
+
 def test_a_thousand_turns_and_zoom(open_page):
     turns = [turn(n, "AB"[n % 2], LABELS[n % 3], shift=True) for n in range(1000)]
     page = open_page(document(turns, seconds=1000.0), 1200)

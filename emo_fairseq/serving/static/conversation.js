@@ -139,20 +139,20 @@ class View {
 
   // -- what is said above ------------------------------------------------------------------------
 
-  describe({ recording, notes = [], skipped = {} }) {
-    const n = this.turns.length;
+  describe({ recording, seconds, notes = [], skipped = {} }) {
+    const n = this.turns.length, whole = clock(seconds ?? this.seconds); // a turn may end after the recording
     const spoken = this.turns.reduce((sum, turn) => sum + turn.end - turn.start, 0);
     const known = this.speakers.filter((name) => name !== null).length;
     const parts = [
       plural(n, "turn"), ...(known ? [plural(known, "speaker")] : []),
-      `${clock(spoken)} of speech in ${clock(this.seconds)}`,
+      `${clock(spoken)} of speech in ${whole}`,
     ];
     const shifts = this.turns.filter((turn) => turn.shift).length;
     if (this.labels.length) parts.push(plural(shifts, "emotion shift"));
     const errors = this.turns.filter((turn) => turn.error).length;
     if (errors) parts.push(`${plural(errors, "turn")} without a prediction`);
     const name = make("bdi", {}, (recording ?? "").replaceAll(DIRECTIONS, "")); // whose direction is its own
-    const rest = n ? ` · ${parts.filter(Boolean).join(" · ")}` : `: no speech in ${clock(this.seconds)}`;
+    const rest = n ? ` · ${parts.filter(Boolean).join(" · ")}` : `: no speech in ${whole}`;
     this.summary.replaceChildren(name, recording ? rest : rest.replace(/^ · /, ""));
     const lines = [...notes, ...this.shared.map((warning) => `every turn: ${warning}`), ...Object.entries(skipped).map(([what, count]) => `${what}: ${count}`)];
     this.notes.replaceChildren(...lines.map((line) => make("li", {}, line)));
