@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from data_prep.messages import INTERRUPTED_CODE
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.train.command import Outcome, train
 from emo_fairseq.cli.train.folds import is_all_folds
 from emo_fairseq.cli.train.options import add_options
+from emo_fairseq.cli.train.training import Outcome, train
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from in_process import PLAIN, TINY, TRAIN, run_tool
 
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.model_folder import write_model_folder
+from emo_fairseq.inference.engine import ModelEngine
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.predictor import EmotionPredictor
 
@@ -70,4 +71,5 @@ def load_with_options(folder: Path, **options: Any) -> EmotionPredictor:
     """The predictor of a model folder, with other options of the task, such as limits."""
     loaded = read_model_folder(folder)
     changed = loaded.state.options.model_copy(update=options)
-    return EmotionPredictor(loaded._replace(state=replace(loaded.state, options=changed)))
+    loaded = loaded._replace(state=replace(loaded.state, options=changed))
+    return EmotionPredictor(ModelEngine.of(loaded))

@@ -10,14 +10,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.listing import AUDIO_SUFFIXES, visible
 from data_prep.tables.column_contents import split_of
-from data_prep.tables.reader import open_table
 from data_prep.tables.table import Row, Table
 
 FILE, LABEL, SPLIT = "file", "label", "split"
@@ -37,14 +36,19 @@ def has_class_folders(folder: Path) -> bool:
     return len(_class_folders(folder)) >= _LEAST_CLASSES
 
 
-def open_folder(folder: Path) -> Table:
+def open_folder(folder: Path, open_table: Callable[[Path], Table]) -> Table:
     """Open a folder of recordings.
+
+    Args:
+        folder: of recordings, with metadata beside them or a folder for each class.
+        open_table: opens its metadata.
 
     Raises:
         ManifestError: it is none, or its folders are numbered, and may be of speakers.
     """
     if files := _metadata_files(folder):
-        return _AudioFolder(folder, files)
+        tables = {split: open_table(path) for split, path in files.items()}
+        return _AudioFolder(folder, tables)
     classes = _class_folders(folder)
     names = list(dict.fromkeys(path.name for path in classes))
     if len(names) < _LEAST_CLASSES:
@@ -108,20 +112,20 @@ class _AudioFolder:
 
     class_names: Mapping[str, Sequence[str]] = {}
 
-    def __init__(self, folder: Path, files: Mapping[str, Path]) -> None:
+    def __init__(self, folder: Path, tables: Mapping[str, Table]) -> None:
         self.path = folder
-        self._tables = {split: open_table(path) for split, path in files.items()}
+        self._tables = tables
         columns = dict.fromkeys(name for t in self._tables.values() for name in t.columns)
         for table in self._tables.values():
             if _FILE_NAME not in table.columns:
                 problem, remedy = f"no column {_FILE_NAME}", "name the files of its rows in it"
                 raise ManifestError(Fault(str(table.path), 1, problem, remedy, "column-missing"))
-        if any(files) and SPLIT in columns:
+        if any(tables) and SPLIT in columns:
             raise CodedError(
                 f"{folder}: rows have a column {SPLIT}, and are in folders of splits; remove one",
                 "splits-ambiguous",
             )
-        self.columns: Sequence[str] = [*columns, *[SPLIT] * any(files)]
+        self.columns: Sequence[str] = [*columns, *[SPLIT] * any(tables)]
 
     def rows(self, wanted: Collection[str] | None = None) -> Iterator[Row]:
         number = 0

@@ -16,6 +16,7 @@ from typing import Any
 
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.tables.delimited import DelimitedTable
+from data_prep.tables.folders import open_folder
 from data_prep.tables.json_lines import JsonLinesTable
 from data_prep.tables.parquet import open_parquet
 from data_prep.tables.table import Table, TableFormat, column_label, unreadable
@@ -48,9 +49,7 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
     """
     path, how = Path(path), how or TableFormat()
     if is_folder(path):
-        from data_prep.tables.folders import open_folder
-
-        return open_folder(path)
+        return open_folder(path, open_table)
     check_readable(path)
     suffix = path.suffix.lower()
     if how.delimiter is None and suffix in _OPENERS:

@@ -47,11 +47,12 @@ def run(options: argparse.Namespace) -> int:
     """
     values = values_of(options, os.environ)
     try:
-        from emo_fairseq.serving import server
+        from emo_fairseq.serving import serve
+        from emo_fairseq.serving.server import ServerOptions
 
-        server.run(
+        serve.serve(
             find_model(options.model),
-            server.ServerOptions(
+            ServerOptions(
                 host=values["host"],
                 port=values["port"],
                 hosts=tuple(values["allow_host"]),

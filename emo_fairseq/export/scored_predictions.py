@@ -21,6 +21,7 @@ from emo_fairseq.evaluation.bootstrap import Estimate, estimates
 from emo_fairseq.evaluation.names import OF_NUMBERS, OF_VOTES
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
+from emo_fairseq.inference.engine import ModelEngine
 from emo_fairseq.inference.model import LoadedModel
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
@@ -211,7 +212,7 @@ class PredictionsChecker:
             turns = sorted(dialogue, key=lambda row: row.turn or 0)
         reads_text = TEXT in self._loaded.state.modalities
         try:
-            self._predictor = self._predictor or EmotionPredictor(self._loaded)
+            self._predictor = self._predictor or EmotionPredictor(ModelEngine.of(self._loaded))
             results = self._predictor.predict_each(
                 [self._audio(row) for row in turns],
                 [(row.text or None) if reads_text else None for row in turns],

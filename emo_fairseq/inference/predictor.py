@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Self, overload
+from typing import overload
 
 from data_prep.audio.decoding import Source
 from data_prep.audio.segment import AudioSegment, as_segment
@@ -32,7 +32,6 @@ from emo_fairseq.inference.inputs import (
     check_batch_size,
     pair_inputs,
 )
-from emo_fairseq.inference.model import LoadedModel
 from emo_fairseq.inference.model_folder.files import is_ensemble
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.predict_conversation import predict_conversation
@@ -66,8 +65,7 @@ class EmotionPredictor:
         predictor.predict(video="interview.mp4")  # and its sound, if the model reads speech
 
     Args:
-        loaded: see :func:`emo_fairseq.inference.model_folder.reading.read_model_folder`.
-        device: ``cpu``, ``cuda``, ``cuda:1``…
+        engine: runs the model; :meth:`ModelEngine.of` makes it of a model in torch.
         face_detector: the function, as ``module:function``, by which the model finds faces in
             videos. It has to be named again before it is imported, since a model folder may come
             from anywhere; that of ``opencv`` need not be.
@@ -80,15 +78,19 @@ class EmotionPredictor:
         labels: in the order of the probabilities; empty for a target of numbers.
         axes: of a target of numbers, in order; else empty.
         auxiliary: labels or axes of each auxiliary target, by its name.
-
-    Raises:
-        UsageError: there is no such device, or a tokenizer cannot be read.
     """
 
-    def __init__(
-        self, loaded: LoadedModel, device: str = "cpu", face_detector: str | None = None
-    ) -> None:
-        self._set(ModelEngine.of(loaded, device), face_detector)
+    def __init__(self, engine: Engine, face_detector: str | None = None) -> None:
+        self.engine = engine
+        self.device = engine.device
+        self.modalities = engine.modalities
+        self.missing = engine.missing
+        self.labels = engine.labels
+        self.axes = engine.axes
+        self.auxiliary = engine.auxiliary
+        self._logged: set[str] = set()
+        videos = VideoReader(engine.picture_options, face_detector)
+        self._reader = ItemReader(engine.modalities, engine.normalizes_text, videos)
 
     @classmethod
     def from_pretrained(
@@ -112,25 +114,6 @@ class EmotionPredictor:
             provider=provider,
             face_detector=face_detector,
         )
-
-    @classmethod
-    def of(cls, engine: Engine, face_detector: str | None = None) -> Self:
-        """Return the predictor of an engine, such as an ensemble."""
-        predictor = cls.__new__(cls)
-        predictor._set(engine, face_detector)
-        return predictor
-
-    def _set(self, engine: Engine, face_detector: str | None) -> None:
-        self.engine = engine
-        self.device = engine.device
-        self.modalities = engine.modalities
-        self.missing = engine.missing
-        self.labels = engine.labels
-        self.axes = engine.axes
-        self.auxiliary = engine.auxiliary
-        self._logged: set[str] = set()
-        videos = VideoReader(engine.picture_options, face_detector)
-        self._reader = ItemReader(engine.modalities, engine.normalizes_text, videos)
 
     @overload
     def predict(
@@ -636,12 +619,12 @@ def load_predictor(
         from emo_fairseq.inference.checkpoint import load_checkpoint_model
 
         loaded = load_checkpoint_model(path, None if data is None else Path(data))
-        return EmotionPredictor(loaded, device, face_detector)
+        return EmotionPredictor(ModelEngine.of(loaded, device), face_detector)
     if is_ensemble(path):
         from emo_fairseq.inference.ensemble_folder import read_ensemble
 
-        return EmotionPredictor.of(read_ensemble(path, device), face_detector)
-    return EmotionPredictor(read_model_folder(path), device, face_detector)
+        return EmotionPredictor(read_ensemble(path, device), face_detector)
+    return EmotionPredictor(ModelEngine.of(read_model_folder(path), device), face_detector)
 
 
 def _load_graph(
@@ -662,4 +645,4 @@ def _load_graph(
         )
     graph = read_graph_folder(path, precision, provider)
     engine = ModelEngine(graph.state, graph.processor, graph.model)
-    return EmotionPredictor.of(engine, face_detector)
+    return EmotionPredictor(engine, face_detector)

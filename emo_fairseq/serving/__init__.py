@@ -2,13 +2,13 @@
 
 A request passes through these modules::
 
-    connection ──server, workers, lifecycle──▶ app ──requests, security, proxies──▶ request
+    connection ──connections, server, lifecycle──▶ app ──requests, security, proxies──▶ request
     request ──request_body, *_uploads──▶ fields ──api, rows──▶ items
     items ──concurrency──▶ batches ──endpoints──▶ dictionary ──app──▶ JSON
 
-:mod:`.schemas` and :mod:`.openapi` describe requests and responses, :mod:`.limits` and
-:mod:`.clients` bound them, and :mod:`.http_errors` words what is refused. A live conversation is a
-WebSocket instead::
+:mod:`.serve` starts a server, or several by :mod:`.workers`. :mod:`.schemas` and :mod:`.openapi`
+describe requests and responses, :mod:`.limits` and :mod:`.clients` bound them, and
+:mod:`.http_errors` words what is refused. A live conversation is a WebSocket instead::
 
     messages (live_protocol) ──live──▶ samples ──live_turns──▶ turns ──live──▶ predictions
 

@@ -92,7 +92,7 @@ def test_a_shared_model_is_evaluated_analyzed_and_served(
 
     served: list[Path] = []
     monkeypatch.setattr(
-        "emo_fairseq.serving.server.run", lambda path, *_, **__: served.append(path)
+        "emo_fairseq.serving.serve.serve", lambda path, *_, **__: served.append(path)
     )
     assert main(["serve", name]) == 0
     assert [files_of(path) for path in served] == [files_of(folder)]

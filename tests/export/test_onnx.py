@@ -32,7 +32,7 @@ from emo_fairseq.inference.model_folder.files import (
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.model_folder.records import seal
 from emo_fairseq.inference.onnx_model import OnnxModel
-from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
+from emo_fairseq.inference.predictor import load_predictor
 
 LOG_MEL = "--speech-input log_mel"
 BOTH = f"--modality text+speech {LOG_MEL}"
@@ -94,7 +94,7 @@ def rows(data: Path, model: Any) -> dict[str, list[Any]]:
 
 
 def assert_same_answers(folder: Path, data: Path) -> None:
-    graph, model = load_predictor(folder, onnx=True), EmotionPredictor(read_model_folder(folder))
+    graph, model = load_predictor(folder, onnx=True), load_predictor(folder, "cpu")
     asked = rows(data, model)
     few = {name: values[:1] for name, values in asked.items()}
     for given, size in ((asked, 3), (few, 1)):
@@ -133,7 +133,7 @@ def test_a_graph_elsewhere_leaves_the_folder_as_it_was(trained_models, tmp_path)
 def test_where_no_row_has_a_modality(trained_models, own_folder, toy_corpus):
     folder = own_folder(trained_models.folder(BOTH))
     export_onnx(folder, check=1)
-    graph, model = load_predictor(folder, onnx=True), EmotionPredictor(read_model_folder(folder))
+    graph, model = load_predictor(folder, onnx=True), load_predictor(folder, "cpu")
     text = ["so what do you say", "no"]
     for found, expected in zip(graph.predict(text=text), model.predict(text=text), strict=True):
         assert found.probabilities == pytest.approx(expected.probabilities, abs=PARITY)

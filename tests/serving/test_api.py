@@ -11,7 +11,8 @@ from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.server import ServerOptions, bind, exposure, run
+from emo_fairseq.serving.serve import bind, exposure, serve
+from emo_fairseq.serving.server import ServerOptions
 
 TEXT = "what a lovely day, “really”"
 
@@ -148,13 +149,13 @@ def test_bad_options_are_usage_errors(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with raises("port-out-of-range"):
-        run(tmp_path, ServerOptions(port=70000))
+        serve(tmp_path, ServerOptions(port=70000))
     with raises("checkpoint-missing"):
-        run(tmp_path / "none", ServerOptions(port=port))
+        serve(tmp_path / "none", ServerOptions(port=port))
     with raises("limit-not-positive"):
         Limits(threads=0)
     with raises("address-unusable"):
-        run(tmp_path, ServerOptions(host="192.0.2.1", port=port))  # of no machine
+        serve(tmp_path, ServerOptions(host="192.0.2.1", port=port))  # of no machine
     assert "other machines" in exposure("0.0.0.0")
 
 

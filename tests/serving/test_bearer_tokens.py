@@ -11,7 +11,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from emo_fairseq.serving.live_protocol import SUBPROTOCOL
 from emo_fairseq.serving.metrics import PrometheusMeter
-from emo_fairseq.serving.server import exposure
+from emo_fairseq.serving.serve import exposure
 from emo_fairseq.serving.tokens import Tokens, read_tokens
 
 TOKEN, OTHER = "0123456789abcdef-~+/", "fedcba9876543210"

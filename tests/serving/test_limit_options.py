@@ -7,16 +7,17 @@ from starlette.testclient import TestClient
 
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.errors import UsageError
-from emo_fairseq.serving import server
+from emo_fairseq.serving import serve
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.server import voice_maker
 
 
 @pytest.fixture
 def limits(monkeypatch, model_folder):
     """Return the limits with which a command line starts the server."""
     started = []
-    monkeypatch.setattr(server, "run", lambda _, options: started.append(options.limits))
+    monkeypatch.setattr(serve, "serve", lambda _, options: started.append(options.limits))
 
     def parse(*words: str) -> Limits:
         assert main(["serve", str(model_folder), *words]) == 0
@@ -76,7 +77,7 @@ def test_turns_are_as_long_as_the_model_reads_and_the_detector_divides():
     pytest.importorskip("faster_whisper")
 
     def of(seconds, **limits):
-        return server.voice_maker(Limits(**limits), seconds).args[0].max_seconds
+        return voice_maker(Limits(**limits), seconds).args[0].max_seconds
 
     assert [of(math.inf), of(8.0), of(0.5)] == [20.0, 8.0, 1.0]
     assert of(math.inf, live_turn_seconds=30.0) == 30.0

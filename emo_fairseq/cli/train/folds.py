@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from data_prep.folds.file import FOLDS_FOLDER, fold_names, folds_path
 from data_prep.folds.protocols import PROTOCOLS
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.train import command
+from emo_fairseq.cli.train.training import prepare, run_step, train_on
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def train_folds(options: argparse.Namespace) -> int:
     Raises:
         UsageError: no such protocol, or options that do not fit the data.
     """
-    data, outcome = command.prepare(options)
+    data, outcome = prepare(options)
     if outcome is not None:
         return outcome.code
     protocol: str = options.fold
@@ -45,7 +45,7 @@ def train_folds(options: argparse.Namespace) -> int:
             processes.show(words)
             processes.write("# the further commands depend on the folds that this one writes")
             return 0
-        if code := command.run_step(words, discard_output=True):
+        if code := run_step(words, discard_output=True):
             return code
     code, scored = _train_each(options, data, protocol)
     if code == 0 and scored:
@@ -69,7 +69,7 @@ def _train_each(
         fold = f"{protocol}/{name}"
         output = None if options.output is None else options.output / fold.replace("/", "-")
         of_fold = argparse.Namespace(**{**vars(options), "fold": fold, "output": output})
-        outcome = command.train_on(of_fold, data, has_next=False)
+        outcome = train_on(of_fold, data, has_next=False)
         if outcome.code:
             return outcome.code, {}
         scored[name] = outcome.scored  # empty in a dry run
