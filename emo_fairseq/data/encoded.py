@@ -1,17 +1,23 @@
-"""Outputs of a frozen encoder, read from disk, and the digest of what they depend on."""
+"""Outputs of a frozen encoder, read from disk, and the digest of what they depend on.
+
+Of inputs that are augmented they are stored several times, each with other changes.
+"""
 
 import hashlib
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from fairseq.data import FairseqDataset
+from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
 from data_prep.features.frame_files import StoredFeatures
 from emo_fairseq.data.audio import WaveformDataset
+from emo_fairseq.data.augmentation import AugmentedDataset
 from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.data.tokens import ContextDataset
 from emo_fairseq.data.video import ClipDataset
@@ -61,14 +67,41 @@ class EncodedDataset(FairseqDataset):
         return batch
 
 
+class EncodedCopies(BaseWrapperDataset):
+    """Outputs for copies of the same rows, of which each epoch reads one of each row.
+
+    Every row reads its copies in turn, beginning with another one than the row before it, so that
+    an epoch has rows of all copies.
+
+    Args:
+        copies: of the rows; sizes are those of the first.
+    """
+
+    def __init__(self, copies: Sequence[FairseqDataset]) -> None:
+        super().__init__(copies[0])
+        self.copies = copies
+        # Shared with workers, which outlive the epoch that they are started in.
+        self._epoch = torch.ones((), dtype=torch.long).share_memory_()
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        copy = (int(self._epoch) - 1 + int(index)) % len(self.copies)
+        item: tuple[Any, ...] = self.copies[copy][index]
+        return item
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self._epoch.fill_(epoch)
+
+
 def content_digest(dataset: FairseqDataset, memory: Path) -> str:
     """Return the SHA-256 of the rows of a modality dataset, in their order.
 
-    Of audio and videos the files and segments count, and how much of them is read; of all else the
-    items themselves, so that whatever shapes them (boundaries, truncation, context) is covered.
+    Of audio and videos the files and segments count, and how much of them is read; of an
+    augmentation its settings, seed and epoch; of all else the items themselves, so that whatever
+    shapes them (boundaries, truncation, context) is covered.
 
     Args:
-        dataset: gives the same items every time.
+        dataset: gives the same items every time, in an epoch.
         memory: the file that caches the digests of files.
 
     Raises:
@@ -80,6 +113,9 @@ def content_digest(dataset: FairseqDataset, memory: Path) -> str:
     if isinstance(dataset, WaveformDataset):
         content = [dataset.max_samples, dataset.content(memory)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    if isinstance(dataset, AugmentedDataset):
+        identity = dataset.identity(partial(content_digest, memory=memory))
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     digest = hashlib.sha256()
     for row in range(len(dataset)):
         for part in dataset[row]:

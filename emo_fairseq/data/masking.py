@@ -1,6 +1,6 @@
 """Masked tokens, for a masked language model (``--criterion emotion_masked_lm``)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,9 @@ class MaskedTokens(AugmentedDataset):
         if not item[1]:
             return *item, torch.full_like(item[0], NOT_MASKED)
         return self.change(item, self._generator(index))
+
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [self.share, self.mask, self.n_symbols, *self.stay]
 
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         tokens, *rest = item

@@ -70,20 +70,26 @@ class OptionContext:
             or (grad_mult is None and self.encoders[modality].is_pretrained)
         )
 
+    def stores_outputs_of(self, modality: str) -> bool:
+        """Return whether the outputs of an encoder, or of its lower part, can be stored."""
+        return self.tuning(modality) == FROZEN or self.freezes_lower_part(modality)
+
     @property
     def stores_outputs(self) -> bool:
         """Return whether an encoder, or its lower part, has outputs that can be stored."""
-        return self.tunes(FROZEN) or self.freezes_lower_part(SPEECH)
+        return any(map(self.stores_outputs_of, self.encoders))
 
-    def encodes_batches(self, *inputs: str, modality: str | None = None) -> bool:
-        """Return whether an encoder of these inputs (and this modality) runs in every batch.
+    def reads_augmented(self, *inputs: str, modality: str | None = None) -> bool:
+        """Return whether an encoder of these inputs (and this modality) can read augmented ones.
 
-        The outputs of a frozen encoder are computed once, and read from disk.
+        The outputs of a frozen encoder are computed once, and read from disk: of the inputs as they
+        are, and of ``--augment-copies`` of them.
         """
+        runs_again = self.task.no_encoder_cache or self.task.augment_copies > 0
         return any(
             spec.input in inputs
             and modality in (None, name)
-            and (self.task.no_encoder_cache or self.tuning(name) != FROZEN)
+            and (runs_again or self.tuning(name) != FROZEN)
             for name, spec in self.encoders.items()
         )
 
@@ -185,7 +191,7 @@ def is_none_of(option: str, values: Sequence[str]) -> str:
     return f"{option} is {'not' if len(values) == 1 else 'none of'} {', '.join(values)}"
 
 
-def encodes_batches(encoder: str, *inputs: str, modality: str | None = None) -> Condition:
+def reads_augmented(encoder: str, *inputs: str, modality: str | None = None) -> Condition:
     """Return the condition of an augmentation of these inputs.
 
     Args:
@@ -194,7 +200,7 @@ def encodes_batches(encoder: str, *inputs: str, modality: str | None = None) -> 
         modality: of the encoder; None for any.
     """
     return Condition(
-        lambda context: context.encodes_batches(*inputs, modality=modality),
-        f"{encoder} is frozen, and its outputs are read from disk without --no-encoder-cache",
+        lambda context: context.reads_augmented(*inputs, modality=modality),
+        f"{encoder} is frozen, and its outputs are stored without --augment-copies of its inputs",
         needs="model",
     )

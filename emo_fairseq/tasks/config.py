@@ -8,7 +8,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from omegaconf import MISSING
 
-from emo_fairseq.data.augmentation import AugmentationConfig
+from emo_fairseq.data.augmentation import AugmentationConfig, changes_inputs
 from emo_fairseq.data.curriculum import NONE, ORDERS, PACINGS
 from emo_fairseq.data.packing import ANY_PACKED, PACKED_AUDIO
 from emo_fairseq.data.samplers import SAMPLERS
@@ -288,6 +288,16 @@ _KEEPS_OUTPUTS = Condition(
 )
 
 
+_AUGMENTS_FROZEN = Condition(
+    lambda context: any(
+        context.stores_outputs_of(name) and changes_inputs(context.task, name, spec.input)
+        for name, spec in context.encoders.items()
+    ),
+    "no --augment-… option changes what a frozen encoder reads",
+    needs="model",
+)
+
+
 @dataclass
 class EncoderCacheConfig(FairseqDataclass):
     """Where the outputs of frozen encoders are kept."""
@@ -307,6 +317,13 @@ class EncoderCacheConfig(FairseqDataclass):
         False,
         "run frozen encoders in every batch, and store no outputs",
         acts=HAS_FROZEN_ENCODER,
+    )
+    augment_copies: int = option(
+        0,
+        "training: store the outputs of a frozen encoder for so many augmented copies of its "
+        "inputs, too; each epoch reads, of every row, its input or one of the copies, in turn",
+        within=Range(0, most=100),
+        acts=(_AUGMENTS_FROZEN, _KEEPS_OUTPUTS),
     )
 
 

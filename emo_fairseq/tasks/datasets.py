@@ -15,7 +15,7 @@ from emo_fairseq.data.annotations import (
     group_names,
     truth_array,
 )
-from emo_fairseq.data.augmentation import augment
+from emo_fairseq.data.augmentation import augment, changes_inputs
 from emo_fairseq.data.curriculum import (
     MODEL_CONFIDENCE,
     NONE,
@@ -26,6 +26,7 @@ from emo_fairseq.data.curriculum import (
 from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.dialogue_dataset import DialogueDataset, EmotionDataset
 from emo_fairseq.data.dialogue_rows import DialogueRows, report_hidden_turns, select_turns
+from emo_fairseq.data.encoded import EncodedCopies
 from emo_fairseq.data.fit import check_vocabularies
 from emo_fairseq.data.inputs import unchanged
 from emo_fairseq.data.manifest import (
@@ -53,6 +54,7 @@ logger = logging.getLogger(__name__)
 
 Annotate = Callable[[Split], np.ndarray]  # split -> (N, ...), a value for each row
 
+_SEED_OF_COPIES = 0  # of --augment-copies: all seeds of a run read the same, computed once
 _OTHER_VIEW = 1_000_003  # by which its seed differs: larger than the seeds that people choose
 _OF_SPEAKERS = ("speaker_aware", "speaker_grouped")
 _OF_CLASSES = ("class_balanced", "speaker_aware")
@@ -197,31 +199,43 @@ def _build_input(
     modality: str,
 ) -> FairseqDataset:
     """Build the dataset of one modality; of a frozen encoder that of its outputs."""
-    is_frozen = frozen is not None and modality in frozen.encoders
+    stores_outputs = frozen is not None and modality in frozen.encoders
+    changes = augments and changes_inputs(cfg, modality, state.encoders[modality].input)
     reads_tokens = state.encoders[modality].input == TOKENS
     token_folder = data.token_folder(modality) if reads_tokens else None
     augmented = partial(
         augment,
         modality,
         cfg=cfg,
-        seed=seed,
+        seed=_SEED_OF_COPIES if stores_outputs else seed,
         data_dir=data.folder,
         token_folder=token_folder,
         speakers=_speakers(modality, split, data) if cfg.augment_babble_snr else (),
     )
-    dataset = data.build_dataset(
+    build = partial(
+        data.build_dataset,
         modality,
         split,
         state.vocabularies.get(modality),
         state.frame_statistics.get(modality),
-        augmented if augments and not is_frozen else unchanged,
-        state.normalize_by,
+        normalize_by=state.normalize_by,
     )
+    dataset = build(augmented if augments and not stores_outputs else unchanged)
     if modality == TEXT and pretraining.masked_share:
         vocabulary = state.vocabularies[TEXT]
         mask = find_mask(token_folder, vocabulary, state.encoders[TEXT])
         return MaskedTokens(dataset, pretraining.masked_share, vocabulary, mask, seed)
-    return dataset if frozen is None else frozen.encode(modality, dataset, split.stored.name)
+    if frozen is None or not stores_outputs:
+        return dataset
+    encoded = frozen.encode(modality, dataset, split.stored.name)
+    if not (changes and cfg.augment_copies):
+        return encoded
+    copies = [build(augmented) for _ in range(cfg.augment_copies)]
+    for number, copy in enumerate(copies, start=1):
+        copy.set_epoch(number)
+    return EncodedCopies(
+        [encoded, *(frozen.encode(modality, copy, split.stored.name) for copy in copies)]
+    )
 
 
 def _speakers(modality: str, split: Split, data: DataDir) -> list[str | None]:

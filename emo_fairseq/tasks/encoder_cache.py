@@ -374,16 +374,18 @@ class FrozenEncoders:
 def _with_stored_outputs(
     cfg: EmotionPredictionConfig, model: RobertaEMOModel, specs: Mapping[str, EncoderSpec]
 ) -> dict[str, ModalityEncoder]:
-    """Return the encoders whose outputs can be stored, those of augmented audio left out.
+    """Return the encoders whose outputs can be stored.
 
-    An encoder that is frozen as a whole has no augmentation; options of one are refused.
+    The lower part of an encoder of audio that changes in every epoch is left out. Of an encoder
+    that is frozen as a whole, and of ``--augment-copies``, no input changes in every epoch.
     """
     encoders = {}
     for name, encoder in model.encoders.items():
         if encoder.frozen:
             encoders[name] = encoder
         elif encoder.has_stored_outputs:
-            if changes_audio(cfg) and specs[name].input == WAVEFORM:
+            changes = changes_audio(cfg) and specs[name].input == WAVEFORM
+            if changes and not cfg.augment_copies:
                 logger.info("%s: audio is augmented, so the frozen part runs in every batch", name)
             else:
                 encoders[name] = encoder

@@ -11,11 +11,12 @@ import torch
 from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import WaveformDataset
+from emo_fairseq.data.augmentation import AddedNoise, Babble, Gain, Speed
 from emo_fairseq.data.dialogue import (
     NO_PREFIX,
     Neighbors,
 )
-from emo_fairseq.data.encoded import EncodedDataset, content_digest
+from emo_fairseq.data.encoded import EncodedCopies, EncodedDataset, content_digest
 from emo_fairseq.data.tokens import ContextDataset, TokenDataset
 from emo_fairseq.errors import UsageError
 
@@ -125,3 +126,62 @@ def test_of_audio_the_bytes_and_the_limit_count(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a\.wav: ") as error:
         content_digest(waveforms(), memory)
     assert error.value.code
+
+
+# -- augmented copies ------------------------------------------------------------------------------
+
+
+def test_a_row_reads_its_copies_in_turn(tmp_path: Path) -> None:
+    inputs = tokens(([4, 5], [6, 7], [7, 8, 9]), absent=-1)
+    rows = []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        frames = (np.full((row + 1, 2), 10 * number + row, np.float32) for row in range(3))
+        write_frames(folder, "train", frames, "float16")
+        rows.append(EncodedDataset(read_frames(folder, "train"), inputs))
+    copies = EncodedCopies(rows)
+    read = []
+    for epoch in range(1, 5):
+        copies.set_epoch(epoch)
+        read.append([int(copies[row][0][0, 0]) for row in range(3)])
+    assert read == [[0, 11, 22], [10, 21, 2], [20, 1, 12], [0, 11, 22]]
+    assert copies.sizes.tolist() == inputs.sizes.tolist()
+    batch = copies.collater([copies[0], copies[2]])
+    assert batch["encoded"].shape == (2, 3, 2)
+
+
+AUGMENTED = [
+    lambda x: Gain(x, 6.0, seed=1),
+    lambda x: Gain(x, 3.0, seed=1),
+    lambda x: Gain(x, 6.0, seed=2),
+    lambda x: AddedNoise(x, (5.0, 20.0), "white", seed=1),
+    lambda x: AddedNoise(x, (5.0, 20.0), "pink", seed=1),
+    lambda x: AddedNoise(x, (5.0, 10.0), "white", seed=1),
+    lambda x: Speed(x, (0.9, 1.1), 16_000, seed=1),
+    lambda x: Speed(x, (0.9, 1.0), 16_000, seed=1),
+    lambda x: Babble(x, x, ["a", "b"], 1, (0.0, 5.0), seed=1),
+    lambda x: Babble(x, x, ["b", "a"], 1, (0.0, 5.0), seed=1),
+    lambda x: Babble(Gain(x, 6.0, seed=1), x, ["a", "b"], 1, (0.0, 5.0), seed=1),
+]
+
+
+def test_each_augmentation_and_epoch_has_a_digest_of_its_own(tmp_path: Path) -> None:
+    def digests(name: str, sample: float) -> list[str]:
+        files = []
+        for row in range(2):
+            files.append(tmp_path / f"{name}{row}.wav")
+            soundfile.write(files[-1], np.full(800, sample * (row + 1)), 16_000)
+        audio = WaveformDataset(list(files), np.array([800, 800]), 16_000, ["a", "b"])
+        found = []
+        for augment in AUGMENTED:
+            augmented = augment(audio)
+            for epoch in (1, 2):
+                augmented.set_epoch(epoch)
+                found.append(content_digest(augmented, tmp_path / "digests.json"))
+        return found
+
+    first = digests("first", 0.1)
+    assert len(set(first)) == len(first) == 2 * len(AUGMENTED)
+    assert digests("again", 0.1) == first
+    assert not set(digests("other", 0.2)) & set(first)

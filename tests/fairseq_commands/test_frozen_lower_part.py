@@ -177,6 +177,33 @@ def test_augmented_audio_is_convolved_in_every_batch(
     assert cards(data) == []
 
 
+COPIES = "--augment-noise-snr 5,20 --augment-speed 0.9,1.1 --augment-copies 2"
+
+
+def test_augmented_copies_are_convolved_once(
+    train: Callable[..., Path], data: Path, tmp_path: Path
+) -> None:
+    checkpoint = train("copies", COPIES, updates=9)
+    stored = {file: file.read_bytes() for file in cards(data)}
+    assert len(stored) == 4  # valid, train, and two copies of train
+    other_seed = train("other", COPIES, "--seed 4", updates=1)
+    assert {file: file.read_bytes() for file in cards(data)} == stored
+    assert other_seed.exists()
+    plain = train("plain", updates=9)
+    assert {file: file.read_bytes() for file in cards(data)} == stored
+    changed = {k for k, v in weights(checkpoint).items() if not torch.equal(v, weights(plain)[k])}
+    assert "embedding.dense.weight" in changed
+
+
+def test_a_training_with_copies_resumes_exactly(train: Callable[..., Path]) -> None:
+    """It goes on in the middle of an epoch, with the copies of that epoch."""
+    whole = weights(train("whole", COPIES, updates=7))
+    train("parts", COPIES, updates=4)
+    resumed = weights(train("parts", COPIES, updates=7))
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
 def test_the_front_end_can_be_trained(train: Callable[..., Path], data: Path, folder: Path) -> None:
     trained = weights(train("trained", "--speech-feature-grad-mult 0.1", updates=2))
     assert cards(data) == []
@@ -209,6 +236,9 @@ CONTRADICTIONS = (
     ("--speech-tuning lora --speech-freeze-front-end", "option-idle"),
     ("--speech-tuning frozen --speech-freeze-layers 1", "option-idle"),
     ("--speech-feature-grad-mult 1 --cache-dtype float32", "option-idle"),
+    ("--speech-feature-grad-mult 1 --augment-gain 6 --augment-copies 2", "option-idle"),
+    ("--augment-copies 2", "option-idle"),
+    ("--augment-noise-snr 5,20 --augment-copies 2 --no-encoder-cache", "option-idle"),
     ("--speech-feature-grad-mult 2", "option-out-of-range"),
     ("--speech-freeze-layers 3", "option-out-of-range"),
     ("--speech-freeze-layers 1 --speech-layer 1", "option-out-of-range"),

@@ -11,6 +11,7 @@ from emo_fairseq.data.augmentation.augmented_dataset import AugmentedDataset, It
 from emo_fairseq.data.augmentation.options import (
     AugmentationConfig,
     changes_audio,
+    changes_inputs,
     check_augmentation,
 )
 from emo_fairseq.data.augmentation.spec_augment import FeatureMasks, TimeMasks, draw_spans
@@ -44,6 +45,7 @@ __all__ = [
     "at_speed",
     "augment",
     "changes_audio",
+    "changes_inputs",
     "check_augmentation",
     "colored_noise",
     "draw_spans",

@@ -11,14 +11,17 @@ and SomeOf hold transforms in turn.
 import importlib
 import random
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_prep.errors import ManifestError
+from data_prep.files.digests import digest_once
 from data_prep.files.documents import JsonObject, load_yaml
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
@@ -31,6 +34,7 @@ _COMPOSITIONS = ("Compose", "OneOf", "SomeOf")
 _FILE_LISTS = ("sound_file_paths", "ir_files", "noise_file_paths")
 _REMEDY = "write a list of transforms, each as NAME: {ARGUMENT: VALUE}"
 _MAX_SEED = 2**32
+_SEEDING = threading.Lock()  # the generators that the library draws from are the process's
 
 
 class AudioTransforms:
@@ -52,11 +56,21 @@ class AudioTransforms:
         if not entries:
             raise UsageError(f"{file}: names no transform; {_REMEDY}", "transforms-invalid")
         library = _import(_LIBRARY, f"--augment-transforms {file}")
+        self._entries = entries
         self._transforms = [
             _build(library, name, arguments or {}, f"{file}: entry {number}")
             for number, entry in enumerate(entries, start=1)
             for name, arguments in entry.items()
         ]
+
+    def content(self) -> list[Any]:
+        """Return what the transforms depend on, as plain values: the entries, files, library.
+
+        Raises:
+            ValueError: a file of noise or of a room cannot be read.
+        """
+        files = [digest_once(Path(file)) for file in _files_of(self._transforms)]
+        return [self._entries, files, version(_LIBRARY)]
 
     def __call__(self, samples: FloatArray, generator: np.random.Generator) -> FloatArray:
         """Return changed samples (T',) of (T,) at 16 kHz.
@@ -106,6 +120,16 @@ def _build(library: Any, name: str, arguments: JsonObject, where: str) -> Callab
     return built
 
 
+def _files_of(transforms: Iterable[Any]) -> list[str]:
+    """Return the files that transforms, and those within them, read."""
+    files: list[str] = []
+    for transform in transforms:
+        for attribute in _FILE_LISTS:
+            files += map(str, getattr(transform, attribute, ()))
+        files += _files_of(getattr(transform, "transforms", ()))
+    return files
+
+
 def _import(name: str, wanted_by: str) -> Any:
     try:
         return importlib.import_module(name)
@@ -117,14 +141,18 @@ def _import(name: str, wanted_by: str) -> Any:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators that the library draws from, and restore them at the end."""
-    of_python, of_numpy = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    if (rooms := sys.modules.get(_ROOMS)) is not None:
-        rooms.random.seed(seed, seed)
-    try:
-        yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
+    """Seed the global generators that the library draws from, and restore them at the end.
+
+    One thread at a time: threads share these generators.
+    """
+    with _SEEDING:
+        of_python, of_numpy = random.getstate(), np.random.get_state()
+        random.seed(seed)
+        np.random.seed(seed)
+        if (rooms := sys.modules.get(_ROOMS)) is not None:
+            rooms.random.seed(seed, seed)
+        try:
+            yield
+        finally:
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)

@@ -1,6 +1,7 @@
 """What all augmentations share: a random generator for each item."""
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,19 @@ class AugmentedDataset(BaseWrapperDataset):
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         """Return the changed item; the given one is not written to."""
         raise NotImplementedError
+
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        """Return what the change depends on beside seed, epoch and row, as plain values.
+
+        Args:
+            digest_of: returns the digest of the content of another dataset that is read.
+        """
+        raise NotImplementedError
+
+    def identity(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        """Return what all rows of this epoch depend on, as plain values; see :meth:`settings`."""
+        own = [type(self).__name__, self.seed, int(self._epoch), *self.settings(digest_of)]
+        return [*own, digest_of(self.dataset)]
 
     def set_epoch(self, epoch: int) -> None:
         super().set_epoch(epoch)

@@ -15,7 +15,7 @@ from emo_fairseq.options.conditions import (
     READS_FRAMES,
     Condition,
     OptionContext,
-    encodes_batches,
+    reads_augmented,
     reads_tokens,
 )
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Range, option
@@ -40,9 +40,9 @@ AUDIO_OPTIONS = (
 )
 _OF_AUDIO = (
     READS_AUDIO,
-    encodes_batches("the encoder that reads audio", WAVEFORM, LOG_MEL),
+    reads_augmented("the encoder that reads audio", WAVEFORM, LOG_MEL),
 )
-_OF_FRAMES = (READS_FRAMES, encodes_batches("the encoder of frames", LOG_MEL, FRAMES))
+_OF_FRAMES = (READS_FRAMES, reads_augmented("the encoder of frames", LOG_MEL, FRAMES))
 _READS_LOUDNESS = Condition(
     _reads_loudness, "the speech encoder scales all utterances to the same loudness"
 )
@@ -134,13 +134,31 @@ class AugmentationConfig(FairseqDataclass):
         "training: chance of each token of the text to become <mask>, or <unk> where the "
         "vocabulary has no mask",
         within=PROBABILITY,
-        acts=(reads_tokens(TEXT), encodes_batches("the text encoder", TOKENS, modality=TEXT)),
+        acts=(reads_tokens(TEXT), reads_augmented("the text encoder", TOKENS, modality=TEXT)),
     )
 
 
 def changes_audio(cfg: AugmentationConfig) -> bool:
     """Return whether an option changes the waveforms of training."""
     return any(audio_options(cfg).values())
+
+
+def changes_inputs(cfg: AugmentationConfig, modality: str, kind: str) -> bool:
+    """Return whether an option changes what an encoder reads in training.
+
+    Args:
+        cfg: the options.
+        modality: of the encoder.
+        kind: what it reads, one of :data:`emo_fairseq.modalities.INPUTS`.
+    """
+    masks_frames = bool(cfg.augment_time_masks or cfg.augment_feature_masks)
+    changed = {
+        WAVEFORM: changes_audio(cfg),
+        LOG_MEL: changes_audio(cfg) or masks_frames,
+        FRAMES: masks_frames,
+        TOKENS: modality == TEXT and cfg.augment_token_dropout > 0,
+    }
+    return changed.get(kind, False)
 
 
 def audio_options(cfg: AugmentationConfig) -> dict[str, Any]:

@@ -5,6 +5,9 @@ Interspeech 2019; without its time warping, which helped least there. Masks may 
 zeros, the mean of normalized frames.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from fairseq.data import FairseqDataset
 
@@ -37,6 +40,9 @@ class TimeMasks(AugmentedDataset):
         self.n_masks = n_masks
         self.max_width = max_width
 
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [self.n_masks, self.max_width]
+
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         frames, present = item[0].clone(), item[1]
         max_width = min(self.max_width, int(MAX_TIME_SHARE * len(frames) / self.n_masks))
@@ -59,6 +65,9 @@ class FeatureMasks(AugmentedDataset):
         super().__init__(dataset, seed)
         self.n_masks = n_masks
         self.max_width = max_width
+
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [self.n_masks, self.max_width]
 
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         frames, present = item[0].clone(), item[1]

@@ -1,5 +1,8 @@
 """Token dropout: tokens of a text become a mask, or are left out."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from fairseq.data import FairseqDataset
@@ -34,6 +37,9 @@ class TokenDropout(AugmentedDataset):
         self.probability = probability
         self.stay = torch.tensor([specials.init, specials.separator, specials.pad])
         self.blank = blank
+
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [self.probability, self.stay.tolist(), self.blank]
 
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         tokens, present, *focus = item

@@ -1,6 +1,7 @@
 """Augmentation of waveforms: gain, noise, voices of others, transforms, speed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import soxr
@@ -31,6 +32,9 @@ class Gain(AugmentedDataset):
     def __init__(self, dataset: FairseqDataset, decibels: float, seed: int) -> None:
         super().__init__(dataset, seed)
         self.decibels = decibels
+
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [self.decibels]
 
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         samples, present = item
@@ -76,6 +80,9 @@ class AddedNoise(AugmentedDataset):
         super().__init__(dataset, seed)
         self.snr = snr
         self.color = color
+
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [*self.snr, self.color]
 
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         samples, present = item
@@ -124,6 +131,9 @@ class Babble(AugmentedDataset):
         for row, speaker in enumerate(speakers):
             if speaker is not None:
                 self.rows_of.setdefault(speaker, []).append(row)
+
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [*self.speakers, self.n_speakers, *self.snr, digest_of(self.voices)]
 
     def __getitem__(self, index: int) -> Item:
         item: Item = self.dataset[index]
@@ -174,6 +184,9 @@ class Transformed(AugmentedDataset):
         self.transforms = AudioTransforms(file)
         self.max_samples = max_samples
 
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [self.transforms.content(), self.max_samples]
+
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         samples, present = item
         changed = self.transforms(samples.numpy(), generator)
@@ -213,6 +226,9 @@ class Speed(AugmentedDataset):
         super().__init__(dataset, seed)
         self.factors = factors
         self.max_samples = max_samples
+
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [*self.factors, self.max_samples]
 
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         samples, present = item
