@@ -84,7 +84,7 @@ NAMES: Mapping[str, Names] = {
     "dominance": Names("dominance domination dominanz dominancia", "emo_dom dom d"),
     "sentiment_score": Names("sentiment_score"),
     "split": Names(
-        "split partition subset aufteilung datensplit particion",
+        "split split_set data_split dataset_split partition subset aufteilung datensplit particion",
         "set part usage mode conjunto ensemble teilmenge",
     ),
 }

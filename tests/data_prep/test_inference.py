@@ -255,6 +255,15 @@ def test_numbers_of_utterances_in_dialogues_are_turns(tmp_path: Path) -> None:
     assert read_corpus(tmp_path / "out").disjoint == ("dialogue",)
 
 
+@pytest.mark.parametrize("name", ["Split_Set", "data_split", "DatasetSplit"])
+def test_a_column_of_splits_by_other_names_is_one(tmp_path: Path, name: str) -> None:
+    splits = ("Train", "Train", "Development", "Test")
+    rows = [f"text,emotion,{name}", *(f"words {n},sad,{splits[n % 4]}" for n in range(20))]
+    assert main([str(write(tmp_path, rows)), str(tmp_path / "out")]) == 0
+    counts = {split: about["rows"] for split, about in read_corpus(tmp_path / "out").splits.items()}
+    assert counts == {"train": 10, "valid": 5, "test": 5}
+
+
 def test_splits_without_valid_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
