@@ -42,7 +42,7 @@ from data_prep.corpora.recordings import (
 )
 from data_prep.engines import Workers
 from data_prep.errors import Fault, ManifestError, raise_faults
-from data_prep.files.listing import visible
+from data_prep.files.listing import files_below, visible
 from data_prep.folds.dev_set import GENDER
 from data_prep.folds.file import write_corpus_with_folds
 from data_prep.folds.protocols import FoldOptions
@@ -193,7 +193,8 @@ def find_recordings(corpus_dir: Path, names: Collection[str], corpus: Corpus) ->
     folder = corpus_dir / "Audio"
     path_of: dict[str, str] = {}
     repeated = []
-    for path in visible((folder if folder.is_dir() else corpus_dir).glob("**/*.wav")):
+    files = files_below(folder if folder.is_dir() else corpus_dir)
+    for path in visible(file for file in files if file.suffix == ".wav"):
         if path.stem in path_of:
             repeated.append(path.stem)
         else:

@@ -1,9 +1,10 @@
-"""List files without hidden ones, and suffixes of audio files."""
+"""List files, also through symbolic links and without hidden ones, and suffixes of audio files."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_prep.messages import first_few
@@ -27,6 +28,29 @@ def visible(paths: Iterable[Path], folder: Path | None = None) -> list[Path]:
         names = first_few([path.name for path in hidden])
         logger.info("%d hidden files are skipped: %s", len(hidden), names)
     return kept
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Walk a folder as `os.walk` does, but through symbolic links, and into each folder once.
+
+    Yields:
+        A folder, and the names of its folders and of its files. Folders whose names are removed
+        from the list are not walked.
+    """
+    seen: set[str] = set()
+    for parent, names, files in os.walk(folder, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in seen:  # links may form circles
+            names.clear()
+            continue
+        seen.add(place)
+        names.sort()
+        yield Path(parent), names, files
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files of a folder and of all below it, in order, also through symbolic links."""
+    return sorted(parent / name for parent, _, files in walk(folder) for name in files)
 
 
 # Suffixes of those of the audio files below that usually hold pictures.

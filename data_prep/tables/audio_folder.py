@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.files.listing import AUDIO_SUFFIXES
+from data_prep.files.listing import AUDIO_SUFFIXES, walk
 from data_prep.manifest.cells import shown
 from data_prep.messages import first_few
 
@@ -113,16 +113,12 @@ def _absolute(written: Mapping[str, str], paths: Mapping[str, str]) -> FoundAudi
 
 def _folders(base: Path) -> Iterator[Path]:
     """Yield the folders below one, but hidden ones, and at most `_MOST_FOLDERS`."""
-    seen = {os.path.realpath(base)}
-    for parent, names, _ in os.walk(base, followlinks=True):
-        names[:] = sorted(n for n in names if not n.startswith(".") and n not in _NOT_SEARCHED)
-        places = {name: os.path.realpath(Path(parent, name)) for name in names}
-        names[:] = [name for name in names if places[name] not in seen]  # links may form circles
-        for name in names:
-            if len(seen) > _MOST_FOLDERS:
-                return
-            seen.add(places[name])
-            yield Path(parent, name)
+    for n_folders, (folder, names, _) in enumerate(walk(base)):
+        if n_folders > _MOST_FOLDERS:
+            return
+        names[:] = [n for n in names if not n.startswith(".") and n not in _NOT_SEARCHED]
+        if n_folders:  # the first is `base`
+            yield folder
 
 
 def _spread(written: Mapping[str, str], base: Path, folders: Sequence[Path]) -> FoundAudio:

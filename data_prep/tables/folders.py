@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.errors import CodedError, Fault, ManifestError
-from data_prep.files.listing import AUDIO_SUFFIXES, visible
+from data_prep.files.listing import AUDIO_SUFFIXES, files_below, visible, walk
 from data_prep.tables.column_contents import split_of
 from data_prep.tables.table import Row, Table
 
@@ -79,7 +79,7 @@ class _ClassFolders:
     def rows(self, wanted: Collection[str] | None = None) -> Iterator[Row]:
         number = 0
         for folder in self._classes:
-            for path in visible(folder.rglob("*"), folder):
+            for path in visible(files_below(folder), folder):
                 if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
                     number += 1
                     file = path.relative_to(self.path).as_posix()
@@ -104,7 +104,11 @@ def _with_audio(folder: Path) -> list[Path]:
 
 
 def _has_audio(folder: Path) -> bool:
-    return any(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.rglob("[!.]*"))
+    return any(
+        Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".")
+        for _, _, files in walk(folder)
+        for name in files
+    )
 
 
 class _AudioFolder:

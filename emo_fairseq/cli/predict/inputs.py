@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from data_prep.files.listing import AUDIO_SUFFIXES, visible
+from data_prep.files.listing import AUDIO_SUFFIXES, files_below, visible
 from data_prep.files.remote import as_path, require_local
 from data_prep.tables.reader import TABLES
 from emo_fairseq.cli.predict.columns import TableOptions
@@ -258,7 +258,7 @@ def find_audio(folder: Path) -> list[Path]:
     """
     from data_prep.audio.opening import is_audio
 
-    everything = sorted(path for path in folder.rglob("*") if not is_folder(path))
+    everything = files_below(folder)
     files = visible(everything, folder)
     audio_files = [
         path for path in files if path.suffix.lower() in AUDIO_SUFFIXES or is_audio(path)
