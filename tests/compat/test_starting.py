@@ -4,6 +4,7 @@ import gc
 
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from emo_fairseq.compat.garbage_collection import no_garbage_collection
@@ -58,3 +59,15 @@ def test_parameters_that_are_loaded_are_not_drawn_and_buffers_are() -> None:
     before = model.linear.weight.clone()
     model.linear.reset_parameters()  # which draws again
     assert not torch.equal(model.linear.weight, before)
+
+
+def test_parameters_of_a_model_of_transformers_are_not_drawn_either() -> None:
+    """It fills them by functions of its own, and once more after it is built."""
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    config = transformers.BertConfig(vocab_size=9, num_hidden_layers=1, **sizes)
+    before = torch.get_rng_state()
+    with SkipRandomParameters():
+        model = transformers.BertModel(config)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not model.get_input_embeddings().weight.any()
+    assert transformers.BertModel(config).get_input_embeddings().weight.any()
