@@ -7,13 +7,17 @@ computed, and none for less than 25 ms.
 
 from __future__ import annotations
 
-import kaldi_native_fbank
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from data_prep.audio.loading import WINDOW_MS as FRAME_MS
 from data_prep.audio.loading import FloatArray
 from data_prep.manifest.records import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    import kaldi_native_fbank
 
 SHIFT_MS = 10
 # Kaldi's constants (energy floor, pre-emphasis of silence) expect 16-bit sample values.
@@ -69,6 +73,8 @@ def log_mel(
     >>> log_mel(np.zeros(16_000)).shape
     (98, 80)
     """
+    import kaldi_native_fbank  # which few commands need
+
     options = kaldi_native_fbank.FbankOptions()
     _set_frames(options.frame_opts, sample_rate)
     options.mel_opts.num_bins = n_mels
@@ -94,6 +100,8 @@ def mfcc(waveform: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, n_mfcc: int = 
     >>> mfcc(np.zeros(16_000)).shape
     (98, 39)
     """
+    import kaldi_native_fbank
+
     options = kaldi_native_fbank.MfccOptions()
     _set_frames(options.frame_opts, sample_rate)
     options.num_ceps = n_mfcc

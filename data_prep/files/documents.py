@@ -76,13 +76,13 @@ FileName = Annotated[str, AfterValidator(bare_name)]  # of a file in the documen
 class Document(BaseModel):
     """Base class of schemas of our own documents: strict types, finite numbers, no unknown keys."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class ForeignDocument(BaseModel):
     """Base class of schemas of foreign documents: strict types, other keys are allowed."""
 
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, defer_build=True)
 
 
 def load_yaml(path: str | Path, schema: type[T], *, remedy: str, max_bytes: int = MAX_BYTES) -> T:
