@@ -28,9 +28,12 @@ def register() -> None:
     from emo_fairseq.compat.deferred_imports import import_fairseq
 
     import_fairseq()
+    from emo_fairseq.compat.configs_on_demand import configs_on_demand  # which imports Hydra
+
     compat.apply()
-    from emo_fairseq import criterions, models, training  # noqa: F401
-    from emo_fairseq.tasks import emotion_prediction  # noqa: F401
+    with configs_on_demand():
+        from emo_fairseq import criterions, models, training  # noqa: F401
+        from emo_fairseq.tasks import emotion_prediction  # noqa: F401
     from emo_fairseq.training import progress_bar
 
     progress_bar.apply()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,8 +58,8 @@ import importlib, logging, sys
 hook, arguments, path = sys.excepthook, list(sys.argv), list(sys.path)
 for name in sys.argv[1:]:
     importlib.import_module(name)
-    heavy = {"fairseq", "ftfy", "omegaconf", "pandas", "scipy", "sklearn", "torch", "transformers"}
-    heavy &= sys.modules.keys()
+    heavy = {"fairseq", "ftfy", "kaldi_native_fbank", "omegaconf", "pandas", "scipy", "sklearn"}
+    heavy = (heavy | {"torch", "transformers"}) & sys.modules.keys()
     assert not heavy, f"{name} imports {', '.join(sorted(heavy))}"
     assert sys.excepthook is hook, f"{name} replaces sys.excepthook"
     assert (sys.argv, sys.path) == (arguments, path), name
@@ -126,11 +127,19 @@ def test_register_and_user_dir_register_everything_and_errors_of_users_print_one
 
 DEFERRED = """
 import logging, sys
+from omegaconf import OmegaConf
+structured, converted = OmegaConf.structured, []
+def convert_and_note(given, *flags, **more):
+    converted.append(getattr(given, "__module__", ""))
+    return structured(given, *flags, **more)
+OmegaConf.structured = convert_and_note
 from emo_fairseq.compat.deferred_imports import import_fairseq
 import_fairseq()
+assert not [x for x in converted if x.startswith("fairseq")], "Hydra converts what none reads"
+OmegaConf.structured = structured
 root = logging.getLogger()
 assert (root.level, root.handlers) == (logging.WARNING, []), "the log is that of fairseq"
-loaded = {"pandas", "scipy", "sklearn"} & sys.modules.keys()
+loaded = {"pandas", "pyarrow", "scipy", "sklearn", "torch.onnx.ops"} & sys.modules.keys()
 assert not loaded, f"fairseq imports {loaded}"
 from fairseq.criterions import sentence_prediction
 from fairseq.tasks import audio_classification
@@ -139,11 +148,50 @@ assert audio_classification.sklearn_metrics.accuracy_score([0, 1], [0, 0]) == 0.
 import scipy.stats
 import sklearn.metrics
 assert sklearn.metrics.__file__ and scipy.stats.__file__
+import torch.onnx
+x = torch.arange(8.0).view(1, 1, 2, 4)
+one, zero, positions = torch.ones(2, 2), torch.zeros(2, 2), torch.arange(2)[None]
+rotated = torch.onnx.ops.rotary_embedding(x, one, zero, positions)
+assert torch.equal(rotated, x), "no operator of ONNX"
+
+from dataclasses import dataclass
+from fairseq.models import MODEL_DATACLASS_REGISTRY
+from hydra.core.config_store import ConfigNode, ConfigStore
+@dataclass
+class OfUser:
+    size: int = 3
+store = ConfigStore.instance()
+store.store("of_user", OfUser, group="model")
+assert type(store._load("model/of_user.yaml")) is ConfigNode, "a store of others is changed"
+for name, given in {"of_user": OfUser, **MODEL_DATACLASS_REGISTRY}.items():
+    loaded = store.load(f"model/{name}.yaml")
+    assert OmegaConf.get_type(loaded.node) in (given, dict), name
+    loaded.node._set_flag("struct", False)
+    loaded.node.changed = 1
+    assert "changed" not in store.load(f"model/{name}.yaml").node, name
+assert store.load("optimizer/adam.yaml").node.adam_eps == 1e-8
+assert store.load("common.yaml").node.seed == 1
 """
 
 
-def test_fairseq_is_imported_without_scikit_learn_which_its_criterions_call_all_the_same() -> None:
+def test_fairseq_is_imported_without_what_few_of_its_parts_use_and_they_use_it_all_the_same() -> (
+    None
+):
     run(DEFERRED)
+
+
+PREDICTS = """
+import sys
+from emo_fairseq.cli.__main__ import main
+assert main(["predict", sys.argv[1], "--text", "So glad!", "--cpu"]) == 0
+unused = {"kaldi_native_fbank", "matplotlib", "onnxruntime", "pandas", "pyarrow", "scipy", "sympy"}
+unused |= {"sklearn", "tensorboardX", "torch._dynamo", "torch.onnx.ops", "transformers"}
+assert not unused & sys.modules.keys(), f"a prediction imports {unused & sys.modules.keys()}"
+"""
+
+
+def test_a_prediction_of_text_imports_what_it_uses(trained_models: Any) -> None:
+    run(PREDICTS, str(trained_models.folder("--modality text")))
 
 
 MODELS_OF_TRANSFORMERS = """

@@ -1,11 +1,12 @@
 """Import fairseq and transformers without the libraries that few of their parts use.
 
 ``fairseq.tasks.audio_classification`` and ``fairseq.criterions.sentence_prediction`` import
-functions of scikit-learn and SciPy, ``fairseq.logging.progress_bar`` imports tensorboardX, and the
-modules that all models of transformers share import torch's compiler, ``torch.distributed.tensor``
-and ``scipy.optimize``: two seconds of every start. They use them when a task of that kind is
-trained, or a model is sharded or compiled. While they are imported here, such a name is one that
-imports its module when it is called or read; whoever else imports the module gets the module.
+functions of scikit-learn and SciPy, ``fairseq.logging.progress_bar`` imports tensorboardX,
+``torch.onnx`` defines operators of ONNX, and the modules that all models of transformers share
+import torch's compiler, ``torch.distributed.tensor`` and ``scipy.optimize``: two seconds of every
+start. They use them when a task of that kind is trained, or a model is exported, sharded or
+compiled. While they are imported here, such a name is one that imports its module when it is called
+or read; whoever else imports the module gets the module.
 """
 
 import functools
@@ -22,7 +23,14 @@ from typing import Any
 from emo_fairseq.compat.garbage_collection import no_garbage_collection
 
 # Modules that these take names from, each after the package that holds it.
-_OF_FAIRSEQ = ("sklearn", "sklearn.metrics", "scipy.stats", "tensorboardX")
+_OF_FAIRSEQ = (
+    "sklearn",
+    "sklearn.metrics",
+    "scipy.stats",
+    "tensorboardX",
+    "pyarrow",  # for its plasma, which no pyarrow of today has
+    "torch.onnx.ops",
+)
 _OF_TRANSFORMERS = (
     "scipy.optimize",
     "torch._dynamo",
@@ -55,7 +63,10 @@ def import_fairseq(name: str = "fairseq") -> ModuleType:
     if "fairseq" in sys.modules:
         return importlib.import_module(name)
     with no_garbage_collection(), _deferred(_OF_FAIRSEQ), _with_log_of_commands():
-        return importlib.import_module(name)
+        from emo_fairseq.compat.configs_on_demand import configs_on_demand  # which imports Hydra
+
+        with configs_on_demand():
+            return importlib.import_module(name)
 
 
 @contextmanager
