@@ -44,6 +44,7 @@ def apply_to_training() -> None:
         freed_memory,
         fully_sharded,
         kept_checkpoints,
+        master_weights,
         preemption,
         without_compiler,
     )
@@ -51,5 +52,6 @@ def apply_to_training() -> None:
     without_compiler.apply()
     freed_memory.keep_freed_memory()
     fully_sharded.apply()
+    master_weights.apply()
     preemption.apply()
     kept_checkpoints.warn_if_none_is_kept()

@@ -50,6 +50,23 @@ def test_kill_and_run_again(fairseq_process, run_here, commands, toy_corpus, tmp
     assert_same_course(whole, Finished(0, stopped.log + last.log, ""), start)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "emotion_adamw"])
+def test_half_precision_goes_on_with_its_float32_weights(
+    optimizer, fairseq, toy_corpus, commands, tmp_path
+):
+    """Those of half precision, which the checkpoint has, too, are rounded."""
+    words = [commands["train"].replace("--optimizer adam", f"--optimizer {optimizer}")]
+    words += [f"--data {toy_corpus} --modality text --batch-size 8 --bf16 --disable-validation"]
+    fairseq("train", *words, f"--save-dir {tmp_path / 'whole'} --max-update 6")
+    fairseq("train", *words, f"--save-dir {tmp_path / 'resumed'} --max-update 3")
+    fairseq("train", *words, f"--save-dir {tmp_path / 'resumed'} --max-update 6")
+    one, two = (torch.load(tmp_path / name / "checkpoint_last.pt") for name in ("whole", "resumed"))
+    assert all(torch.equal(one["model"][key], two["model"][key]) for key in one["model"])
+    copies = [state["last_optimizer_state"]["fp32_params"] for state in (one, two)]
+    assert all(map(torch.equal, *copies))
+    assert any(not torch.equal(copy, copy.bfloat16().float()) for copy in copies[0])
+
+
 def loaded_update(finished):
     (update,) = re.findall(
         r"Loaded checkpoint resumed/checkpoint_last.pt \(epoch \d+ @ (\d+)", finished.log
