@@ -185,7 +185,8 @@ class SystemMetrics:
 
     Attributes:
         name: of the system.
-        by_run: the metrics of each run, by seed and fold.
+        runs: the predictions of each run, by seed and fold.
+        by_run: their metrics.
         pooled: the predictions of all folds together, one for each complete seed; of another corpus
             than the training corpus, one for each run. None if no seed is complete.
         has_differing_rows: whether seeds differ in their rows; `pooled` has those of all.
@@ -194,8 +195,9 @@ class SystemMetrics:
 
     def __init__(self, system: System, folds: Sequence[str], n_resamples: int) -> None:
         self.name = system.name
+        self.runs = {key: result.predictions for key, result in system.results.items()}
         self.by_run: dict[SeedAndFold, Metrics] = {
-            key: result.predictions.statistics().metrics() for key, result in system.results.items()
+            key: run.statistics().metrics() for key, run in self.runs.items()
         }
         self._n_missing = len(system.missing)
         seeds = _pool_folds(system, folds)
@@ -363,9 +365,23 @@ class _Comparison:
                 (first.truth == first.prediction)[known].tolist(),
                 (second.truth == second.prediction)[known].tolist(),
             )
-        ours, theirs = self.first.by_run, self.second.by_run
-        both = [key for key in ours if key in theirs]
-        return wilcoxon([ours[key][metric] for key in both], [theirs[key][metric] for key in both])
+        pairs = self._metrics_of_runs.values()
+        return wilcoxon(
+            [ours[metric] for ours, _ in pairs], [theirs[metric] for _, theirs in pairs]
+        )
+
+    @cached_property
+    def _metrics_of_runs(self) -> dict[SeedAndFold, tuple[Metrics, Metrics]]:
+        """The metrics of the runs that both have, each on the rows of both."""
+        by_run: dict[SeedAndFold, tuple[Metrics, Metrics]] = {}
+        for key in self.first.runs.keys() & self.second.runs.keys():
+            ours, theirs = self.first.runs[key], self.second.runs[key]
+            if ours.ids == theirs.ids:
+                by_run[key] = self.first.by_run[key], self.second.by_run[key]
+            elif not {*ours.ids}.isdisjoint(theirs.ids):
+                first, second = (run.statistics().metrics() for run in align([ours, theirs]))
+                by_run[key] = first, second
+        return by_run
 
 
 def _compare_with_first(comparisons: Sequence[_Comparison], rows: Sequence[Row]) -> list[Row]:

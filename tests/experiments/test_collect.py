@@ -288,6 +288,23 @@ def test_systems_are_compared_on_the_rows_of_both(write_run, capsys):
     assert any("on the 2 rows that both have" in note for note in notes)
 
 
+def test_runs_are_compared_on_the_rows_of_both(write_run):
+    """The second system lacks row b, which the first one has wrong in every run."""
+    truths = {"a": N, "b": H, "c": H, "d": S, "e": N, "f": H, "g": S}
+    right = {"a", "c", "d", "e", "f", "g"}
+    for seed in range(1, 7):
+        wrong = {*sorted(right)[: seed - 1], "b"}
+        said = {k: (t, (H if t == N else N) if k in wrong else t) for k, t in truths.items()}
+        run = write_run(f"a{seed}", said, seed)
+        shared = {k: v for k, v in said.items() if k != "b"}
+        write_run(f"b{seed}", shared, seed, task={"modality": "text"})
+    rows, table, _ = rows_of(run.parent, ("wa",))
+    first, second = (rows[system.name, "", "wa"] for system in table.systems)
+    assert second.mean > first.mean
+    assert second.difference == 0.0
+    assert second.other == ("Wilcoxon over runs", 1.0)
+
+
 def test_the_baseline_comes_first(write_run):
     run = write_run("a", ONE, overrides=["objective=supcon"], criterion={"_name": "supcon"})
     write_run("b", ONE, overrides=["objective=plain"], criterion={"_name": "plain"})
