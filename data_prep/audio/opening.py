@@ -41,6 +41,7 @@ _HEADER = 1 << 12  # bytes from which the format is detected
 _LONG_HEADER = 1 << 16  # bytes in which samples must begin for their size to be repaired
 _UNSUPPORTED = 4  # libsndfile's code of a known format in an unsupported encoding
 _OGG = b"OggS"
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @contextmanager
@@ -126,6 +127,11 @@ def _open_reader(file: BinaryIO) -> Iterator[Reader]:
     if is_playlist(head):
         raise UnknownFormatError(
             "unreadable: a playlist, which names other files; give the sound", "audio-unreadable"
+        )
+    if head.startswith(_LFS_POINTER):
+        raise UnknownFormatError(
+            "unreadable: a pointer of Git LFS in place of the file; fetch it with `git lfs pull`",
+            "audio-unreadable",
         )
     reader = None if is_container(head) else _soundfile_reader(file, head, size)
     if reader is not None:

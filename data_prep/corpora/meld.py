@@ -21,7 +21,14 @@ from data_prep.audio.loading import (
     AudioError,
     measure_all,
 )
-from data_prep.corpora.recordings import Sound, Splits, extract_sounds, join_sounds, join_videos
+from data_prep.corpora.recordings import (
+    Sound,
+    Splits,
+    extract_sounds,
+    join_sounds,
+    join_videos,
+    require_readable,
+)
 from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.manifest.audio_root import to_record
@@ -301,6 +308,7 @@ def measure_clips(
     names = [row.id for rows in splits.values() for row in rows if row.id not in BAD_CLIPS]
     paths = [corpus_dir / clip_of(name) for name in names]
     lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
+    require_readable(paths, lengths)
     return {name: Sound(clip_of(name), n) for name, n in zip(names, lengths, strict=True)}
 
 

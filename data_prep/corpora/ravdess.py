@@ -22,6 +22,7 @@ from data_prep.audio.loading import (
     measure_all,
     note_warnings,
 )
+from data_prep.corpora.recordings import require_readable
 from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.listing import CORPUS_SUFFIXES, visible
@@ -82,7 +83,7 @@ def prepare_ravdess(
 
     Raises:
         CodedError: no such fold.
-        ManifestError: no recording of these modalities and channels.
+        ManifestError: no recording of these modalities and channels, or none that can be read.
     """
     corpus_dir = Path(corpus_dir)
     folds = [fold_actors(k) for k in range(N_FOLDS)]
@@ -108,6 +109,7 @@ def prepare_ravdess(
     splits: dict[str, list[Utterance]] = {split: [] for split in dict.fromkeys(split_of.values())}
     paths = _wanted_files(corpus_dir, modalities, channels)
     lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
+    require_readable(paths, lengths)
     seen: set[str] = set()
     note_warnings(corpus, ((p.stem, length) for p, length in zip(paths, lengths, strict=True)))
     for path, length in zip(paths, lengths, strict=True):

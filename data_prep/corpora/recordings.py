@@ -140,7 +140,7 @@ def join_audio(
     """Measure the file that each row's `audio` names, relative to `corpus_dir`.
 
     A missing or bad one is listed in `corpus.dropped` and its row keeps its text; a row without
-    text is dropped. Raises ManifestError if none of the files exists.
+    text is dropped. Raises ManifestError if none of the files exists, or none can be read.
     """
     names = [row.audio or "" for rows in splits.values() for row in rows]
     if names and not any((corpus_dir / name).is_file() for name in names):
@@ -155,6 +155,7 @@ def join_audio(
         workers=workers,
         progress=progress,
     )
+    require_readable([corpus_dir / name for name in names], lengths)
     length_of = dict(zip(names, lengths, strict=True))
     ids = (row.id for rows in splits.values() for row in rows)
     note_warnings(corpus, zip(ids, lengths, strict=True))
@@ -172,6 +173,27 @@ def join_audio(
                 reason = f"audio: {length}, and no text"
                 corpus.dropped.append(DroppedRow(split, row.id, reason))
     return joined
+
+
+def require_readable(paths: Sequence[Path], lengths: Sequence[Measured | AudioError]) -> None:
+    """Raise ManifestError, with the error of a file that exists, if none of the files can be read.
+
+    Args:
+        paths: (N,), of recordings or clips; N may be 0.
+        lengths: (N,), of each its length or error.
+    """
+    errors = {
+        path: length
+        for path, length in zip(paths, lengths, strict=True)
+        if isinstance(length, AudioError)
+    }
+    if not errors or len(errors) < len(set(paths)):
+        return
+    existing = [path for path, error in errors.items() if error.code != "file-missing"]
+    path = next(iter(existing or errors))
+    problem = f"like all of {len(errors)} files, it cannot be read: {errors[path]}"
+    remedy = "copy them again, or prepare the corpus without them"
+    raise ManifestError(Fault(str(path), None, problem, remedy, "recordings-missing"))
 
 
 def leave_out_audio(splits: Splits, corpus: Corpus) -> Splits:
@@ -215,7 +237,8 @@ def extract_sounds(
 ) -> dict[str, Sound]:
     """Make a FLAC of each clip: {row id: (video, where its sound goes below `out_dir`)}.
 
-    Raises ValueError if PyAV is not installed, or if `max_seconds` is not above 0.
+    Raises ValueError if PyAV is not installed, if `max_seconds` is not above 0, or if no clip can
+    be read.
     """
     if not max_seconds > 0:
         raise CodedError(
@@ -226,6 +249,7 @@ def extract_sounds(
     pairs = [(video, out_dir / audio) for video, audio in videos.values()]
     with locked(out_dir / "audio" / ".lock"):
         lengths = extract_all(pairs, max_seconds=max_seconds, workers=workers, progress=progress)
+    require_readable([video for video, _ in pairs], lengths)
     return {
         name: Sound(audio, length)
         for (name, (_, audio)), length in zip(videos.items(), lengths, strict=True)

@@ -14,10 +14,10 @@ Each corpus is read as its owners distribute it, by `python -m data_prep.NAME CO
 or `emotion-recognize prepare NAME CORPUS_DIR DATA_DIR`. The options of each are among the
 [commands](commands/data_prep.md).
 
-Only MELD, RAVDESS and EmoBank have been read from their owners' files so far. The other readers
-are tested on small folders in the official layout, with its known faults; what they assume is
-written below. Nothing is dropped silently: `corpus.yaml` counts and lists every row that was left
-out, with the reason.
+Only MELD, RAVDESS, EmoBank, EmoryNLP, GoEmotions, the votes of CREMA-D and the metadata of EmoBox
+have been read from their owners' files so far. The other readers are tested on small folders in the
+official layout, with its known faults; what they assume is written below. Nothing is dropped
+silently: `corpus.yaml` counts and lists every row that was left out, with the reason.
 """
 _OWN = {"table": own_table, "hf_table": hf_table}
 

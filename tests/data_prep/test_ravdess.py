@@ -146,6 +146,16 @@ def test_a_folder_without_actors_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
+def test_recordings_none_of_which_can_be_read_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "corpus" / "Actor_01" / "03-01-05-01-01-01-01.wav"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no sound")
+    with raises("recordings-missing") as error:
+        prepare_ravdess(tmp_path / "corpus", tmp_path / "out")
+    assert str(path) in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
     corpus_dir = real_data("ravdess")
     assert main("ravdess", [str(corpus_dir), str(tmp_path)]) == 0

@@ -138,6 +138,18 @@ def test_without_any_recording_text_only_is_needed(
     assert validate(out) == []
 
 
+def test_recordings_none_of_which_can_be_read_are_refused(
+    recorded: Recorded, corpus_dir: Path, tmp_path: Path
+) -> None:
+    for path in corpus_dir.rglob("*.wav"):
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with raises("recordings-missing") as error:
+        recorded.prepare(corpus_dir, tmp_path / "out")
+    assert "like all of " in str(error.value)
+    assert "`git lfs pull`" in str(error.value)
+    assert not (tmp_path / "out" / "corpus.yaml").exists()
+
+
 def test_without_any_text_text_only_is_refused(
     recorded: Recorded, corpus_dir: Path, tmp_path: Path
 ) -> None:
