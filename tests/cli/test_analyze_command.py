@@ -318,6 +318,18 @@ def test_files_of_turns_are_matched_by_their_names(tmp_path):
         match_turn_files([one], [tmp_path / "turns", files["one.srt"]])
 
 
+def test_turns_are_not_read_as_those_of_two_recordings_of_one_name(tmp_path):
+    recordings = [Recording(Path(f"{folder}/one.wav"), folder) for folder in "xy"]
+    for suffix in (".srt", ".csv"):
+        (tmp_path / f"one{suffix}").touch()
+    with raises("segments-ambiguous"):
+        match_turn_files(recordings, [tmp_path / "one.srt"])
+    table = tmp_path / "one.csv"  # which has a column of recordings
+    assert set(match_turn_files(recordings, [table]).values()) == {table}
+    beside = [recordings[0], Recording(Path("x/one.mp3"), "one.mp3")]
+    assert len(match_turn_files(beside, [tmp_path / "one.srt"])) == 2
+
+
 def test_files_of_turns_beside_the_recordings_are_named(trained_models, folder, capsys):
     (folder / "calls").mkdir()
     write_tone(folder / "calls" / "one.wav")

@@ -86,7 +86,8 @@ def match_turn_files(recordings: Sequence[Recording], given: Sequence[Path]) -> 
             stem; a single file is of the one recording whatever its name.
 
     Raises:
-        UsageError: a path does not exist, a recording has several files, or a file has none.
+        UsageError: a path does not exist, a recording has several files, a file has none, or has
+            the name of recordings in several folders and cannot hold the turns of all.
     """
     if absent := [path for path in given if not path.exists()]:
         raise UsageError(f"--segments {absent[0]}: there is no such file", "file-missing")
@@ -107,6 +108,7 @@ def match_turn_files(recordings: Sequence[Recording], given: Sequence[Path]) -> 
             )
         if candidates:
             matched[recording.path] = candidates[0]
+    _refuse_shared(matched)
     if unused := [path for path in files if path not in matched.values()]:
         raise UsageError(
             f"--segments {unused[0]}: no recording has the name {unused[0].stem}; rename the file "
@@ -114,6 +116,23 @@ def match_turn_files(recordings: Sequence[Recording], given: Sequence[Path]) -> 
             "segments-unmatched",
         )
     return matched
+
+
+def _refuse_shared(matched: Mapping[Path, Path]) -> None:
+    """Refuse a file without names of recordings that would be of recordings in several folders."""
+    of_file: dict[Path, list[Path]] = {}
+    for recording, path in matched.items():
+        of_file.setdefault(path, []).append(recording)
+    for path, recordings in of_file.items():
+        kind = format_of(path)
+        names_recordings = kind is not None and FORMATS[kind].names_recordings
+        if not names_recordings and len({recording.parent for recording in recordings}) > 1:
+            names = first_few([str(recording) for recording in recordings])
+            raise UsageError(
+                f"--segments: {path} has the name of {names}, and does not state "
+                "which it is of; give the one that it is of alone",
+                "segments-ambiguous",
+            )
 
 
 def turn_files_beside(recordings: Sequence[Recording]) -> list[Path]:
