@@ -52,6 +52,8 @@ DEMUXER_OPTIONS = {
 COUNTS_FROM_ZERO = "matroska"
 # Formats without a length in the header: FFmpeg estimates it from the first bit rate.
 _UNSTATED = ("aac", "amr", "amrnb", "amrwb", "mp3")
+# The last page has the length of its stream alone, and those that open_container gets are chained.
+_CHAINED = "ogg"
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # written by mkvmerge, FFmpeg and browsers
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<asx", b"<ASX", b"<?xml", b"<MPD", b"v=0")
 # First bytes of files that libsndfile does not support.
@@ -226,7 +228,7 @@ def _parts(n_frames: int) -> Iterator[int]:
 
 def _stated_seconds(container: Any, stream: Any) -> float | None:
     """Return the length of an audio stream by its header, Matroska's tag, or the container."""
-    if container.format.name in _UNSTATED:
+    if container.format.name in (*_UNSTATED, _CHAINED):
         return None
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)

@@ -28,6 +28,7 @@ _PIECE = 1 << 20  # bytes that are read at once
 class _Frame(NamedTuple):
     kilobits: int  # per second
     hertz: int
+    n_samples: int
     n_bytes: int
 
 
@@ -39,31 +40,45 @@ class Length(Enum):
     WRONG = auto()
 
 
-def length_of(file: BinaryIO, head: bytes) -> Length:
-    """Return how libsndfile derives the length of a file.
+def length_of(file: BinaryIO, head: bytes) -> tuple[Length, int | None]:
+    """Return how libsndfile derives the length of a file, and that length if it is estimated.
+
+    Its own estimate includes tags: pictures would count as minutes of sound.
 
     Args:
         file: the file; its position is at 0 afterwards.
         head: its first bytes.
+
+    Returns:
+        The derivation; the number of samples of all frames if it is `ESTIMATED`, else None.
     """
     if head[:3] != b"ID3" and _frame(head) is None:
-        return Length.STATED
+        return Length.STATED, None
     begin = _end_of_id3(head)
     try:
         file.seek(begin)
         first = file.read(_COUNT_WITHIN + 32)
         if _frame(first) is None:
-            return Length.STATED
+            return Length.STATED, None
         name = next((name for name in (b"Xing", b"Info", b"VBRI") if name in first), None)
         n_frames, n_bytes = (0, 0) if name is None else _counts(first, name)
         if not n_frames:
-            rates = ((frame.kilobits, frame.hertz) for frame in _frames(file, begin))
-            usual = next(rates)
-            return Length.WRONG if any(rate != usual for rate in rates) else Length.ESTIMATED
+            return _estimated(_frames(file, begin))
         has_more = n_bytes > 0 and _has_more(file, begin + n_bytes)
-        return Length.WRONG if has_more else Length.STATED
+        return (Length.WRONG if has_more else Length.STATED), None
     finally:
         file.seek(0)
+
+
+def _estimated(frames: Iterator[_Frame]) -> tuple[Length, int | None]:
+    """Return the derivation and the length of a file whose header counts nothing."""
+    first = next(frames)
+    n_samples = first.n_samples
+    for frame in frames:
+        if (frame.kilobits, frame.hertz) != (first.kilobits, first.hertz):
+            return Length.WRONG, None
+        n_samples += frame.n_samples
+    return Length.ESTIMATED, n_samples
 
 
 def _end_of_id3(content: bytes) -> int:
@@ -89,7 +104,7 @@ def _frame(header: bytes) -> _Frame | None:
     kilobits = (_KILOBITS[layer] if version == 3 else _KILOBITS_2)[bit_rate - 1]
     n_samples = 576 if layer == 3 and version != 3 else 1152
     padding = header[2] >> 1 & 1
-    return _Frame(kilobits, hertz, n_samples * kilobits * 125 // hertz + padding)
+    return _Frame(kilobits, hertz, n_samples, n_samples * kilobits * 125 // hertz + padding)
 
 
 def _frames(file: BinaryIO, begin: int) -> Iterator[_Frame]:

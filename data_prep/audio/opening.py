@@ -150,7 +150,7 @@ def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader
         warnings += check_ogg(file, size)
         if is_chained_ogg(file, head, size):
             return None
-    length = length_of(file, head)
+    length, n_samples = length_of(file, head)
     if length is Length.WRONG:
         return None
     try:
@@ -168,7 +168,7 @@ def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader
         return None
     refuse_cut_sphere(head, reader.frames)
     if length is Length.ESTIMATED:
-        reader.frames = None
+        reader.frames, reader.expected_frames = None, n_samples
     reader.warnings = warnings
     return reader
 
