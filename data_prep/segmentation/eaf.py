@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import PurePath
 from unicodedata import normalize
@@ -66,12 +66,13 @@ def read(request: Request) -> Segmentation:
         if tier.name not in chosen:
             skipped[f"annotations of tier {tier.name!r}"] += len(tier.annotations)
             continue
+        labels = parser.labels_of(tier)
         for annotation in tier.annotations:
             turn = parser.turn_of(tier, annotation)
             if turn is None:
                 skipped["annotations without times of their own"] += 1
             else:
-                turns.append(turn)
+                turns.append(replace(turn, label=labels.get((turn.start, turn.end))))
     notes = [f"tiers {', '.join(repr(name) for name in names if name in chosen)}"]
     notes += _compare_media(request.recording, parser.media)
     return Segmentation(request.path, turns, without_zero(skipped), notes)
@@ -135,6 +136,15 @@ class _Parser:
         where = f"line {annotation.line} (annotation {annotation.id!r})"
         text = " ".join("".join(annotation.text).split()) or None
         return Turn(*times, tier.speaker, text, where)
+
+    def labels_of(self, tier: _Tier) -> dict[tuple[Decimal, Decimal], str | None]:
+        """Return the labels of a tier by times; their tier has its name, or that of its speaker."""
+        names = (label_tier(tier.name), label_tier(tier.speaker or ""))
+        found = (other for name in names for other in self.tiers if other.name == name)
+        if (of_labels := next(found, None)) is None:
+            return {}
+        labels = (self.turn_of(of_labels, annotation) for annotation in of_labels.annotations)
+        return {(label.start, label.end): label.text for label in labels if label is not None}
 
     def _times_of(self, tier: _Tier, annotation: _Annotation) -> tuple[Decimal, Decimal] | None:
         for _ in range(_MAX_DEPTH):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from data_prep.errors import CodedError
@@ -44,14 +44,14 @@ def read(request: Request) -> Segmentation:
     chosen = set(request.choose_tiers(names, speakers))
     skipped: Counter[str] = Counter()
     turns = []
-    for tier in tiers:
+    for tier, labels in zip(tiers, _labels_of(tiers), strict=True):
         skipped["points of point tiers"] += tier.n_points
         if tier.is_interval and tier.name not in chosen:
             skipped[f"intervals of tier {tier.name!r}"] += len(tier.intervals)
             continue
         spoken = [turn for turn in tier.intervals if turn.text is not None]
         skipped["empty intervals"] += len(tier.intervals) - len(spoken)
-        turns += [_without_mark(turn) for turn in spoken]
+        turns += [_without_mark(turn, labels.get((turn.start, turn.end))) for turn in spoken]
     notes = [f"tiers {', '.join(repr(name) for name in dict.fromkeys(names) if name in chosen)}"]
     if parser.start:
         begin = plain_decimal(parser.start)
@@ -63,10 +63,20 @@ def _is_label_tier(name: str, names: Sequence[str]) -> bool:
     return any(name == label_tier(other) for other in names)
 
 
-def _without_mark(turn: Turn) -> Turn:
-    if turn.text != NO_TEXT:
-        return turn
-    return Turn(turn.start, turn.end, turn.speaker, None, turn.where)
+def _labels_of(tiers: Sequence[_Tier]) -> Iterator[dict[tuple[Decimal, Decimal], str | None]]:
+    """Yield the labels of each tier by times: those of the next tier, or of another by its name."""
+    for number, tier in enumerate(tiers):
+        name = label_tier(tier.name)
+        named = [other for other in tiers if other.name == name]
+        if tiers[number + 1 : number + 2] and tiers[number + 1].name == name:
+            named = [tiers[number + 1]]
+        elif any(other.name == tier.name for other in tiers if other is not tier):
+            named = []  # which of several tiers they are of is not known
+        yield {(part.start, part.end): part.text for of in named for part in of.intervals}
+
+
+def _without_mark(turn: Turn, label: str | None) -> Turn:
+    return replace(turn, text=None if turn.text == NO_TEXT else turn.text, label=label)
 
 
 class _Parser:

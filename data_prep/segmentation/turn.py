@@ -26,6 +26,7 @@ class Turn:
         text: what is said; None where that is not known.
         where: line or element of the file that it comes from, for messages.
         channel: number of the channel of the recording that it is spoken on, from 1; None: all.
+        label: in the tier of labels of its tier, in formats with tiers; None where there is none.
     """
 
     start: Decimal
@@ -34,6 +35,7 @@ class Turn:
     text: str | None = None
     where: str = ""
     channel: int | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)

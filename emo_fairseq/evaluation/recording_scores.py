@@ -201,6 +201,12 @@ class _Sides:
         if n_left_out:
             counted = format_count(n_left_out, "predicted turn")
             notes.append(f"WER: {counted} left out, whose reference turn has no text")
+        if n_marked := sum((turn.turn.text or "").startswith("[") for turn in self.hypothesis):
+            counted = format_count(n_marked, "predicted turn")
+            notes.append(
+                f"WER: {counted} with a text that begins in brackets, as subtitles of analyze "
+                "begin with their emotions: these are counted as words; give its csv instead"
+            )
         return [word_error_rows(recording) for recording in self.recordings], notes
 
 

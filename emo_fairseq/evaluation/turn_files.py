@@ -18,8 +18,7 @@ from data_prep.files.listing import visible
 from data_prep.manifest.cells import parse_number
 from data_prep.messages import first_few
 from data_prep.schema import AXES
-from data_prep.segmentation.formats import FORMATS, format_of, read_segmentation
-from data_prep.segmentation.lanes import label_tier
+from data_prep.segmentation.formats import FORMATS, read_segmentation
 from data_prep.segmentation.table import TurnRows, open_rows, text_of
 from data_prep.segmentation.turn import Turn, check_turns
 from data_prep.tables.cells import is_missing, plain
@@ -129,12 +128,7 @@ def _read_file(path: Path) -> _OfFile:
     if path.suffix.lower() in TABLES:
         return _read_table(path)
     segmentation = read_segmentation(path)
-    emotions = (
-        _labels_of_tiers(path, segmentation.turns)
-        if FORMATS[str(format_of(path))].has_tiers
-        else {}
-    )
-    turns = [EmotionTurn(turn, emotions.get(_key(turn))) for turn in segmentation.turns]
+    turns = [EmotionTurn(turn, turn.label) for turn in segmentation.turns]
     skipped = {
         kind: n for kind, n in segmentation.skipped.items() if not kind.endswith("(emotion)'")
     }
@@ -199,29 +193,6 @@ def _label_names(table: TurnRows) -> list[str]:
         if isinstance(of_row := row.cells.get("probabilities"), Mapping):
             labels |= dict.fromkeys(map(str, of_row))
     return list(labels)
-
-
-# -- tiers of labels -------------------------------------------------------------------------------
-
-_Key = tuple[object, ...]
-
-
-def _key(turn: Turn) -> _Key:
-    return turn.start, turn.end, turn.speaker
-
-
-def _labels_of_tiers(path: Path, turns: Sequence[Turn]) -> dict[_Key, str]:
-    """Return the labels of turns from the tiers that have them, by times and speaker."""
-    labels: dict[_Key, str] = {}
-    for speaker in dict.fromkeys(turn.speaker for turn in turns):
-        try:
-            of_tier = read_segmentation(path, tiers=[label_tier(speaker or "")])
-        except CodedError as error:
-            if error.code not in ("tier-missing", "turns-missing"):
-                raise
-            continue
-        labels |= {(turn.start, turn.end, speaker): turn.text or "" for turn in of_tier.turns}
-    return {key: label for key, label in labels.items() if label}
 
 
 # -- recordings of both sides ----------------------------------------------------------------------

@@ -98,6 +98,16 @@ def test_segmentations_without_emotions_are_scored_by_speakers(tmp_path, files, 
     assert "no reference turn has an emotion: no metrics of emotions" in record["notes"]
 
 
+def test_emotions_in_the_texts_of_predicted_subtitles_are_noted(tmp_path, files, command) -> None:
+    pytest.importorskip("jiwer", reason="needs the extra conversations")
+    subtitles = tmp_path / "a.srt"
+    subtitles.write_text("1\n00:00:00,000 --> 00:00:04,000\n[A]: [sad] Hello there.\n")
+    record = json.loads(command("evaluate", subtitles, files[1], "--recordings", "--json"))
+    (note,) = [note for note in record["notes"] if note.startswith("WER: ")]
+    assert note.startswith("WER: 1 predicted turn with a text that begins in brackets")
+    assert record["metrics"]["wer"]["value"] == 0.5
+
+
 def test_a_recording_in_which_nobody_was_found_to_speak_is_missed(files, command) -> None:
     pytest.importorskip("pyannote.metrics", reason="needs the extra conversations")
     predicted = Path(files[0]).with_name("a.csv")

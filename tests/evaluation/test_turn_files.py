@@ -91,6 +91,29 @@ def test_tiers_of_labels_are_the_emotions_of_their_speakers(tmp_path: Path, kind
     assert not any("(emotion)" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("kind", ["textgrid", "eaf", "csv"])
+def test_labels_of_turns_whose_speakers_are_unknown(tmp_path: Path, kind: str) -> None:
+    """They overlap, so that there are several tiers; one is of a speaker of ELAN's default name."""
+    times = [(0, 2, None), (1, 3, None), (1, 3, None), (4, 5, "default"), (4, 5, None), (6, 7, "A")]
+    turns = [Turn(Decimal(start), Decimal(end), speaker) for start, end, speaker in times]
+    labels = ["happy", "sad", "angry", "neutral", None, "happy"]
+    file = tmp_path / f"call.{kind}"
+    file.write_text(write_turns(turns, kind, recording="call.wav", labels=labels))
+    (of_file,) = read_turns(file).turns.values()
+    expected = [(*times[i], labels[i]) for i in range(len(times))]
+    found = [(turn.start, turn.end, turn.turn.speaker, turn.emotion) for turn in of_file]
+    assert sorted(found, key=str) == sorted(expected, key=str)
+
+
+def test_a_tier_of_labels_that_is_named_by_the_participant(tmp_path: Path) -> None:
+    turns = [Turn(Decimal(0), Decimal(2), "Anna")]
+    text = write_turns(turns, "eaf", recording="call.wav", labels=["sad"])
+    file = tmp_path / "call.eaf"
+    file.write_text(text.replace('TIER_ID="Anna"', 'TIER_ID="K1"').replace('F="Anna"', 'F="K1"'))
+    (of_file,) = read_turns(file).turns.values()
+    assert [(turn.turn.speaker, turn.emotion) for turn in of_file] == [("Anna", "sad")]
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [
