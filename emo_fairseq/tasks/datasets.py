@@ -1,53 +1,31 @@
-"""The dataset of a split: rows, inputs and truth, and the order in which training reads them."""
+"""The dataset of a split: its rows, their inputs and their truth."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from fairseq.data import FairseqDataset
 
 from data_prep.manifest.table import ids_of, values
-from emo_fairseq.data.annotations import (
-    group_ids,
-    group_names,
-    truth_array,
-)
+from emo_fairseq.data.annotations import group_names, truth_array
 from emo_fairseq.data.augmentation import augment, changes_inputs
-from emo_fairseq.data.curriculum import (
-    MODEL_CONFIDENCE,
-    NONE,
-    CurriculumDataset,
-    CurriculumTraits,
-    read_preset,
-)
 from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.dialogue_dataset import DialogueDataset, EmotionDataset
 from emo_fairseq.data.dialogue_rows import DialogueRows, report_hidden_turns, select_turns
 from emo_fairseq.data.encoded import EncodedCopies
 from emo_fairseq.data.fit import check_vocabularies
 from emo_fairseq.data.inputs import unchanged
-from emo_fairseq.data.manifest import (
-    Split,
-    read_corpus_file,
-    select_rows,
-)
+from emo_fairseq.data.manifest import Split, read_corpus_file, select_rows
 from emo_fairseq.data.masking import MaskedTokens, find_mask
 from emo_fairseq.data.modality_dataset import MissingDataset, RowsDataset
-from emo_fairseq.data.samplers import (
-    SAMPLERS,
-    RowTraits,
-)
 from emo_fairseq.data.utterance_dataset import UtteranceDataset, presence_cases
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT, TOKENS, masked_modalities
 from emo_fairseq.targets import TARGETS, LabeledTarget
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.tasks.class_prototypes import ClassPrototypes
-from emo_fairseq.tasks.confidence import ModelConfidence
-from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig
+from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
 
 logger = logging.getLogger(__name__)
@@ -56,9 +34,6 @@ Annotate = Callable[[Split], np.ndarray]  # split -> (N, ...), a value for each 
 
 _SEED_OF_COPIES = 0  # of --augment-copies: all seeds of a run read the same, computed once
 _OTHER_VIEW = 1_000_003  # by which its seed differs: larger than the seeds that people choose
-_OF_SPEAKERS = ("speaker_aware", "speaker_grouped")
-_OF_CLASSES = ("class_balanced", "speaker_aware")
-_CLASS_ORDERS = (*BY_DIFFICULTY, "class_balance")
 
 
 @dataclass
@@ -74,104 +49,154 @@ class PretrainingInputs:
     masked_share: float = 0.0
 
 
-def build_dataset(
-    split: Split,
-    annotators: Mapping[str, Annotate],
-    for_training: bool,
-    *,
-    cfg: EmotionPredictionConfig,
-    data: DataDir,
-    state: TaskState,
-    seed: int,
-    frozen: FrozenEncoders | None,
-    pretraining: PretrainingInputs,
-) -> tuple[EmotionDataset, np.ndarray]:
-    """Build the dataset of a split; rows without truth or input are left out, and counted.
+@dataclass(frozen=True)
+class DatasetBuilder:
+    """Builds the datasets of splits for one model.
 
-    For a model of dialogues, rows without truth are read as context of others.
-
-    Args:
-        split: of the data dir.
-        annotators: give what batches carry of each row beside input and truth, by name.
-        for_training: whether inputs are augmented, and batches drawn anew for every epoch.
+    Attributes:
         cfg: options of the task.
         data: the data dir.
         state: of the task.
         seed: of augmentations.
         frozen: encoders whose outputs are read in place of their input; None without.
         pretraining: what batches carry for a criterion of pretraining.
-
-    Returns:
-        The dataset, and the numbers of its rows in the split; each has a truth.
-
-    Raises:
-        UsageError: no row can be used, or there is a modality that training would never see.
     """
-    check_vocabularies(data, split, dict(state.vocabularies))
-    masked = masked_modalities(cfg.mask_modality, state.modalities)
-    present = {
-        modality: data.present(modality, split) & (modality not in masked)
-        for modality in state.modalities
-    }
-    dialogues = _select_turns(split, data, state, present)
-    if dialogues is None:
-        rows = select_rows(split, state.target, present, state.labels)
-    else:
-        rows = dialogues.rows
-    counts = {modality: int(is_present[rows].sum()) for modality, is_present in present.items()}
-    if for_training:
-        _check_modalities(split, counts, cfg.mask_modality)
-    augments = for_training or pretraining.has_two_views
-    seeds = [seed, seed + _OTHER_VIEW] if pretraining.has_two_views else [seed]
-    views = []
-    for own_seed in seeds:
-        build = partial(
-            _build_input, split, augments, cfg, data, state, own_seed, frozen, pretraining
-        )
-        inputs = {
-            modality: MissingDataset(len(split.utterances))
-            if modality in masked
-            else build(modality)
+
+    cfg: EmotionPredictionConfig
+    data: DataDir
+    state: TaskState
+    seed: int
+    frozen: FrozenEncoders | None
+    pretraining: PretrainingInputs
+
+    def build(
+        self, split: Split, annotators: Mapping[str, Annotate], for_training: bool
+    ) -> tuple[EmotionDataset, np.ndarray]:
+        """Build the dataset of a split; rows without truth or input are left out, and counted.
+
+        For a model of dialogues, rows without truth are read as context of others.
+
+        Args:
+            split: of the data dir.
+            annotators: give what batches carry of each row beside input and truth, by name.
+            for_training: whether inputs are augmented, and batches drawn anew for every epoch.
+
+        Returns:
+            The dataset, and the numbers of its rows in the split; each has a truth.
+
+        Raises:
+            UsageError: no row can be used, or there is a modality that training would never see.
+        """
+        state = self.state
+        check_vocabularies(self.data, split, dict(state.vocabularies))
+        masked = masked_modalities(self.cfg.mask_modality, state.modalities)
+        present = {
+            modality: self.data.present(modality, split) & (modality not in masked)
             for modality in state.modalities
         }
-        views.append({modality: RowsDataset(x, rows) for modality, x in inputs.items()})
-    dataset = UtteranceDataset(
-        split.name,
-        ids_of(split.utterances).take(rows),
-        views[0],
-        truth_array(split, state.target, state.labels)[rows],
-        shuffle=for_training,
-        cases=None if dialogues is not None else _cases(present, rows),
-        annotations={name: annotate(split)[rows] for name, annotate in annotators.items()},
-        other_view=views[1] if len(views) > 1 else {},
-    )
-    by_modality = ", ".join(f"{count} with {modality}" for modality, count in counts.items())
-    logger.info("%s: %d utterances, %s", split.name, len(rows), by_modality)
-    if dialogues is None:
-        return dataset, rows
-    scored = rows[dialogues.is_scored]
-    speakers = values(split.utterances, "speaker").take(rows)
-    cases = _cases(present, scored)
-    return DialogueDataset(dataset, dialogues.windows, speakers, cases), scored
+        dialogues = self._select_turns(split, present)
+        if dialogues is None:
+            rows = select_rows(split, state.target, present, state.labels)
+        else:
+            rows = dialogues.rows
+        counts = {modality: int(is_present[rows].sum()) for modality, is_present in present.items()}
+        if for_training:
+            _check_modalities(split, counts, self.cfg.mask_modality)
+        views = self._build_views(split, rows, masked, for_training)
+        dataset = UtteranceDataset(
+            split.name,
+            ids_of(split.utterances).take(rows),
+            views[0],
+            truth_array(split, state.target, state.labels)[rows],
+            shuffle=for_training,
+            cases=None if dialogues is not None else _cases(present, rows),
+            annotations={name: annotate(split)[rows] for name, annotate in annotators.items()},
+            other_view=views[1] if len(views) > 1 else {},
+        )
+        by_modality = ", ".join(f"{count} with {modality}" for modality, count in counts.items())
+        logger.info("%s: %d utterances, %s", split.name, len(rows), by_modality)
+        if dialogues is None:
+            return dataset, rows
+        scored = rows[dialogues.is_scored]
+        speakers = values(split.utterances, "speaker").take(rows)
+        cases = _cases(present, scored)
+        return DialogueDataset(dataset, dialogues.windows, speakers, cases), scored
+
+    def _select_turns(self, split: Split, present: Mapping[str, np.ndarray]) -> DialogueRows | None:
+        """Return the turns that a model of dialogues reads; None for one of single utterances."""
+        state, options = self.state, self.state.options
+        if not options.has_dialogue_encoder:
+            return None
+        size, causal = options.dialogue_window, options.dialogue_causal
+        turns = select_turns(split, state.target, present, size, causal, state.labels)
+        if split.whole is not None:
+            stored = [self.data.present(modality, split.stored) for modality in state.modalities]
+            report_hidden_turns(split, np.any(stored, axis=0), size, causal)
+        return turns
+
+    def _build_views(
+        self, split: Split, rows: np.ndarray, masked: Sequence[str], for_training: bool
+    ) -> list[dict[str, FairseqDataset]]:
+        """Build the inputs of the rows by modality, with two views those of each."""
+        has_two = self.pretraining.has_two_views
+        seeds = [self.seed, self.seed + _OTHER_VIEW] if has_two else [self.seed]
+        views = []
+        for seed in seeds:
+            view = {}
+            for modality in self.state.modalities:
+                inputs: FairseqDataset = MissingDataset(len(split.utterances))
+                if modality not in masked:
+                    inputs = self._build_input(split, modality, for_training or has_two, seed)
+                view[modality] = RowsDataset(inputs, rows)
+            views.append(view)
+        return views
+
+    def _build_input(
+        self, split: Split, modality: str, augments: bool, seed: int
+    ) -> FairseqDataset:
+        """Build the dataset of one modality; of a frozen encoder that of its outputs."""
+        cfg, state, data, frozen = self.cfg, self.state, self.data, self.frozen
+        stores_outputs = frozen is not None and modality in frozen.encoders
+        changes = augments and changes_inputs(cfg, modality, state.encoders[modality].input)
+        reads_tokens = state.encoders[modality].input == TOKENS
+        token_folder = data.token_folder(modality) if reads_tokens else None
+        augmented = partial(
+            augment,
+            modality,
+            cfg=cfg,
+            seed=_SEED_OF_COPIES if stores_outputs else seed,
+            data_dir=data.folder,
+            token_folder=token_folder,
+            speakers=_speakers(modality, split, data) if cfg.augment_babble_snr else (),
+        )
+        build = partial(
+            data.build_dataset,
+            modality,
+            split,
+            state.vocabularies.get(modality),
+            state.frame_statistics.get(modality),
+            normalize_by=state.normalize_by,
+        )
+        dataset = build(augmented if augments and not stores_outputs else unchanged)
+        if modality == TEXT and self.pretraining.masked_share:
+            vocabulary = state.vocabularies[TEXT]
+            mask = find_mask(token_folder, vocabulary, state.encoders[TEXT])
+            return MaskedTokens(dataset, self.pretraining.masked_share, vocabulary, mask, seed)
+        if frozen is None or not stores_outputs:
+            return dataset
+        encoded = frozen.encode(modality, dataset, split.stored.name)
+        if not (changes and cfg.augment_copies):
+            return encoded
+        copies = [build(augmented) for _ in range(cfg.augment_copies)]
+        for number, copy in enumerate(copies, start=1):
+            copy.set_epoch(number)
+        return EncodedCopies(
+            [encoded] + [frozen.encode(modality, copy, split.stored.name) for copy in copies]
+        )
 
 
 def _cases(present: Mapping[str, np.ndarray], rows: np.ndarray) -> list[str] | None:
     return presence_cases({modality: is_present[rows] for modality, is_present in present.items()})
-
-
-def _select_turns(
-    split: Split, data: DataDir, state: TaskState, present: Mapping[str, np.ndarray]
-) -> DialogueRows | None:
-    """Return the turns that a model of dialogues reads; None for one of single utterances."""
-    options = state.options
-    if not options.has_dialogue_encoder:
-        return None
-    size, causal = options.dialogue_window, options.dialogue_causal
-    turns = select_turns(split, state.target, present, size, causal, state.labels)
-    if split.whole is not None:
-        stored = [data.present(modality, split.stored) for modality in state.modalities]
-        report_hidden_turns(split, np.any(stored, axis=0), size, causal)
-    return turns
 
 
 def _check_modalities(split: Split, counts: Mapping[str, int], mask: str | None) -> None:
@@ -185,57 +210,6 @@ def _check_modalities(split: Split, counts: Mapping[str, int], mask: str | None)
             f"{split.file}: no row has {', '.join(absent)}; leave it out of --modality",
             "modality-absent",
         )
-
-
-def _build_input(
-    split: Split,
-    augments: bool,
-    cfg: EmotionPredictionConfig,
-    data: DataDir,
-    state: TaskState,
-    seed: int,
-    frozen: FrozenEncoders | None,
-    pretraining: PretrainingInputs,
-    modality: str,
-) -> FairseqDataset:
-    """Build the dataset of one modality; of a frozen encoder that of its outputs."""
-    stores_outputs = frozen is not None and modality in frozen.encoders
-    changes = augments and changes_inputs(cfg, modality, state.encoders[modality].input)
-    reads_tokens = state.encoders[modality].input == TOKENS
-    token_folder = data.token_folder(modality) if reads_tokens else None
-    augmented = partial(
-        augment,
-        modality,
-        cfg=cfg,
-        seed=_SEED_OF_COPIES if stores_outputs else seed,
-        data_dir=data.folder,
-        token_folder=token_folder,
-        speakers=_speakers(modality, split, data) if cfg.augment_babble_snr else (),
-    )
-    build = partial(
-        data.build_dataset,
-        modality,
-        split,
-        state.vocabularies.get(modality),
-        state.frame_statistics.get(modality),
-        normalize_by=state.normalize_by,
-    )
-    dataset = build(augmented if augments and not stores_outputs else unchanged)
-    if modality == TEXT and pretraining.masked_share:
-        vocabulary = state.vocabularies[TEXT]
-        mask = find_mask(token_folder, vocabulary, state.encoders[TEXT])
-        return MaskedTokens(dataset, pretraining.masked_share, vocabulary, mask, seed)
-    if frozen is None or not stores_outputs:
-        return dataset
-    encoded = frozen.encode(modality, dataset, split.stored.name)
-    if not (changes and cfg.augment_copies):
-        return encoded
-    copies = [build(augmented) for _ in range(cfg.augment_copies)]
-    for number, copy in enumerate(copies, start=1):
-        copy.set_epoch(number)
-    return EncodedCopies(
-        [encoded, *(frozen.encode(modality, copy, split.stored.name) for copy in copies)]
-    )
 
 
 def _speakers(modality: str, split: Split, data: DataDir) -> list[str | None]:
@@ -279,81 +253,3 @@ def _truth_of_column(split: Split, other: LabeledTarget) -> np.ndarray:
     (column,) = other.target.columns
     unknown = [name for name in group_names(split, column) if name not in other.labels]
     return truth_array(split, other.target, other.labels, unknown)
-
-
-# -- the order of the train split ------------------------------------------------------------------
-
-
-def order_for_training(
-    dataset: EmotionDataset,
-    split: Split,
-    rows: np.ndarray,
-    *,
-    cfg: EmotionPredictionConfig,
-    has_labels: bool,
-    seed: int,
-    prototypes: Callable[[], ClassPrototypes],
-    confidence: ModelConfidence | None,
-) -> EmotionDataset | CurriculumDataset:
-    """Order the train split by ``--batch-sampler`` and ``--curriculum-order``.
-
-    Args:
-        dataset: of the rows.
-        split: that they are of.
-        rows: (M,) numbers of the rows in the split.
-        cfg: options of the task.
-        has_labels: whether labels are predicted.
-        seed: of the batches.
-        prototypes: gives the classes and, for some orders, the distances to their prototypes.
-        confidence: of the model, for the order of that name.
-
-    Raises:
-        UsageError: a sampler or an order for which the manifest lacks a column, or the options a
-            file.
-    """
-    sampler, order = str(cfg.batch_sampler), str(cfg.curriculum_order)
-    labels = np.full(len(rows), -1)
-    names: Sequence[str] = ()
-    if has_labels or sampler in _OF_CLASSES or order in _CLASS_ORDERS:
-        classes = prototypes().classes
-        labels, names = classes.ids(split)[rows], classes.names
-    if sampler in _OF_CLASSES and (labels < 0).all():
-        raise _column_missing(sampler, split, "emotion")
-    speakers = group_ids(split, "speaker", group_names(split, "speaker"))[rows]
-    if sampler in _OF_SPEAKERS and (speakers < 0).all():
-        raise _column_missing(sampler, split, "speaker")
-    if isinstance(dataset, UtteranceDataset):  # dialogues have batches of their own
-        traits = RowTraits(dataset.num_tokens_vec(np.arange(len(rows))), labels, speakers)
-        dataset.draw_batches(SAMPLERS[sampler], traits, seed)
-    if order == NONE:
-        return dataset
-    by = CurriculumTraits(len(rows), labels=labels)
-    if order in BY_DIFFICULTY:
-        prototypes().require(f"--curriculum-order {order}")
-        by = by._replace(difficulty=prototypes().distances(split)[rows])
-    elif order == "preset":
-        if cfg.curriculum_preset is None:
-            raise UsageError(
-                "--curriculum-order preset: give the file with --curriculum-preset",
-                "option-incomplete",
-            )
-        preset = read_preset(Path(cfg.curriculum_preset), dataset.utterance_ids)
-        by = by._replace(preset=preset)
-    return CurriculumDataset(
-        dataset,
-        order,
-        str(cfg.curriculum_pacing),
-        cfg.curriculum_epochs,
-        by,
-        seed,
-        confidence if order == MODEL_CONFIDENCE else None,
-        names,
-    )
-
-
-def _column_missing(sampler: str, split: Split, column: str) -> UsageError:
-    return UsageError(
-        f"--batch-sampler {sampler}: {split.file} names no {column}s; fill the column {column}, "
-        "or leave the option out",
-        "column-empty",
-    )

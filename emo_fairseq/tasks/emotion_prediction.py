@@ -57,21 +57,16 @@ from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig, add_task_args
 from emo_fairseq.tasks.datasets import (
     Annotate,
+    DatasetBuilder,
     PretrainingInputs,
     auxiliary_annotators,
-    build_dataset,
-    order_for_training,
 )
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
 from emo_fairseq.tasks.encoders import check_same_encoders, check_same_features
 from emo_fairseq.tasks.fit_state import fit_task_state
 from emo_fairseq.tasks.head_initialization import initialize_heads
 from emo_fairseq.tasks.loggers import ValidationLoggers
-from emo_fairseq.tasks.pretraining import (
-    augments_inputs,
-    check_masks_text,
-    check_pretraining,
-)
+from emo_fairseq.tasks.pretraining import augments_inputs, check_masks_text, check_pretraining
 from emo_fairseq.tasks.probe import Probe
 from emo_fairseq.tasks.probe_options import (
     check_criterion_options,
@@ -87,17 +82,10 @@ from emo_fairseq.tasks.saving import (
     check_files_writable,
     refuse_undefined_loss,
 )
-from emo_fairseq.tasks.teachers import (
-    Provide,
-    teacher_from_checkpoint,
-    teacher_from_predictions,
-)
+from emo_fairseq.tasks.teachers import Provide, teacher_from_checkpoint, teacher_from_predictions
+from emo_fairseq.tasks.training_order import order_for_training
 from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
-from emo_fairseq.tasks.warm_start import (
-    check_files_give_weights,
-    start_with_adapter,
-    warm_start,
-)
+from emo_fairseq.tasks.warm_start import check_files_give_weights, start_with_adapter, warm_start
 from emo_fairseq.training.final_dropout import FinalDropout
 from emo_fairseq.training.progress_bar import begin_run
 
@@ -298,17 +286,13 @@ class EmotionPredictionTask(FairseqTask):
         if masked and self._missing_warning and (warning := self._missing_warning(masked)):
             logger.warning("--mask-modality %s: %s", self.cfg.mask_modality, warning)
         annotators = auxiliary_annotators(self.auxiliary, self.data, self.is_training)
-        dataset, rows = build_dataset(
-            split,
-            annotators | self.annotators if for_training else annotators,
-            for_training,
-            cfg=self.cfg,
-            data=self.data,
-            state=self.task_state,
-            seed=self.run_config.seed,
-            frozen=self.frozen,
-            pretraining=self.pretraining,
+        if for_training:
+            annotators |= self.annotators
+        seed, frozen = self.run_config.seed, self.frozen
+        builder = DatasetBuilder(
+            self.cfg, self.data, self.task_state, seed, frozen, self.pretraining
         )
+        dataset, rows = builder.build(split, annotators, for_training)
         if not for_training:
             if (note := self.task_state.transductive_note) and name != TRAIN:
                 logger.warning("%s: figures are transductive: %s", name, note)
@@ -319,7 +303,7 @@ class EmotionPredictionTask(FairseqTask):
             rows,
             cfg=self.cfg,
             has_labels=self.target.has_labels,
-            seed=self.run_config.seed,
+            seed=seed,
             prototypes=lambda: self.class_prototypes,
             confidence=getattr(self, "confidence", None),
         )
