@@ -11,19 +11,21 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from data_prep.errors import CodedError
-from data_prep.segmentation.clock import (
+from data_prep.segmentation.cues import (
     ARROW,
     NO_LENGTH,
     blocks,
     format_clock,
-    parse_times,
+    read_times,
     refuse_joined,
 )
 from data_prep.segmentation.request import Request, without_zero
 from data_prep.segmentation.turn import Segmentation, Turn
 
 _LAYOUT = re.compile(r"</?(?:i|b|u|s|font)(?:\s[^<>]*)?>|\{\\[^{}]*\}", re.IGNORECASE)
+_FORM = (
+    "its number, a line as 00:00:01,500 --> 00:00:03,000, and its text, with an empty line after it"
+)
 _SPEAKER = re.compile(r"\[([^\[\]]+)\]:(?:\s|$)")
 
 
@@ -34,19 +36,7 @@ def read(request: Request) -> Segmentation:
     for first, lines in blocks(request.text()):
         at = 1 if lines[0].strip().isdigit() and len(lines) > 1 else 0
         number = first + at
-        if ARROW not in lines[at]:
-            raise CodedError(
-                f"{request.path}: line {number}: {lines[at].strip()[:40]!r} is no time of a cue; "
-                "write its number, a line as 00:00:01,500 --> 00:00:03,000, and its text, with an "
-                "empty line after it",
-                "cue-invalid",
-            )
-        try:
-            start, end = parse_times(lines[at])
-        except ValueError as error:
-            raise CodedError(
-                f"{request.path}: line {number}: {error}; correct it", "time-invalid"
-            ) from None
+        start, end = read_times(request.path, number, lines[at], _FORM)
         refuse_joined(request.path, number + 1, lines[at + 1 :])
         if start == end:
             skipped[NO_LENGTH] += 1

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from data_prep.errors import CodedError
-from data_prep.segmentation.clock import (
+from data_prep.segmentation.cues import (
     ARROW,
     NO_LENGTH,
     blocks,
     format_clock,
-    parse_times,
+    read_times,
     refuse_joined,
 )
 from data_prep.segmentation.request import Request, without_zero
@@ -25,6 +25,7 @@ from data_prep.segmentation.turn import Segmentation, Turn
 
 _HEADER = re.compile(r"WEBVTT(?:[ \t].*)?")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]*)>")
+_FORM = "a line as 00:00:01.500 --> 00:00:03.000 before its text"
 _TAG = re.compile(r"<[^<>]*>")
 _OTHER_BLOCK = re.compile(r"(NOTE|STYLE|REGION)(?:\s|$)")
 
@@ -66,18 +67,7 @@ def _check_header(request: Request, lines: Sequence[str]) -> None:
 def _cue(request: Request, first: int, lines: Sequence[str]) -> Iterator[Turn]:
     at = 0 if ARROW in lines[0] or len(lines) == 1 else 1
     number = first + at
-    if ARROW not in lines[at]:
-        raise CodedError(
-            f"{request.path}: line {number}: {lines[at].strip()[:40]!r} is no time of a cue; write "
-            "a line as 00:00:01.500 --> 00:00:03.000 before its text",
-            "cue-invalid",
-        )
-    try:
-        start, end = parse_times(lines[at])
-    except ValueError as error:
-        raise CodedError(
-            f"{request.path}: line {number}: {error}; correct it", "time-invalid"
-        ) from None
+    start, end = read_times(request.path, number, lines[at], _FORM)
     refuse_joined(request.path, number + 1, lines[at + 1 :])
     for speaker, text in _voices(" ".join(lines[at + 1 :])):
         yield Turn(start, end, speaker, text, f"line {number}")

@@ -1,4 +1,4 @@
-"""Blocks of subtitles, and their times of day."""
+"""Cues of subtitles: the blocks of a file, and their times."""
 
 from __future__ import annotations
 
@@ -41,6 +41,29 @@ def parse_times(line: str) -> tuple[Decimal, Decimal]:
     if not end:
         raise ValueError("the end of the cue is missing")
     return parse_clock(start.strip()), parse_clock(end[0])
+
+
+def read_times(path: Path, number: int, line: str, form: str) -> tuple[Decimal, Decimal]:
+    """Return start and end of a cue of a file.
+
+    Args:
+        path: of the file.
+        number: of the line.
+        line: that should hold the times.
+        form: how a cue is written, for the message.
+
+    Raises:
+        CodedError: the line holds no times, or invalid ones.
+    """
+    if ARROW not in line:
+        raise CodedError(
+            f"{path}: line {number}: {line.strip()[:40]!r} is no time of a cue; write {form}",
+            "cue-invalid",
+        )
+    try:
+        return parse_times(line)
+    except ValueError as error:
+        raise CodedError(f"{path}: line {number}: {error}; correct it", "time-invalid") from None
 
 
 def refuse_joined(path: Path, first: int, lines: Sequence[str]) -> None:
