@@ -53,7 +53,7 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(parent / name for parent, _, files in walk(folder) for name in files)
 
 
-# Suffixes of those of the audio files below that usually hold pictures.
+# Suffixes of files that usually hold pictures beside sound.
 VIDEO_SUFFIXES = (
     ".mp4",
     ".m4v",
@@ -91,25 +91,14 @@ AUDIO_SUFFIXES = (
     ".sph",
     ".m4a",
     ".m4b",
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".3gp",
-    ".3g2",
-    ".webm",
-    ".mkv",
     ".mka",
-    ".avi",
     ".aac",
     ".amr",
     ".wma",
-    ".wmv",
     ".asf",
-    ".flv",
-    ".mpg",
-    ".mpeg",
     ".wv",
     ".ape",
+    *(suffix for suffix in VIDEO_SUFFIXES if suffix != ".ts"),  # it has other uses
 )
 CORPUS_SUFFIXES = (".wav", ".flac")  # of corpora in their official layout
 # Offset and bytes that identify a format, and the suffix of such files.

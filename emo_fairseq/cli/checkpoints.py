@@ -6,27 +6,11 @@ from pathlib import Path
 
 from data_prep.files.hub import local_folder
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.model_folder.files import is_ensemble, is_model_folder
 
 logger = logging.getLogger(__name__)
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"  # of a model folder
-GRAPH_FILES = ("model.onnx", "model.fp16.onnx", "model.int8.onnx")
-ENSEMBLE_FILE = "ensemble.json"
 BEST, LAST = "checkpoint_best.pt", "checkpoint_last.pt"  # of a training
-
-
-def is_model_folder(path: Path) -> bool:
-    """Return whether `path` is a model folder of ``emotion-recognize export``.
-
-    It has weights or a graph: what predicts from the graph needs no weights.
-    """
-    has_model = any((path / name).is_file() for name in (WEIGHTS_FILE, *GRAPH_FILES))
-    return has_model and (path / CONFIG_FILE).is_file()
-
-
-def is_ensemble(path: Path) -> bool:
-    """Return whether `path` is an ensemble of ``emotion-recognize export --combine``."""
-    return (path / ENSEMBLE_FILE).is_file()
 
 
 def is_model(path: Path) -> bool:

@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_prep.command_line import positive_int
-from emo_fairseq.cli.checkpoints import (
-    check_supported_inputs,
-    find_checkpoint,
-    is_model_folder,
-)
+from emo_fairseq.cli.checkpoints import check_supported_inputs, find_checkpoint
 from emo_fairseq.cli.evaluate.combine import BALANCED, COMBINATIONS, STACK, check_balanced
 from emo_fairseq.cli.processes import write
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.model_folder.files import FP16, INT8, is_model_folder
 from emo_fairseq.requirements import require_training_stack
 
 if TYPE_CHECKING:
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 
 _BATCHES = 12  # default of `--check`
 _EXPORTERS = ("trace", "dynamo")  # as emo_fairseq.export.dynamo has them
-FP16, INT8 = _PRECISIONS = ("fp16", "int8")
+_PRECISIONS = (FP16, INT8)
 
 
 def add(subcommands: Any, about: str) -> None:

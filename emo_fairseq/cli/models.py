@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from data_prep.command_line import positive_int
 from data_prep.files.digests import digest_once
-from emo_fairseq.cli.checkpoints import (
-    CONFIG_FILE,
-    check_supported_inputs,
-    find_checkpoint,
-    find_model,
-    is_ensemble,
-)
+from emo_fairseq.cli.checkpoints import check_supported_inputs, find_checkpoint, find_model
 from emo_fairseq.compat.garbage_collection import no_garbage_collection
+from emo_fairseq.inference.model_folder.files import CONFIG_FILE, GRAPH_FILES, is_ensemble
+from emo_fairseq.inference.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor
 
-PRECISIONS = ("fp32", "fp16", "int8")  # as emo_fairseq.inference.model_folder has them
-PROVIDERS = ("cpu", "cuda", "tensorrt", "coreml")  # as emo_fairseq.inference.providers has them
 FACE_DETECTOR = (
     "MODULE:FUNCTION that finds faces, for a model of video that was trained with one; it is "
     "imported only if it is named here, too"
@@ -47,7 +41,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def add_graph_options(group: Any) -> None:
     """Add which graph of a model folder is run, and on what; either implies ``--onnx``."""
     which = "run the ONNX graph of this precision (default: fp32, or the only one)"
-    group.add_argument("--precision", choices=PRECISIONS, help=which)
+    group.add_argument("--precision", choices=tuple(GRAPH_FILES), help=which)
     on = f"run the ONNX graph on {', '.join(PROVIDERS)} (default: cpu)"
     group.add_argument("--provider", metavar="NAME", help=on)
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import positive_int
-from emo_fairseq.cli.models import FACE_DETECTOR, PRECISIONS, PROVIDERS
+from emo_fairseq.cli.models import FACE_DETECTOR
 from emo_fairseq.cli.transcription import DEVICES
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.model_folder.files import GRAPH_FILES
+from emo_fairseq.inference.providers import PROVIDERS
 from emo_fairseq.serving.limits import Limits, limit_options
 
 logger = logging.getLogger(__name__)
@@ -74,7 +76,7 @@ OPTIONS = {
     ),
     "device": ServeOption("--device", "cpu, cuda, cuda:1", "cpu"),
     "precision": ServeOption(
-        "--precision", f"run the ONNX graph of this precision: {', '.join(PRECISIONS)}", None
+        "--precision", f"run the ONNX graph of this precision: {', '.join(GRAPH_FILES)}", None
     ),
     "provider": ServeOption("--provider", f"run the ONNX graph on {', '.join(PROVIDERS)}", None),
     "face_detector": ServeOption("--face-detector", FACE_DETECTOR, None, str, "DETECTOR"),

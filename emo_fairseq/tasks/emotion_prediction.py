@@ -459,8 +459,8 @@ class EmotionPredictionTask(FairseqTask):
 
     def _check_metric(self, criterion: EmotionCriterion) -> None:
         """Refuse a ``--best-checkpoint-metric`` that is not measured, or undefined on its split."""
-        labels = {name: other.labels for name, other in self.auxiliary.items()}
-        names = metric_names(criterion.empty_statistics(), self.labels, labels)
+        auxiliary = self.task_state.auxiliary_labels
+        names = metric_names(criterion.empty_statistics(), self.labels, auxiliary)
         self.run_config.check_metric(["loss", *names], self.task_state.modalities)
         split = self.run_config.selecting_split
         if split is None:
@@ -625,10 +625,10 @@ class EmotionPredictionTask(FairseqTask):
 
     def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
         super().reduce_metrics(logging_outputs, criterion)
-        labels = {name: other.labels for name, other in self.auxiliary.items()}
-        log_metrics(logging_outputs, self.labels, labels)
+        auxiliary = self.task_state.auxiliary_labels
+        log_metrics(logging_outputs, self.labels, auxiliary)
         if self.loggers and not self.is_training:
-            values = metric_values(logging_outputs, self.labels, labels)
+            values = metric_values(logging_outputs, self.labels, auxiliary)
             self.loggers.log_metrics(self._scored_split, self.data.corpus, values, 0)
         # fairseq-validate calls this once a subset, on every rank with the outputs of all ranks.
         if not self.is_training:

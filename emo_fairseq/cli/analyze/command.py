@@ -25,7 +25,7 @@ from emo_fairseq.cli.analyze.recordings import (
     turn_files_beside,
 )
 from emo_fairseq.cli.analyze.turns import add_turn_options, turn_options
-from emo_fairseq.cli.checkpoints import is_ensemble, is_model_folder, local_model
+from emo_fairseq.cli.checkpoints import local_model
 from emo_fairseq.cli.models import MODEL, add_model_options, load_model
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.cli.turn_files import (
@@ -37,6 +37,7 @@ from emo_fairseq.cli.turn_files import (
 )
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.model_folder.files import is_ensemble, is_model_folder
 from emo_fairseq.modalities import TEXT
 
 if TYPE_CHECKING:

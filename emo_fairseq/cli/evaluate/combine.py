@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.checkpoints import is_ensemble
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.model_folder.files import is_ensemble
 
 if TYPE_CHECKING:
     from data_prep.manifest.provenance import Provenance

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_prep.command_line import positive_int
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.checkpoints import find_checkpoint, is_model_folder
+from emo_fairseq.cli.checkpoints import find_checkpoint
 from emo_fairseq.cli.evaluate import combine, fairseq_command, recordings
 from emo_fairseq.cli.evaluate.output import PREDICTIONS, output_files, print_scores
 from emo_fairseq.cli.evaluate.training_record import (
@@ -18,6 +18,7 @@ from emo_fairseq.cli.evaluate.training_record import (
 )
 from emo_fairseq.cli.models import MODEL
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.model_folder.files import is_model_folder
 from emo_fairseq.requirements import require_training_stack
 
 

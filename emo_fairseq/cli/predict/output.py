@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TextIO
 
 from data_prep.files.remote import RemotePath, as_path
-from emo_fairseq.cli.checkpoints import is_ensemble, is_model_folder
 from emo_fairseq.cli.predict.inputs import STDIN
 from emo_fairseq.cli.predict.rows import FORMATS
 from emo_fairseq.cli.predict.turn_rows import TURN_FORMATS
 from emo_fairseq.errors import UsageError, check_writable
+from emo_fairseq.inference.model_folder.files import is_ensemble, is_model_folder
 
 _OTHER_FORMATS = (".xlsx", ".xls", ".ods", ".parquet", ".json", ".feather")
 

@@ -17,6 +17,15 @@ EXPORT_AGAIN = "export the checkpoint again"
 COPY_AGAIN = f"copy the folder again, or {EXPORT_AGAIN}"
 
 
+def is_model_folder(path: Path) -> bool:
+    """Return whether a path is a model folder of ``emotion-recognize export``.
+
+    It has weights or a graph: what predicts from the graph needs no weights.
+    """
+    has_model = any((path / name).is_file() for name in (WEIGHTS_FILE, *GRAPH_FILES.values()))
+    return has_model and (path / CONFIG_FILE).is_file()
+
+
 def is_ensemble(folder: Path) -> bool:
     """Return whether a folder holds an ensemble."""
     return (folder / ENSEMBLE_FILE).is_file()
