@@ -28,6 +28,7 @@ from emo_fairseq.criterions.scoring import (
     of_case,
     split_case,
 )
+from emo_fairseq.evaluation.names import RECALL
 from emo_fairseq.metrics.arrays import on_host
 
 Metrics = Mapping[str, float]
@@ -94,7 +95,7 @@ def _log_derived(sums: Mapping[str, Tensor], case: str, labels: Sequence[str]) -
             continue
         # The names of the metrics follow from any sums; their values from the sums so far.
         for metric in derive(_on_host(names, sums), labels):
-            if not (case and metric.startswith(_TOO_MANY)):
+            if not (case and metric.startswith(RECALL)):  # which would be too many
                 reader = _reader(metric, names, derive, labels)
                 fairseq_metrics.log_derived(of_case(metric, case), reader)
 
@@ -140,8 +141,6 @@ def _deviation(n: float, total: float, squares: float) -> float:
         return math.nan
     return math.sqrt(max(0.0, float(squares / n - (total / n) ** 2)))
 
-
-_TOO_MANY = "recall_"  # for each case one for each label
 
 # How the names of statistics begin, and what derives from them.
 _DERIVATIONS: Sequence[tuple[str, Derive]] = (

@@ -24,7 +24,7 @@ from data_prep.manifest.provenance import (
 from data_prep.manifest.table import counts, has
 from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO_FOLDER
 from data_prep.packed_audio.stored import PackedAudio
-from data_prep.schema import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE, SPLITS
 from data_prep.tokens.folder import SpecialIds
 from data_prep.video.segment import video_of
 from emo_fairseq.data import legacy
@@ -43,7 +43,6 @@ from emo_fairseq.data.leaks import (
     LeakGuard,
 )
 from emo_fairseq.data.manifest import (
-    FOLD_SETS,
     Split,
     check_data_dir,
     join_splits,
@@ -199,7 +198,7 @@ class DataDir(InputLimits):
         return self._splits[name]
 
     def _read(self, name: str) -> Split:
-        if self.cfg.fold is not None and name in FOLD_SETS:
+        if self.cfg.fold is not None and name in SPLITS:
             bases, ids = read_fold(self.folder, self.cfg.fold)
             if self._whole is None:
                 splits = [read_split(self.folder, self._raw, x, self.modalities) for x in bases]
@@ -209,7 +208,7 @@ class DataDir(InputLimits):
 
     def held_out(self) -> HeldOut:
         """Return the rows that training must not use: other sets of the fold, or other splits."""
-        names = [name for name in FOLD_SETS if name != TRAIN]
+        names = [name for name in SPLITS if name != TRAIN]
         if self.cfg.fold is None:
             corpus = None if self.is_legacy else read_corpus_file(self.folder)
             known = self.split_names() if corpus is None else list(corpus.splits)
@@ -220,7 +219,7 @@ class DataDir(InputLimits):
 
     def provenance(self, name: str, use: str = TRAINED) -> Provenance:
         """Return the record of a split's rows, for what is made from them."""
-        fold = self.cfg.fold if name in FOLD_SETS else None
+        fold = self.cfg.fold if name in SPLITS else None
         return seen_rows(self.split(name).utterances, self.corpus, name, fold, use)
 
     def split_names(self) -> list[str]:

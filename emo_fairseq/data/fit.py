@@ -10,6 +10,7 @@ from data_prep.manifest.labels import (
     check_counts,
     count_labels,
 )
+from data_prep.schema import SPLITS
 from emo_fairseq.data import legacy
 from emo_fairseq.data.annotations import group_names, truth_array
 from emo_fairseq.data.data_dir import (
@@ -19,7 +20,6 @@ from emo_fairseq.data.data_dir import (
 from emo_fairseq.data.frame_statistics import FrameStatistics
 from emo_fairseq.data.leaks import tokenizer_provenance
 from emo_fairseq.data.manifest import (
-    FOLD_SETS,
     Split,
     read_corpus_file,
 )
@@ -208,7 +208,7 @@ def check_training_labels(
 
 def _other_splits(source: DataDir, column: str) -> Mapping[str, Mapping[str, int]]:
     if source.cfg.fold is not None:
-        sets = {name: source.split(name) for name in FOLD_SETS if name != TRAIN}
+        sets = {name: source.split(name) for name in SPLITS if name != TRAIN}
         return {name: count_labels(part.utterances, column) for name, part in sets.items()}
     corpus = None if source.is_legacy else read_corpus_file(source.folder)
     counts = {} if corpus is None else corpus.splits

@@ -16,7 +16,7 @@ from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
 from data_prep.manifest.digests import sequence_digest
 from data_prep.manifest.table import ManifestTable, has, ids_of, rows_of_ids, select
 from data_prep.messages import first_few
-from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
+from data_prep.schema import CORPUS_FILE, SPLITS, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.data import legacy
 from emo_fairseq.data.votes import vote_shares
 from emo_fairseq.errors import UsageError
@@ -236,8 +236,6 @@ def report_rows(split: Split, chosen: np.ndarray, message: str) -> None:
 
 # -- One fold of a data dir: which rows are its train, valid and test sets -------------------------
 
-FOLD_SETS = ("train", "valid", "test")
-
 
 def read_fold(folder: Path, fold: str) -> tuple[Sequence[str], Mapping[str, Sequence[str]]]:
     """Read the fold that ``--fold PROTOCOL/FOLD`` names.
@@ -293,7 +291,7 @@ def manifests_digest(folder: Path, splits: Sequence[str], fold: str | None = Non
     """
     files: list[Path] = []
     for split in splits:
-        if fold is not None and split in FOLD_SETS:
+        if fold is not None and split in SPLITS:
             bases, _ = read_fold(folder, fold)
             files += [folder / FOLDS_FOLDER / f"{fold.partition('/')[0]}.json"]
             files += [folder / f"{base}.tsv" for base in bases]

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+RECALL = "recall_"  # before the name of a label
 N_RESAMPLES = 1000  # of the bootstrap, unless a command is given another number
 
 

@@ -23,7 +23,7 @@ from emo_fairseq.evaluation.bootstrap import (
     speaker_interval,
     t_test,
 )
-from emo_fairseq.evaluation.names import N_RESAMPLES, OF_VOTES
+from emo_fairseq.evaluation.names import N_RESAMPLES, OF_VOTES, RECALL
 from emo_fairseq.evaluation.significance import OtherTest, holm, mcnemar, wilcoxon
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
@@ -38,7 +38,6 @@ from emo_fairseq.evaluation.tables import format_count, mean_and_deviation
 from emo_fairseq.experiments.runs import speakers_of
 from emo_fairseq.experiments.systems import SeedAndFold, Setting, System
 
-_RECALL = "recall_"
 _ALPHA = 0.05
 _OF_LABELS = ("uar", "wa", "weighted_f1")
 _OF_NUMBERS = ("ccc", "pearson", "mae")
@@ -153,7 +152,7 @@ def default_metrics(setting: Setting) -> list[str]:
     predictions = setting.results[0].predictions
     if isinstance(predictions, LabelPredictions):
         of_votes = () if predictions.votes is None else OF_VOTES
-        return [*_OF_LABELS, *of_votes] + [f"{_RECALL}{label}" for label in setting.names]
+        return [*_OF_LABELS, *of_votes] + [f"{RECALL}{label}" for label in setting.names]
     axes = [f"_{name}" for name in setting.names] if len(setting.names) > 1 else []
     return [f"{metric}{axis}" for metric in _OF_NUMBERS for axis in ("", *axes)]
 
@@ -389,7 +388,7 @@ def _compare_with_first(comparisons: Sequence[_Comparison], rows: Sequence[Row])
 
     The recalls of single classes are left as they are: they are many, and depend on each other.
     """
-    if rows[0].metric.startswith(_RECALL):
+    if rows[0].metric.startswith(RECALL):
         return list(rows)
     others = zip(comparisons, rows[1:], strict=True)
     return [rows[0]] + [comparison.compare(row) for comparison, row in others]

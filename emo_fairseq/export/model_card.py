@@ -26,12 +26,11 @@ from emo_fairseq.export.graphs import GraphReport
 from emo_fairseq.export.model_index import hub_results
 from emo_fairseq.export.scored_predictions import PredictionsChecker, Scored
 from emo_fairseq.inference.checkpoint import read_checkpoint
+from emo_fairseq.inference.model_folder.files import CARD_FILE
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.modalities import LOG_MEL, PIXELS, SPEECH, TEXT, VIDEO, WAVEFORM
 from emo_fairseq.targets import TargetKind
 from emo_fairseq.task_state import TaskOptions, TaskState
-
-CARD_FILE = "README.md"
 
 
 @dataclass(frozen=True)

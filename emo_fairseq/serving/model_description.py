@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.files.hub import name_of_folder
+from emo_fairseq.inference.model_folder.files import CARD_FILE
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.transcribing import FasterWhisper
 from emo_fairseq.serving.limits import Limits
-
-_CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def read_description(path: Path) -> ModelDescription:
     """
     if not path.is_dir():
         return ModelDescription(path.resolve().parent.name)
-    file = path / _CARD
+    file = path / CARD_FILE
     card = file.read_text(encoding="utf-8") if file.is_file() else ""
     if card.startswith("---\n"):
         card = card.partition("\n---\n")[2]

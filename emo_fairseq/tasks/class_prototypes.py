@@ -17,10 +17,11 @@ from data_prep.prototypes import (
     published_prototypes,
     read_prototypes,
 )
+from data_prep.prototypes.records import CORPUS
 from emo_fairseq.data.annotations import Classes, group_ids, vad_values
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.errors import UsageError
-from emo_fairseq.tasks.config import CORPUS, EmotionPredictionConfig
+from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.provenance import Accept
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from omegaconf import MISSING
 
+from data_prep.prototypes.records import ALL, SCOPES
 from emo_fairseq.data.augmentation import AugmentationConfig, changes_inputs
 from emo_fairseq.data.curriculum import NONE, ORDERS, PACINGS
 from emo_fairseq.data.packing import ANY_PACKED, PACKED_AUDIO
@@ -91,7 +92,6 @@ class DataConfig(FairseqDataclass):
     )
 
 
-ALL, CORPUS = "all", "corpus"  # --prototype-scope
 DEFAULT_STRENGTHS = "1e-5,3e-5,1e-4,3e-4,1e-3,3e-3,1e-2,3e-2,1e-1,3e-1,1,3,10"
 BY_DIFFICULTY = ("difficulty", "inverse_difficulty")  # of --curriculum-order
 
@@ -428,7 +428,7 @@ class ObjectiveConfig(FairseqDataclass):
         acts=_TAKES_PROTOTYPES,
         kind=Kind.OTHER_RUN,
     )
-    prototype_scope: ChoiceEnum([ALL, CORPUS]) = option(  # type: ignore[valid-type]
+    prototype_scope: ChoiceEnum(list(SCOPES)) = option(  # type: ignore[valid-type]
         ALL, "corpus: compare a row with the prototypes of its own corpus", acts=_TAKES_PROTOTYPES
     )
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from emo_fairseq.data.annotations import truth_array
 from emo_fairseq.data.data_dir import DataDir
+from emo_fairseq.evaluation.names import RECALL
 from emo_fairseq.targets import LabeledTarget, TargetKind
 from emo_fairseq.task_state import TaskState
 
-_RECALL = "recall_"
 _CORRELATIONS = ("ccc", "pearson")  # undefined where truth or prediction is constant
 
 
@@ -30,7 +30,7 @@ def undefined_because(state: TaskState, data: DataDir, metric: str, split: str) 
     if of.target.kind is TargetKind.DISTRIBUTION:
         truth = truth[:, 0]  # the majority labels
     if of.target.has_labels:
-        label = name.removeprefix(_RECALL)
+        label = name.removeprefix(RECALL)
         if name == label or label not in of.labels or (truth == of.labels.index(label)).any():
             return ""
         return f"no row of {where} is {label}"

@@ -10,9 +10,9 @@ import numpy as np
 from data_prep.errors import ManifestError
 from data_prep.features.stored import FOLDER, are_missing
 from data_prep.manifest.table import count_distinct, counts, has
-from data_prep.schema import SAMPLE_RATE, Utterance, read_corpus, read_manifest
+from data_prep.schema import SAMPLE_RATE, SPLITS, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train.data import DataFolder
-from emo_fairseq.data.manifest import FOLD_SETS, read_fold_rows
+from emo_fairseq.data.manifest import read_fold_rows
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import MODALITY_LETTERS, SPEECH, TEXT, VIDEO, parse_modalities
 from emo_fairseq.targets import TARGETS, TargetKind
@@ -99,7 +99,7 @@ def _count_usable(
     for spec in specs:
         with_features.update(_ids_with_features(folder, spec.partition(":")[2]))
     usable = {}
-    for name in FOLD_SETS:
+    for name in SPLITS:
         if rows := splits.get(name):
             has_input = np.zeros(len(rows), dtype=bool)
             if specs:
@@ -130,7 +130,7 @@ def _read_splits(folder: Path, fold: str | None) -> Mapping[str, Sequence[Uttera
         return read_fold_rows(folder, fold)
     if not (folder / "train.tsv").is_file():
         _refuse_unsplit(folder)
-    names = dict.fromkeys([*FOLD_SETS, *read_corpus(folder).splits])
+    names = dict.fromkeys([*SPLITS, *read_corpus(folder).splits])
     files = {name: folder / f"{name}.tsv" for name in names}
     return {name: read_manifest(file) for name, file in files.items() if file.is_file()}
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from data_prep.schema import read_manifest
+from data_prep.schema import SPLITS, read_manifest
 from data_prep.tokens.token_sets import TokenSet, token_sets
 from emo_fairseq.cli import processes
 from emo_fairseq.data.token_choice import choose_tokens, has_tokens
@@ -73,12 +73,11 @@ def _check_train_is_apart(folder: Path, fold: str) -> None:
         UsageError: there is no train split to fit it on, or the fold holds out rows of it.
     """
     from emo_fairseq.data.manifest import (
-        FOLD_SETS,
         read_fold,
     )
 
     _, sets = read_fold(folder, fold)
-    held_out = {name for part in FOLD_SETS if part != "train" for name in sets[part]}
+    held_out = {name for part in SPLITS if part != "train" for name in sets[part]}
     file = folder / "train.tsv"
     if file.is_file() and held_out.isdisjoint(row.id for row in read_manifest(file)):
         return
