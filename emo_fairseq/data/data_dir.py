@@ -53,7 +53,7 @@ from emo_fairseq.data.manifest import (
 )
 from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.data.normalization import RowGroups
-from emo_fairseq.data.packing import open_packed_audio
+from emo_fairseq.data.packed_audio import open_packed_audio
 from emo_fairseq.data.token_choice import choose_tokens
 from emo_fairseq.data.tokens import build_token_dataset
 from emo_fairseq.data.video import ClipDataset, estimate_sizes

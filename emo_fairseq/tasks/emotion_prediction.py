@@ -76,7 +76,7 @@ from emo_fairseq.tasks.probe_options import (
 )
 from emo_fairseq.tasks.provenance import ScoringGuard, stored_provenance, training_provenance
 from emo_fairseq.tasks.run_config import RunConfig
-from emo_fairseq.tasks.saving import (
+from emo_fairseq.tasks.scoring_files import (
     ScoringFiles,
     attend,
     check_files_writable,

@@ -160,7 +160,7 @@ def test_it_is_created_where_that_is_requested(
     copy_toy: Callable[..., Path], make_task: MakeTask, tmp_path: Path, monkeypatch: Any
 ) -> None:
     data_dir = copy_toy()
-    monkeypatch.setattr("emo_fairseq.data.packing.default_workers", lambda: 1)
+    monkeypatch.setattr("emo_fairseq.data.packed_audio.default_workers", lambda: 1)
     folder = tmp_path / "scratch"
     options = {"packed_audio": "create", "packed_audio_dir": str(folder)}
     plain = waveforms(make_task, data_dir, packed_audio="off")
