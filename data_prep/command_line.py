@@ -58,7 +58,6 @@ def run_on_data_dir(
     options: argparse.Namespace,
     work: Callable[[argparse.Namespace], object],
     *,
-    reads: Sequence[str] = (),
     writes: Sequence[str] = (),
 ) -> int:
     """Run `work` on `options.data_dir` and print what it returns; return the exit code of `run`.
@@ -66,12 +65,11 @@ def run_on_data_dir(
     Args:
         options: of the command line; `data_dir` may be at a URL.
         work: called with the options, whose `data_dir` is then a folder of this machine.
-        reads: folders of the data dir that are read, as of `mirrored`.
         writes: folders of the data dir that are written.
     """
 
     def on_mirror() -> None:
-        with mirrored(options.data_dir, reads=reads, writes=writes) as folder:
+        with mirrored(options.data_dir, writes=writes) as folder:
             options.data_dir = folder
             text = with_origin(str(work(options)), folder)
         print(text)

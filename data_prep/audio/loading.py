@@ -145,14 +145,13 @@ def measure_audio(
     target_rate: int,
     start: float = 0.0,
     end: float | None = None,
-    limits: AudioLimits = DEFAULT_LIMITS,
 ) -> int:
     """Return `len(load_audio(...))` at `target_rate`, without storing samples.
 
     Raises:
         AudioError: in the same cases as `load_audio`.
     """
-    return _measure_one(path, target_rate, start, end, limits).n_samples
+    return _measure_one(path, target_rate, start, end).n_samples
 
 
 def measure_all(
@@ -195,11 +194,9 @@ def _build_measure(
     return lambda unit: _measure_spans(unit[0], target_rate, unit[1])
 
 
-def _measure_one(
-    path: str | Path, target_rate: int, start: float, end: float | None, limits: AudioLimits
-) -> Measured:
-    with open_audio(path, limits=limits) as reader:
-        part = Part(reader, start, end, limits)
+def _measure_one(path: str | Path, target_rate: int, start: float, end: float | None) -> Measured:
+    with open_audio(path, limits=DEFAULT_LIMITS) as reader:
+        part = Part(reader, start, end, DEFAULT_LIMITS)
         reader.skip(part.first)
         for block in blocks_of(reader, part):
             part.take(block)
@@ -220,7 +217,7 @@ def _measure_spans(
     for start, end in distinct:
         if (start, end) not in results:
             try:
-                results[start, end] = _measure_one(path, target_rate, start, end, DEFAULT_LIMITS)
+                results[start, end] = _measure_one(path, target_rate, start, end)
             except AudioError as error:
                 results[start, end] = error
     return [results[span] for span in spans]

@@ -127,7 +127,6 @@ def load_segments(
     *,
     sample_rate: int = SAMPLE_RATE,
     source_rate: float | None = None,
-    limits: AudioLimits = DEFAULT_LIMITS,
 ) -> Generator[tuple[int, FloatArray | AudioError, tuple[str, ...]], None, None]:
     """Load segments of one recording, which is decoded once, in the order of their ends.
 
@@ -139,7 +138,6 @@ def load_segments(
         segments: (start, end, channel); see `load_audio`. They may overlap.
         sample_rate: target sample rate in Hz.
         source_rate: sample rate of an array in Hz; a file states its own.
-        limits: limits of rate, channels, and of the length of a segment.
 
     Yields:
         The index of a segment; (n_samples,) float32, or why it cannot be loaded; its warnings.
@@ -147,6 +145,7 @@ def load_segments(
     Raises:
         AudioError: the recording cannot be opened, or decoding fails midway.
     """
+    limits = DEFAULT_LIMITS
     with open_audio(source, source_rate, limits) as reader:
         parts: dict[int, Part] = {}
         for index, (start, end, channel) in enumerate(segments):

@@ -32,7 +32,6 @@ def write_flac(
     samples: npt.NDArray[np.generic],
     sample_rate: int,
     *,
-    bits: int = 16,
     comment: str = "",
     is_locked: bool = False,
 ) -> None:
@@ -42,7 +41,6 @@ def write_flac(
         path: the file, replaced when the new one is complete.
         samples: (T,) or (T, channels), of any type that soundfile writes.
         sample_rate: in Hz.
-        bits: bits per sample.
         comment: text stored in the file.
         is_locked: whether no other process writes `path` at the same time.
 
@@ -50,18 +48,16 @@ def write_flac(
         OSError: the file cannot be written; names it.
     """
     # Encoded in memory, since libsndfile does not report a full disk.
-    content = encode_flac(samples, sample_rate, bits=bits, comment=comment)
+    content = encode_flac(samples, sample_rate, comment=comment)
     with replacing(path, is_locked=is_locked) as part:
         part.write_bytes(content)
 
 
-def encode_flac(
-    samples: npt.NDArray[np.generic], sample_rate: int, *, bits: int = 16, comment: str = ""
-) -> bytes:
+def encode_flac(samples: npt.NDArray[np.generic], sample_rate: int, *, comment: str = "") -> bytes:
     """Return the content of a FLAC file; see `write_flac`."""
     content = io.BytesIO()
     channels = 1 if samples.ndim == 1 else samples.shape[1]
-    options = {"format": "FLAC", "subtype": f"PCM_{bits}"}
+    options = {"format": "FLAC", "subtype": "PCM_16"}
     with soundfile.SoundFile(content, "w", sample_rate, channels, **options) as sound:
         if comment:
             sound.comment = comment

@@ -135,12 +135,9 @@ def parse_json(
     *,
     name: str | Path,
     remedy: str,
-    row: int | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> T:
-    """Parse JSON in memory, such as metadata of an archive, or line `row` of JSON lines.
-
-    See `load_yaml`.
+    """Parse JSON in memory, such as metadata of an archive; see `load_yaml`.
 
     >>> parse_json('{"rate": 16000}', dict[str, int], name="a.json", remedy="correct it")
     {'rate': 16000}
@@ -148,8 +145,8 @@ def parse_json(
     try:
         value = build_json(_decode(content, max_bytes))
     except RefusedError as error:
-        raise _fault(name, str(error), remedy, row) from error
-    return validate(value, schema, name=name, remedy=remedy, row=row)
+        raise _fault(name, str(error), remedy) from error
+    return validate(value, schema, name=name, remedy=remedy)
 
 
 def parse_json_line(line: str) -> object:

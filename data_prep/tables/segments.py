@@ -120,7 +120,6 @@ def unread_times(
     columns: Collection[str],
     mapped: Collection[str],
     audio: Iterable[str | None],
-    option: str = "--column {field}={column}",
 ) -> tuple[str, str, bool] | None:
     """Find columns of times that nothing reads: starts and ends, and durations beside a start.
 
@@ -128,12 +127,12 @@ def unread_times(
         columns: those of the table that nothing reads.
         mapped: of start and end the ones that a column is read for.
         audio: the audio path of each row.
-        option: the one by which a column is read, for the remedy.
 
     Returns:
         What there is, the remedy, and whether rows share an audio file: each of these would be the
         whole file. None without such columns.
     """
+    option = "--column {field}={column}"
     fields = {time_field(column): column for column in columns}
     times = {field: fields[field] for field in ("start", "end") if field in fields}
     times = {field: column for field, column in times.items() if field not in mapped}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.audio.decoding import AudioLimits, FloatArray, Source
-from data_prep.audio.streaming import UNLIMITED, stream_audio
+from data_prep.audio.decoding import FloatArray, Source
+from data_prep.audio.streaming import stream_audio
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.diarization.silero import FRAME, SpeechProbabilities
 
@@ -61,7 +61,6 @@ def measure_activity(
     source_rate: float | None = None,
     separate_channels: bool = False,
     progress: Progress = no_progress,
-    limits: AudioLimits = UNLIMITED,
 ) -> RecordingActivity:
     """Measure the speech probability and the level of each frame of a recording.
 
@@ -70,14 +69,13 @@ def measure_activity(
         source_rate: sample rate of an array in Hz.
         separate_channels: each channel for itself, instead of all mixed to one.
         progress: called after each block.
-        limits: limits of rate, channels and length.
 
     Raises:
         AudioError: the recording cannot be read.
         UsageError: faster-whisper is not installed.
     """
     with stream_audio(
-        source, source_rate=source_rate, separate_channels=separate_channels, limits=limits
+        source, source_rate=source_rate, separate_channels=separate_channels
     ) as stream:
         detectors = [SpeechProbabilities() for _ in range(stream.channels)]
         meters = [FramePowers() for _ in range(stream.channels)]
@@ -105,7 +103,6 @@ def channel_powers(
     seconds: float,
     *,
     source_rate: float | None = None,
-    limits: AudioLimits = UNLIMITED,
 ) -> list[FloatArray]:
     """Return the mean squares (n_frames,) of each channel in the first seconds of a recording.
 
@@ -113,14 +110,11 @@ def channel_powers(
         source: see `load_audio`.
         seconds: from its beginning, at least, if it is that long.
         source_rate: sample rate of an array in Hz.
-        limits: limits of rate, channels and length.
 
     Raises:
         AudioError: the recording cannot be read.
     """
-    with stream_audio(
-        source, source_rate=source_rate, separate_channels=True, limits=limits
-    ) as stream:
+    with stream_audio(source, source_rate=source_rate, separate_channels=True) as stream:
         meters = [FramePowers() for _ in range(stream.channels)]
         powers: list[list[FloatArray]] = [[] for _ in meters]
         n_samples = 0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.audio.decoding import AudioError, AudioLimits, FloatArray, Source
-from data_prep.audio.streaming import UNLIMITED, load_segments
+from data_prep.audio.decoding import AudioError, FloatArray, Source
+from data_prep.audio.streaming import load_segments
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
 from emo_fairseq.diarization.activity import (
@@ -63,7 +63,6 @@ def find_turns(
     source_rate: float | None = SAMPLE_RATE,
     transcribe: TranscribeWords | None = None,
     progress: Progress = no_progress,
-    limits: AudioLimits = UNLIMITED,
 ) -> Segmentation:
     """Find the turns of a recording of any length, in constant memory.
 
@@ -86,7 +85,6 @@ def find_turns(
             times, speech that is cut has no text.
         progress: called with what is done, the seconds that are done, and all seconds or None. An
             exception that it raises ends the work.
-        limits: limits of rate, channels and length.
 
     Returns:
         The turns, and counts of the speech that is in none of them.
@@ -105,7 +103,6 @@ def find_turns(
             source_rate=source_rate,
             separate_channels=is_separate,
             progress=progress,
-            limits=limits,
         )
         if is_separate:
             _check_channels(name, activity)
@@ -127,7 +124,7 @@ def find_turns(
         ) from error
     turns = _turns(speech, options)
     notes = list(activity.warnings)
-    if options.speakers == NO_SPEAKERS and _are_of_two(recording, source_rate, limits):
+    if options.speakers == NO_SPEAKERS and _are_of_two(recording, source_rate):
         notes.append(
             "its two channels differ, as those of a call, and were mixed; speakers channels "
             "predicts each by itself"
@@ -138,9 +135,9 @@ def find_turns(
     return Segmentation(Path(name), turns, dict(skipped), notes)
 
 
-def _are_of_two(recording: Source, source_rate: float | None, limits: AudioLimits) -> bool:
+def _are_of_two(recording: Source, source_rate: float | None) -> bool:
     """Return whether the beginning of a recording has two channels that may be of two speakers."""
-    powers = channel_powers(recording, _COMPARED_SECONDS, source_rate=source_rate, limits=limits)
+    powers = channel_powers(recording, _COMPARED_SECONDS, source_rate=source_rate)
     return len(powers) == 2 and are_apart([Activity(x, x) for x in powers])
 
 

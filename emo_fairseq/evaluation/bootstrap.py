@@ -330,27 +330,24 @@ def jackknife_error(left_out: np.ndarray) -> float:
     return math.sqrt((n - 1) / n * float(((left_out - left_out.mean()) ** 2).sum()))
 
 
-def t_interval(
-    value: float, left_out: np.ndarray, effective: float, level: float = LEVEL
-) -> Interval:
+def t_interval(value: float, left_out: np.ndarray, effective: float) -> Interval:
     """Return ``value ± t(effective - 1) * jackknife_error(left_out)``.
 
     Args:
         value: of all speakers.
         left_out: (S,), the same without each of them.
         effective: :attr:`Speakers.effective`.
-        level: of confidence.
     """
     from scipy.special import stdtrit
 
-    half = stdtrit(effective - 1.0, (1.0 + level) / 2.0) * jackknife_error(left_out)
+    half = stdtrit(effective - 1.0, (1.0 + LEVEL) / 2.0) * jackknife_error(left_out)
     return Interval(value - half, value + half)
 
 
 def t_test(difference: float, left_out: np.ndarray, effective: float) -> float:
     """Return the two-sided p-value of a difference, from its values without each speaker, (S,).
 
-    It is below 1 - `level` where :func:`t_interval` does not hold 0. 1 for no difference at all;
+    It is below 1 - `LEVEL` where :func:`t_interval` does not hold 0. 1 for no difference at all;
     NaN where it is undefined, or the same for all speakers, which leaves no error to measure it by.
     """
     from scipy.special import stdtr

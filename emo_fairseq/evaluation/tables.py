@@ -81,13 +81,13 @@ def format_mean(mean: float, deviation: float, undefined: str = UNDEFINED) -> st
     return number if math.isnan(deviation) else f"{number} ± {format_number(deviation)}"
 
 
-def format_p_value(p_value: float, undefined: str = NONE) -> str:
+def format_p_value(p_value: float) -> str:
     """Return a p-value in three decimals, or that it is below the last of them.
 
     >>> format_p_value(0.0416), format_p_value(0.0002)
     ('0.042', '< 0.001')
     """
-    return "< 0.001" if p_value < _SMALLEST else format_number(p_value, undefined=undefined)
+    return "< 0.001" if p_value < _SMALLEST else format_number(p_value, undefined=NONE)
 
 
 def format_count(n: int, noun: str) -> str:

@@ -26,7 +26,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.conversation import Conversation, PredictedTurn, axes_of, mark_shifts
 from emo_fairseq.inference.inputs import Item, check_batch_size
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
+from emo_fairseq.inference.stopping import ShouldStop, StoppedError
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
 from emo_fairseq.inference.videos import describe_unread, has_pictures
 from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
@@ -43,14 +43,14 @@ _STAGE = "emotions"
 def predict_conversation(
     predictor: "EmotionPredictor",
     recording: Source,
-    turns: Segmentation | Sequence[Turn] | None = None,
+    turns: Segmentation | Sequence[Turn] | None,
     *,
-    name: str | None = None,
-    turn_options: TurnOptions | None = None,
-    transcribe: Transcribe | None = None,
-    batch_size: int = 32,
-    progress: Progress | None = None,
-    should_stop: ShouldStop = never,
+    name: str | None,
+    turn_options: TurnOptions | None,
+    transcribe: Transcribe | None,
+    batch_size: int,
+    progress: Progress | None,
+    should_stop: ShouldStop,
 ) -> Conversation:
     """Predict for the turns of one recording; see :meth:`EmotionPredictor.conversation`."""
     check_batch_size(batch_size)

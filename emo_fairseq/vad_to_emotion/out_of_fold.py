@@ -235,13 +235,13 @@ def fitted_on(rows: Iterable[Utterance], data: Path, split: str) -> Provenance:
     return seen_rows(rows, read_corpus(data).name, split)
 
 
-def forest_record(about: Mapping[str, Any], file: str | Path = "the forest") -> Provenance | None:
+def forest_record(about: Mapping[str, Any]) -> Provenance | None:
     """Return the record of the rows that a forest was fitted on; None where it has none.
 
     Raises:
         data_prep.errors.ManifestError: the record cannot be read.
     """
-    return Provenance.from_state(about[RECORD], file) if RECORD in about else None
+    return Provenance.from_state(about[RECORD], "the forest") if RECORD in about else None
 
 
 def leak_notes(record: Provenance) -> list[str]:
