@@ -223,7 +223,7 @@ def _card(
     dialogues: bool,
     notes: Sequence[str],
 ) -> Corpus:
-    luck = ", ".join(f"{key} {value:.4f}" for key, value in scores.items())
+    scored = ", ".join(f"{key} {value:.4f}" for key, value in scores.items())
     rounded = {key: round(value, 6) for key, value in ceilings.items()}
     both = rounded["both"]
     why = "toy_dialogues.py" if dialogues else "toy.py"
@@ -239,7 +239,7 @@ def _card(
         ceilings=rounded,
         notes=[
             f"ceilings: the highest UAR over the 4 emotions that a model can expect ({why}: why)",
-            f"on the test split as drawn, the rules that reach them score {luck}",
+            f"on the test split as drawn, the rules that reach them score {scored}",
             *([] if dialogues else of_sentiment),
             *notes,
         ],

@@ -191,7 +191,7 @@ def _connect(ray: Any, engine: Engine) -> None:
 
 
 def _size(ray: Any, engine: Engine) -> int:
-    """Return the number of workers: as given, or as many as the cluster has room for now."""
+    """Return the number of workers: as given, or as many as fit into the cluster now."""
     total = ray.cluster_resources()
     n_gpus = total.get("GPU", 0.0)
     if engine.gpus_per_worker > n_gpus:
@@ -202,7 +202,7 @@ def _size(ray: Any, engine: Engine) -> int:
         )
     if engine.workers is not None:
         return engine.workers
-    room = total.get("CPU", 1.0)
+    capacity = total.get("CPU", 1.0)
     if engine.gpus_per_worker:
-        room = min(room, n_gpus / engine.gpus_per_worker)
-    return max(1, int(room))
+        capacity = min(capacity, n_gpus / engine.gpus_per_worker)
+    return max(1, int(capacity))
