@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from emo_fairseq.cli.evaluate import combine
+from emo_fairseq.cli.evaluate import several_models
 from emo_fairseq.cli.score_table import table_lines
 from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
 
@@ -41,7 +41,7 @@ def test_models_of_several_targets_have_a_dash_for_the_others_metrics(first, sec
 def test_json_names_models_that_are_not_compared(capsys):
     members = {"a": labels("sad", "happy"), "b": numbers("valence")}
     options = argparse.Namespace(json=True, split="test", save_predictions=None)
-    combine._print(options, members, None, {}, [])
+    several_models._print(options, members, None, {}, [])
     record = json.loads(capsys.readouterr().out)
     assert record["differences"] == []
     (refused,) = record["not_compared"]

@@ -9,7 +9,7 @@ from codes import raises
 from sklearn.metrics import balanced_accuracy_score
 
 from data_prep.schema import Utterance
-from emo_fairseq.cli.evaluate.combine import rows_of
+from emo_fairseq.cli.evaluate.several_models import rows_of
 from emo_fairseq.cli.score_table import table_lines
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions

@@ -9,7 +9,7 @@ from typing import Any
 from data_prep.command_line import positive_int
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import find_checkpoint
-from emo_fairseq.cli.evaluate import combine, fairseq_command, recordings
+from emo_fairseq.cli.evaluate import fairseq_command, recordings, several_models
 from emo_fairseq.cli.evaluate.output import PREDICTIONS, output_files, print_scores
 from emo_fairseq.cli.evaluate.training_record import (
     Training,
@@ -52,7 +52,7 @@ def add(subcommands: Any, about: str) -> None:
     batch = "utterances that are scored at a time (default: %(default)s)"
     option("--batch-size", type=positive_int, default=32, metavar="N", help=batch)
     option("--cpu", action="store_true", help="run on the CPU, even if there is a GPU")
-    combine.add_options(parser)
+    several_models.add_options(parser)
     recordings.add_options(parser)
     processes.add_verbose(parser)
 
@@ -71,11 +71,11 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{options.data}: there is no such folder; give a data dir", "data-missing"
         )
-    combine.check_options(options)
+    several_models.check_options(options)
     with tempfile.TemporaryDirectory() as folder:
         score = functools.partial(_score, options, Path(folder))
-        if len(options.models) > 1 or combine.is_one_ensemble(options):
-            return combine.run(options, score, Path(folder))
+        if len(options.models) > 1 or several_models.is_one_ensemble(options):
+            return several_models.run(options, score, Path(folder))
         outputs = output_files(options)
         predictions = outputs.get(PREDICTIONS, Path(folder) / "predictions.tsv")
         code = score(options.models[0], options.split, predictions)
