@@ -240,6 +240,22 @@ assert torch.compiler.disable(len)([1]) == 1
 """
 
 
+NAMES_OF_TRANSFORMERS = """
+import sys
+from emo_fairseq.compat.deferred_imports import import_transformers
+import_transformers()
+loaded = {"click", "httpx._main", "pygments", "rich"} & sys.modules.keys()
+assert not loaded, f"transformers imports {loaded}"
+import httpx
+assert callable(httpx.main.callback), "no command line of httpx"
+"""
+
+
+@pytest.mark.extended
+def test_transformers_is_imported_without_the_command_line_of_httpx() -> None:
+    run(NAMES_OF_TRANSFORMERS)
+
+
 @pytest.mark.extended
 def test_models_of_transformers_are_imported_without_what_shards_and_compiles_them() -> None:
     run(MODELS_OF_TRANSFORMERS)

@@ -44,6 +44,7 @@ _OF_TRANSFORMERS = (
     "transformers.distributed.tensor_parallel",
     "transformers.integrations.flex_attention",
 )
+_OF_HUB_CLIENT = ("httpx._main",)  # a command line, which imports rich and Pygments
 _SHARED_BY_MODELS = (
     "transformers.modeling_layers",
     "transformers.activations",
@@ -92,7 +93,7 @@ def import_transformers() -> ModuleType:
     Raises:
         ImportError: transformers is not installed.
     """
-    with no_garbage_collection():
+    with no_garbage_collection(), _deferred(_OF_HUB_CLIENT):
         library = importlib.import_module("transformers")
         with _parsed_once():
             importlib.import_module("transformers.models")
