@@ -85,32 +85,48 @@ def read_log(path: Path) -> list[Epoch]:
     return epochs
 
 
-def read_unfinished(file: Path) -> list[Epoch]:
-    """Load the log file of a training that still runs; it may hold no epoch yet.
+def read_validations(file: Path) -> list[Metrics]:
+    """Load every validation in the log file of a training that may still run, in their order.
 
-    Lines that are no entries are left out without a warning, and a last line that has no end.
+    Of several splits that of :attr:`Epoch.valid_split`. A validation that was logged twice, as
+    after an interruption, counts once, as it was logged last. Lines that are no entries are left
+    out without a warning, and a last line that has no end.
     """
     text = file.read_text(encoding="utf-8", errors="replace")
-    return _read_lines(text[: text.rfind("\n") + 1].splitlines(), warns=False)
+    by_updates: dict[float, Epoch] = {}
+    last = 1
+    for number, split, metrics in _logged(text[: text.rfind("\n") + 1].splitlines(), warns=False):
+        if number == 1 < last:  # a later training
+            by_updates.clear()
+        last = number
+        updates = metrics.get(_UPDATES, 0.0)
+        by_updates.setdefault(updates, Epoch(number)).metrics[split] = metrics
+    of_each = (by_updates[updates].valid for updates in sorted(by_updates))
+    return [metrics for metrics in of_each if metrics]
 
 
-def _read_lines(lines: Sequence[str], warns: bool = True) -> list[Epoch]:
+def _read_lines(lines: Sequence[str]) -> list[Epoch]:
     epochs: dict[int, Epoch] = {}
+    for number, split, metrics in _logged(lines):
+        if number == 1 < max(epochs, default=1):
+            epochs.clear()
+        epochs.setdefault(number, Epoch(number)).metrics[split] = metrics
+    return [epochs[number] for number in sorted(epochs)]
+
+
+def _logged(
+    lines: Sequence[str], warns: bool = True
+) -> Iterator[tuple[int, str, dict[str, float]]]:
+    """Yield epoch, split and metrics of each entry; those within an epoch have no split."""
     for entry in _entries(lines, warns):
         number = entry.get("epoch")
         split = next(
             (k.removesuffix(f"_{_UPDATES}") for k in entry if k.endswith(f"_{_UPDATES}")), ""
         )
-        if isinstance(number, int) and split:  # the updates within an epoch have no split
+        if isinstance(number, int) and split:
             prefix = f"{split}_"
             logged = {k.removeprefix(prefix): x for k, x in entry.items() if k.startswith(prefix)}
-            if number == 1 < max(epochs, default=1):
-                epochs.clear()
-            epoch = epochs.setdefault(number, Epoch(number))
-            epoch.metrics[split] = {
-                k: y for k, x in logged.items() if (y := _number(x)) is not None
-            }
-    return [epochs[number] for number in sorted(epochs)]
+            yield number, split, {k: y for k, x in logged.items() if (y := _number(x)) is not None}
 
 
 def _entries(lines: Sequence[str], warns: bool) -> Iterator[dict[str, Any]]:

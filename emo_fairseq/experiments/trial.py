@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emo_fairseq.evaluation.training_log import read_unfinished
+from emo_fairseq.evaluation.training_log import read_validations
 from emo_fairseq.experiments.grid import PlannedRun
 from emo_fairseq.experiments.jobs import Outcome, Steps, run_all
 from emo_fairseq.experiments.runs import RunFolder
@@ -144,6 +144,6 @@ def _train(run: PlannedRun, folder: RunFolder, words: Sequence[str]) -> Steps:
 
 
 def validations(log: Path, metric: str) -> list[float]:
-    """Return a metric of the valid set by epoch; NaN where it is undefined."""
-    epochs = read_unfinished(log) if log.is_file() else []
-    return [epoch.valid[metric] for epoch in epochs if metric in epoch.valid]
+    """Return a metric of every validation; NaN where it is undefined."""
+    of_each = read_validations(log) if log.is_file() else []
+    return [metrics[metric] for metrics in of_each if metric in metrics]

@@ -163,6 +163,21 @@ def test_a_trial_is_the_mean_over_folds_of_their_best_validation(evaluated):
     assert reported == [(1, 0.2), (2, 0.6), (3, 0.6), (4, 0.5), (5, 0.5)]
 
 
+def test_every_validation_of_an_epoch_counts(tmp_path):
+    """As with --save-interval-updates, which validates before it saves; the third is repeated."""
+    log = tmp_path / "train.log"
+    entries = [(1, 5, 0.5), (1, 10, 0.4), (2, 15, 0.1), (2, 15, 0.3), (2, 20, 0.2)]
+    lines = [
+        json.dumps({"epoch": epoch, "valid_uar": value, "valid_num_updates": updates})
+        for epoch, updates, value in entries
+    ]
+    log.write_text("\n".join(lines) + '\n{"epoch": 3, "valid_u')
+    assert trial.validations(log, "uar") == [0.5, 0.4, 0.3, 0.2]
+    with log.open("a") as file:
+        file.write("\n" + line(1, 0.7))
+    assert trial.validations(log, "uar") == [0.7]
+
+
 def test_a_smaller_metric_may_be_the_better_one(evaluated):
     value, reported = evaluated(Run("1", [0.2, 0.6]), is_maximized=False)
     assert value == pytest.approx(0.2)
