@@ -1,6 +1,7 @@
 """``predict`` and ``analyze`` that were killed: what is finished is not computed again."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 
 from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.analyze.formats import FORMATS
 from emo_fairseq.cli.predict import command
 from emo_fairseq.inference.predictor import EmotionPredictor
 
@@ -99,3 +101,33 @@ def test_analyze_leaves_out_what_is_finished(
     assert "recordings that an earlier run has finished: 1" in capsys.readouterr().err
     assert not (output / ".analysis.json").exists()
     assert sorted(path.stem for path in output.glob("*.csv")) == ["0", "1", "2", "4"]
+
+
+def test_analyze_continues_where_files_were_being_written(
+    trained_models, recordings, monkeypatch, tmp_path, capsys
+):
+    """And replaces those of a recording with a turn that could not be predicted."""
+    model, output, turns = trained_models.folder(MODEL), tmp_path / "output", tmp_path / "turns"
+    turns.mkdir()
+    for number in range(5):
+        end = 0.01 if number == 0 else 0.25
+        (turns / f"{number}.csv").write_text(f"start,end\n0,{end}\n0.25,0.5\n")
+    words = ["analyze", str(model), str(recordings), "--segments", str(turns)]
+    words += ["--formats", "csv,jsonl", "--output-dir", str(output)]
+    original = FORMATS["jsonl"]
+
+    def write(written):
+        if written.recording.name == "1.wav":
+            raise KilledError
+        original.write(written)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(FORMATS, "jsonl", replace(original, write=write))
+        with pytest.raises(KilledError):
+            main(words)
+    assert sorted(path.name for path in output.glob("[01].*")) == ["0.csv", "0.jsonl", "1.csv"]
+    assert main(words) == 1
+    assert len(list(output.glob("*.jsonl"))) == len(list(output.glob("*.csv"))) == 4
+    capsys.readouterr()
+    assert main(words) == 2, "its files are those of no interrupted run"
+    assert "0.csv is there" in capsys.readouterr().err

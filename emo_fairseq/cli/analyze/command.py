@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,22 +125,18 @@ def run(options: argparse.Namespace) -> int:
     )  # and all items, before the imports that take seconds
     recordings = find_recordings(options.items)
     turn_files = match_turn_files(recordings, options.segments)
-    if not options.segments and (beside := turn_files_beside(recordings)):
-        names = first_few([path.name for path in beside])
-        sys.stderr.write(
-            f"files of turns beside the recordings, not read: {len(beside)} ({names}); --segments "
-            "with their folder reads them\n"
-        )
+    if not options.segments:
+        _note_turn_files(recordings)
     folder = options.output_dir
     targets = {recording: _targets(recording, formats, folder) for recording in recordings}
     finished = FinishedRecordings(options)
     skipped = [x for x in recordings if finished.has(x, turn_files.get(x.path), targets[x])]
     if skipped:
         sys.stderr.write(f"recordings that an earlier run has finished: {len(skipped)}\n")
-    written = [x for name, of in targets.items() if name not in skipped for x in of.values()]
-    inputs = [recording.path for recording in recordings] + list(turn_files.values())
-    _check_targets(written, inputs, options)
     left = [recording for recording in recordings if recording not in skipped]
+    begun = [x for x in left if finished.has_begun(x, turn_files.get(x.path))]
+    inputs = [recording.path for recording in recordings] + list(turn_files.values())
+    _check_targets({recording: targets[recording] for recording in left}, inputs, begun, options)
     predictor = load_model(options)
     is_alone = engine.name == LOCAL and engine.workers == 1
     transcriber = _transcriber(options, predictor)
@@ -152,12 +148,23 @@ def run(options: argparse.Namespace) -> int:
         conversations = analyze(units, name_of=lambda number: str(left[number].path))
         conversations = track(conversations, "recordings", len(units), "recording", hidden=is_alone)
         for (recording, turn_file), conversation in zip(units, conversations, strict=True):
+            finished.begin(recording, turn_file)
             if _finish(analysis, recording, conversation, targets[recording]):
                 finished.add(recording, turn_file, targets[recording])
             else:
                 n_failed += 1
     finished.remove()
     return _FAILED if n_failed else 0
+
+
+def _note_turn_files(recordings: Sequence[Recording]) -> None:
+    """Print which files of turns are beside the recordings, and are not read."""
+    if beside := turn_files_beside(recordings):
+        names = first_few([path.name for path in beside])
+        sys.stderr.write(
+            f"files of turns beside the recordings, not read: {len(beside)} ({names}); --segments "
+            "with their folder reads them\n"
+        )
 
 
 def _finish(
@@ -296,9 +303,19 @@ def _targets(recording: Recording, formats: Sequence[str], folder: Path) -> dict
 
 
 def _check_targets(
-    targets: Iterable[Path], inputs: Iterable[Path], options: argparse.Namespace
+    targets: Mapping[Recording, Mapping[str, Path]],
+    inputs: Iterable[Path],
+    begun: Collection[Recording],
+    options: argparse.Namespace,
 ) -> None:
-    """Refuse to write over inputs, over the model, or over what is there without --overwrite."""
+    """Refuse to write over inputs, over the model, or over what is there without --overwrite.
+
+    Args:
+        targets: of each recording, that will be written.
+        inputs: that are read.
+        begun: recordings of which an interrupted run of the same command has written targets.
+        options: of the command line.
+    """
     folder = options.output_dir
     require_local(folder, "--output-dir", "name a folder here, and copy it when it is written")
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -312,13 +329,14 @@ def _check_targets(
             "output-in-model",
         )
     resolved = {path.resolve() for path in inputs}
-    for target in targets:
+    of_recordings = ((recording, x) for recording, of in targets.items() for x in of.values())
+    for recording, target in of_recordings:
         if target.resolve() in resolved:
             raise UsageError(
                 f"--output-dir {folder}: {target} is one of the inputs; name another folder",
                 "output-is-input",
             )
-        if target.exists() and not options.overwrite:
+        if target.exists() and recording not in begun and not options.overwrite:
             raise UsageError(
                 f"--output-dir {folder}: {target} is there; give --overwrite to replace it, or "
                 "another folder",

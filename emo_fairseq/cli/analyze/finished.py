@@ -22,6 +22,9 @@ _PLACES = ("items", "model", "output_dir", "overwrite", "run", "segments", "word
 class FinishedRecordings:
     """The file that lists them, in the folder of the output, until all are finished.
 
+    One whose files were being written, or whose turns have errors, is listed without its files: it
+    is analyzed again, and its files are replaced.
+
     Args:
         options: of the command line, without the engine.
     """
@@ -51,6 +54,15 @@ class FinishedRecordings:
         names = {target.name for target in targets.values()}
         return records is not None and names == {*records} and is_whole(self._folder, records)
 
+    def has_begun(self, recording: Recording, turn_file: Path | None) -> bool:
+        """Return whether the files of a recording that are there are of the interrupted run."""
+        return bool(self._known) and self._known.get(self._key(recording, turn_file)) == {}
+
+    def begin(self, recording: Recording, turn_file: Path | None) -> None:
+        """Record that the files of a recording are about to be written."""
+        self._known[self._key(recording, turn_file)] = {}
+        self._write()
+
     def add(
         self, recording: Recording, turn_file: Path | None, targets: Mapping[str, Path]
     ) -> None:
@@ -59,6 +71,10 @@ class FinishedRecordings:
             return
         names = [target.name for target in targets.values()]
         self._known[self._key(recording, turn_file)] = records_of(self._folder, names)
+        self._write()
+
+    def _write(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
         with replacing(self._folder / _FILE) as part:
             part.write_text(json.dumps(self._known), encoding="utf-8")
 
