@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
+
+from pydantic import model_validator
 
 from data_prep.errors import CodedError
 from data_prep.files.documents import ForeignDocument, load_json
@@ -33,15 +36,15 @@ class _Segment(ForeignDocument):
 class _Transcript(ForeignDocument):
     segments: list[_Segment]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_segments(cls, content: Any) -> Any:
+        return {"segments": content} if isinstance(content, list) else content
+
 
 def read(request: Request) -> Segmentation:
     """Read the segments as turns."""
-    content: _Transcript | list[_Segment] = load_json(
-        request.path,
-        _Transcript | list[_Segment],  # type: ignore[arg-type]
-        remedy=_REMEDY,
-    )
-    segments = content if isinstance(content, list) else content.segments
+    segments = load_json(request.path, _Transcript, remedy=_REMEDY).segments
     skipped: Counter[str] = Counter()
     turns = []
     for number, segment in enumerate(segments):

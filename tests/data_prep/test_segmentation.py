@@ -382,7 +382,7 @@ def test_a_german_table(tmp_path: Path) -> None:
         ("a.vtt", "00:01.000 --> 00:02.000\nx\n", "vtt-invalid", "WEBVTT"),
         ("a.vtt", "WEBVTT\n00:01.000 --> 00:02.000\nx\n", "vtt-invalid", "empty line"),
         ("a.vtt", "WEBVTT\n\nid\nx\n", "cue-invalid", "line 4"),
-        ("a.json", '{"text": "x"}', "document-invalid", "segments"),
+        ("a.json", '{"text": "x"}', "document-invalid", "a.json: segments is missing; give JSON"),
         ("a.json", '{"segments": [{"start": -1, "end": 1}]}', "time-invalid", "segments[0]"),
         ("a.csv", "start,end_ms\n1,2\n", "times-unit", "end_ms"),
         ("a.csv", "start,stop\n1,2\n", "column-missing", "'end'"),
