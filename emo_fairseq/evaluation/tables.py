@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 UNDEFINED = "undefined"  # a metric that has no value, such as a correlation with a constant
 NONE = "–"  # a cell that there is nothing for
 _SMALLEST = 0.0005  # p-value that three decimals show
-_WIDTH = 200  # columns, where there is no terminal to fit into
+_WIDTH = 10_000  # characters, where there is no terminal to fit into: a table is never as wide
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def print_table(table: Table, left: Collection[str] = ()) -> None:
 
     grid = RichTable()
     for name in table.header:
-        grid.add_column(name, justify="left" if name in left else "right")
+        # A name that is cut off would be that of several systems.
+        grid.add_column(name, justify="left" if name in left else "right", overflow="fold")
     for row in table.rows:
         grid.add_row(*row)
     console = Console()

@@ -13,7 +13,7 @@ from emo_fairseq.evaluation.bootstrap import (
     OVER_SPEAKERS,
     OVER_UTTERANCES,
 )
-from emo_fairseq.evaluation.names import N_RESAMPLES
+from emo_fairseq.evaluation.names import N_RESAMPLES, display_name
 from emo_fairseq.evaluation.tables import (
     NONE,
     Table,
@@ -110,7 +110,7 @@ def _interval(ends: Sequence[float], sign: bool = False) -> str:
 
 # header: cell; a column whose cells are all empty is left out
 _COLUMNS: dict[str, Callable[[Row], str]] = {
-    "metric": lambda row: row.metric,
+    "metric": lambda row: display_name(row.metric),
     "system": lambda row: f"{row.system} *" if row.n_missing else row.system,
     "of": lambda row: row.part or NONE,
     "n": lambda row: str(row.n_runs),
@@ -119,9 +119,9 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "95 %, utterances": lambda row: _interval(row.utterances),
     "95 %, speakers": lambda row: _interval(row.speakers),
     "difference": lambda row: _number(row.difference, sign=True),
-    "95 %": lambda row: _interval(row.difference_ends, sign=True),
-    "p": lambda row: format_p_value(row.p),
-    "p, Holm": lambda row: format_p_value(row.p_holm),
+    "95 %, of it": lambda row: _interval(row.difference_ends, sign=True),
+    "p, utterances": lambda row: format_p_value(row.p),
+    "p, utterances, Holm": lambda row: format_p_value(row.p_holm),
     "p, speakers": lambda row: format_p_value(row.p_speakers),
     "p, speakers, Holm": lambda row: format_p_value(row.p_speakers_holm),
     "other test, p": lambda row: (
@@ -208,6 +208,9 @@ def _transductive(results: Sequence[Result]) -> list[str]:
 def _notes(setting: Setting) -> list[str]:
     """The notes below the table."""
     notes = [f"checkpoints chosen by: {_about(setting)['chosen_by']}"]
+    if len(setting.systems) > 1:
+        first = setting.systems[0].name
+        notes.append(f"difference: from {first}, with its 95 % interval over utterances")
     results, split = setting.results, setting.split
     if any(split == selection_set(x.options) and not x.is_cross_corpus for x in results):
         notes.append(f"{split} is the set that chose the checkpoints, not a test set")

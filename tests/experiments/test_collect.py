@@ -17,7 +17,7 @@ from data_prep.manifest.provenance import (
     write_beside,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation import predictions, tables
 from emo_fairseq.experiments import collect, sweep
 from emo_fairseq.experiments.comparison import table_rows
 from emo_fairseq.experiments.options import Options
@@ -431,10 +431,23 @@ def test_markdown_and_latex(two_folds):
     arguments = ["--metric", "recall_sad", "--markdown", str(files[0]), "--latex", str(files[1])]
     collected(two_folds, *arguments)
     markdown, latex = (file.read_text() for file in files)
-    assert "| recall_sad | robertaEMO_tiny | 4 |" in markdown
-    assert r"recall\_sad & robertaEMO\_tiny & 4 &" in latex
+    assert "| recall, sad | robertaEMO_tiny | 4 |" in markdown
+    assert r"recall, sad & robertaEMO\_tiny & 4 &" in latex
     assert latex.count("{table}") == latex.count("{tabular}") == 2
     assert "k\\_fold, folds 1 2" in latex
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_names_of_systems_are_not_cut_off(is_terminal, monkeypatch, capsys):
+    names = [f"speech_pooling=attention,seed={n}" for n in (1, 2)]
+    header = ["system", *(f"column {n}" for n in range(15))]
+    if is_terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "150")
+    tables.print_table(tables.Table(header, [[name, *["0.123 to 0.456"] * 15] for name in names]))
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert is_terminal or all(f"│ {name} │" in printed.replace("  ", "") for name in names)
 
 
 def test_rows_trained_on_columns_tested_on(write_run, capsys):
