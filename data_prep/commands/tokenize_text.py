@@ -6,8 +6,10 @@ r"""Text -> tokens: DATA_DIR/text/<name>/{split}.bin + .idx, and the files of th
     python -m data_prep.tokenize_text DATA_DIR --bpe hf:MODEL_FOLDER
     python -m data_prep.tokenize_text DATA_DIR --tokenizer OTHER_DATA_DIR/text/NAME
     python -m data_prep.tokenize_text DATA_DIR --name NAME
+    python -m data_prep.tokenize_text DATA_DIR --fold PROTOCOL/FOLD
 
-The default fits a sentencepiece model on the train split and needs nothing else. `--bpe gpt2` gives
+The default fits a sentencepiece model on the train split, or with `--fold` on the train set of a
+fold, and needs nothing else. `--bpe gpt2` gives
 RoBERTa's ids, equal to fairseq's own; `--bpe hf:` those of any Hugging Face encoder; `--tokenizer`
 those of another data dir, or of a model folder. Each tokenizer has a folder of its own, named after
 it or by `--name`; `--name` alone tokenizes again with the tokenizer of that folder. Row i belongs
@@ -34,6 +36,7 @@ from data_prep.engines import Workers
 from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.files.digests import file_digest
 from data_prep.files.remote import require_local
+from data_prep.folds.file import train_set
 from data_prep.manifest.digests import texts_digest
 from data_prep.manifest.table import values
 from data_prep.schema import Utterance
@@ -62,6 +65,7 @@ from data_prep.tokens.text_tokenizers import (
 )
 from data_prep.tokens.token_sets import (
     FITTED_ON,
+    FOLD,
     TokenSet,
     copied_settings,
     place_tokens,
@@ -91,15 +95,18 @@ def tokenize_with_sentencepiece(
     lowercase: bool = False,
     workers: Workers = 1,
     name: str | None = None,
+    fold: str | None = None,
 ) -> TokenFolder:
     """Fit sentencepiece on the train split and tokenize every split.
 
     `byte_fallback` spells a character that the model does not have as UTF-8 bytes, so that nothing
     is lost to `<unk>`; `lowercase` folds case, in the model's own normalization. `name` is by
-    default such as `sentencepiece-2000`.
+    default such as `sentencepiece-2000`. With `fold`, PROTOCOL/FOLD, it is fitted on the train set
+    of that fold.
     """
     splits = read_splits(data_dir)
-    train = train_rows(data_dir, splits, "use --bpe gpt2 or --bpe hf:FOLDER, which need none")
+    remedy = "use --fold, or --bpe gpt2 or hf:FOLDER, which need none"
+    train = train_set(data_dir, fold) if fold else train_rows(data_dir, splits, remedy)
     settings: dict[str, Any] = {
         "bpe": "sentencepiece",
         "vocab_size": vocab_size,
@@ -108,15 +115,18 @@ def tokenize_with_sentencepiece(
         "byte_fallback": byte_fallback,
         "lowercase": lowercase,
         FITTED_ON: texts_digest(train),
+        **({FOLD: fold} if fold else {}),
     }
     own = ["bpe"] if model_type == "bpe" else []
     folded = ["lowercase"] if lowercase else []
-    default = "-".join(["sentencepiece", *own, str(vocab_size), *folded])
+    of_fold = [fold.replace("/", "-")] if fold else []
+    default = "-".join(["sentencepiece", *own, str(vocab_size), *folded, *of_fold])
     folder = TokenFolder(place_tokens(data_dir, _TEXT, settings, name, default), settings)
     with folder.locked():
         if not folder.is_fitted:
             texts = [text for text in values(train, "text") if text is not None]
-            logger.info("fitting sentencepiece on %d sentences of the train split", len(texts))
+            where = f"train set of {fold}" if fold else "train split"
+            logger.info("fitting sentencepiece on %d sentences of the %s", len(texts), where)
             folder.replace_tokenizer(*train_sentencepiece(texts, settings))
         return _tokenize(folder, splits, workers)
 
@@ -282,7 +292,7 @@ _GPT2_FILES = ("encoder_json", "vocab_bpe", "dictionary")
 BPES: Mapping[str, _Bpe] = {
     "sentencepiece": _Bpe(
         tokenize_with_sentencepiece,
-        ("vocab_size", "model_type", "character_coverage", "byte_fallback", "lowercase"),
+        ("fold", "vocab_size", "model_type", "character_coverage", "byte_fallback", "lowercase"),
     ),
     "gpt2": _Bpe(tokenize_with_gpt2, _GPT2_FILES, needs=_GPT2_FILES),
     "hf": _Bpe(tokenize_with_hf),
@@ -313,6 +323,8 @@ def _parser() -> argparse.ArgumentParser:
     # those of the functions.
     parser.argument_default = argparse.SUPPRESS
     add = parser.add_argument_group("--bpe sentencepiece").add_argument
+    fold = "fit it on the train set of a fold, such as k_fold/1 (default: on the train split)"
+    add("--fold", metavar="PROTOCOL/FOLD", help=fold)
     size = "largest number of pieces; a small text yields fewer (default: 2000)"
     add("--vocab-size", type=positive_int, metavar="N", help=size)
     add("--model-type", choices=("unigram", "bpe"), help="default: unigram")

@@ -28,7 +28,7 @@ from data_prep.folds.protocols import FoldOptions, check_leaks, make_folds
 from data_prep.folds.records import ALL, Folds, composition_lines, context_notes
 from data_prep.manifest.cells import shown
 from data_prep.manifest.labels import check_folds
-from data_prep.manifest.table import ManifestTable
+from data_prep.manifest.table import ManifestTable, rows_of_ids
 from data_prep.messages import first_few
 from data_prep.schema import SPLITS, Corpus, Utterance, read_manifest, shared_values, write_corpus
 
@@ -146,6 +146,30 @@ def fold_names(path: str | Path) -> list[str]:
         ManifestError: it is not of the schema `FoldsFile`.
     """
     return list(_load(path).folds)
+
+
+def train_set(data_dir: str | Path, fold: str | None) -> ManifestTable:
+    """Read the rows of the train split, or of the train set of a fold.
+
+    Args:
+        data_dir: the data dir.
+        fold: PROTOCOL/FOLD.
+
+    Raises:
+        ManifestError: there is no such fold.
+    """
+    if fold is None:
+        return read_manifest(Path(data_dir) / "train.tsv")
+    protocol, _, number = fold.partition("/")
+    path = folds_path(data_dir, protocol)
+    folds = read_folds(path)
+    if number not in folds.folds:
+        message = f"no fold {number!r}; it has {', '.join(folds.folds)}"
+        raise ManifestError(
+            Fault(str(path), None, message, "give --fold PROTOCOL/FOLD", "fold-unknown")
+        )
+    rows = read_base(data_dir, folds.bases)
+    return rows.take(rows_of_ids(rows, folds.folds[number]["train"]))
 
 
 def _load(path: str | Path) -> FoldsFile:

@@ -12,7 +12,6 @@ from data_prep.folds.records import Folds
 from data_prep.schema import AXES, Corpus, Utterance
 
 _CONFIGS = Path(__file__).parents[2] / "examples" / "toy" / "config"  # in a clone of the repository
-_ENCODER = "hf:FOLDER"
 _TARGET_OF = {  # by column; the first one that any row has
     "emotion": "emotion",
     "sentiment": "sentiment",
@@ -27,8 +26,7 @@ def next_steps(
 ) -> Iterator[str]:
     """Yield a line for each: train on every fold; on the first, and score it; and a sweep.
 
-    Speech is read from the recordings by an encoder from scratch. Where there are none, text is
-    read by a pretrained encoder, since a tokenizer of one's own would be fitted on tested rows.
+    What the data have is read by encoders from scratch; the sweep reads speech.
 
     Args:
         data_dir: folder of the data dir.
@@ -40,25 +38,18 @@ def next_steps(
     if target is None:
         yield "note: no row has a label or a number to train on; prepare the corpus with one"
         return
-    has_audio = _has_any(rows, "audio")
     fold = next(iter(folds.folds))
     data = shlex.quote(str(data_dir))
     output = shlex.quote(f"checkpoints/{data_dir.resolve().name}/{folds.protocol}-{fold}")
-    modality = "A" if has_audio else f"T --text-encoder {_ENCODER}"
-    model = f"--modality {modality} --target {target}"
+    model = f"--target {target}"
     yield f"train all with: emotion-recognize train {data} --fold {folds.protocol} {model}"
     yield (
         f"train one with: emotion-recognize train {data} --fold {folds.protocol}/{fold} {model} "
         f"--output {output}"
     )
     yield f"score it with: emotion-recognize evaluate {output} {data}"
-    if has_audio and _CONFIGS.is_dir():
+    if _has_any(rows, "audio") and _CONFIGS.is_dir():
         yield f"sweep with: {_sweep(data_dir, folds.protocol, target)}"
-    if not has_audio:
-        yield (
-            f"note: {_ENCODER} is a folder with a Hugging Face encoder, whose tokenizer was fitted "
-            "on none of these rows"
-        )
 
 
 def _target(rows: Sequence[Utterance]) -> str | None:

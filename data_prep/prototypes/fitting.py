@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.errors import Fault, ManifestError
-from data_prep.folds.file import folds_path, read_base, read_folds
+from data_prep.folds.file import train_set
 from data_prep.manifest.provenance import Provenance, seen_rows
-from data_prep.manifest.table import ManifestTable, rows_of_ids
 from data_prep.prototypes.file import FITTED_ON
 from data_prep.prototypes.maths import Floats, Ids, difficulties, fit_by_domain, is_usable
 from data_prep.prototypes.records import (
@@ -24,7 +23,7 @@ from data_prep.prototypes.records import (
     Prototypes,
     canonical_label,
 )
-from data_prep.schema import AXES, CORPUS_FILE, Utterance, read_corpus, read_manifest
+from data_prep.schema import AXES, CORPUS_FILE, Utterance, read_corpus
 
 QUANTILES = [tenth / 10 for tenth in range(1, 10)]
 DECIMALS = (
@@ -204,21 +203,6 @@ def read_train_rows(
         remedy = "take a corpus that is annotated with VAD, or do without prototypes"
         raise ManifestError(Fault(files, None, message, remedy, "vad-missing"))
     return train
-
-
-def train_set(data_dir: Path, fold: str | None) -> ManifestTable:
-    """Read the rows of the train split, or of a fold's train set."""
-    if fold is None:
-        return read_manifest(data_dir / f"{FITTED_ON}.tsv")
-    protocol, _, number = fold.partition("/")
-    folds = read_folds(folds_path(data_dir, protocol))
-    if number not in folds.folds:
-        message = f"no fold {number!r}; it has {', '.join(folds.folds)}"
-        file = str(folds_path(data_dir, protocol))
-        remedy = "give --fold PROTOCOL/FOLD"
-        raise ManifestError(Fault(file, None, message, remedy, "fold-unknown"))
-    rows = read_base(data_dir, folds.bases)
-    return rows.take(rows_of_ids(rows, folds.folds[number][FITTED_ON]))
 
 
 def _folder(data_dir: Path) -> Path:

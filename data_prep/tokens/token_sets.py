@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 MODALITIES = ("text", "speech")
 UNNAMED = "."  # tokens directly in `text/` or `speech/`
 FITTED_ON = "fitted_on"  # in the settings: digest of the train rows, which a change of data changes
+FOLD = "fold"  # in the settings: PROTOCOL/FOLD, where the train rows are those of a fold
 FITTED_ELSEWHERE = "fitted_elsewhere"  # likewise, of a tokenizer taken from another data dir
 
 

@@ -186,7 +186,7 @@ class DataDir(InputLimits):
             name = getattr(self.cfg, f"{modality}_tokens", None)
             trained = self._trained.get(modality)
             encoder = self.encoders[modality]
-            tokens = choose_tokens(self.folder, modality, encoder, name, trained)
+            tokens = choose_tokens(self.folder, modality, encoder, name, trained, self.cfg.fold)
             folder = self.folder / modality if tokens is None else tokens.folder
             self._token_folders[modality] = folder
         return self._token_folders[modality]

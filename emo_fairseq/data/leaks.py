@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from data_prep.folds.file import train_set
+from data_prep.manifest.digests import texts_digest
 from data_prep.manifest.provenance import (
     SELECTED,
     TRAINED,
@@ -15,7 +17,7 @@ from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE, Utterance, read_corpus, read_manifest
 from data_prep.tokens.checking import is_card_of
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
-from data_prep.tokens.token_sets import FITTED_ELSEWHERE, FITTED_ON, TokenSet
+from data_prep.tokens.token_sets import FITTED_ELSEWHERE, FITTED_ON, FOLD, TokenSet
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -157,8 +159,8 @@ def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
     """Return the rows that a tokenizer was fitted on.
 
     A pretrained one (GPT-2's, a Hugging Face model's) was fitted on none of the corpus; that of
-    another data dir on rows that are not recorded; any other one on the train split, whose rows
-    must still have the digest in its card.
+    another data dir on rows that are not recorded; any other one on the train split, or on the
+    train set of a fold, whose rows must still have the digest in its card.
 
     Args:
         folder: of tokens, of `data`.
@@ -173,14 +175,23 @@ def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
     fitted_on = card["settings"].get(FITTED_ON)
     if fitted_on is None:
         return Provenance()
+    corpus = read_corpus(data).name if (data / CORPUS_FILE).is_file() else None
+    if (fold := card["settings"].get(FOLD)) is not None:
+        train = train_set(data, fold)
+        if texts_digest(train) != fitted_on:
+            raise _outdated(folder, f"the train set of {fold}")
+        return seen_rows(train, corpus, _TRAIN, fold)
     file = data / f"{_TRAIN}.tsv"
     rows = read_manifest(file) if file.is_file() else []
     digest = card["splits"].get(_TRAIN, {}).get("digest")
     if digest != fitted_on or not is_card_of(folder, _TRAIN, rows):
-        raise UsageError(
-            f"{folder}: the tokenizer was fitted on rows that are no longer those of {file}, and "
-            f"may have seen what is held out; run `{TokenSet.of(folder).command}` again",
-            "tokenizer-outdated",
-        )
-    corpus = read_corpus(data).name if (data / CORPUS_FILE).is_file() else None
+        raise _outdated(folder, str(file))
     return seen_rows(rows, corpus, _TRAIN)
+
+
+def _outdated(folder: Path, rows: str) -> UsageError:
+    return UsageError(
+        f"{folder}: the tokenizer was fitted on rows that are no longer those of {rows}, and may "
+        f"have seen what is held out; run `{TokenSet.of(folder).command}` again",
+        "tokenizer-outdated",
+    )

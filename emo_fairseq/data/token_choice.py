@@ -6,8 +6,11 @@ The first row that applies:
     --{modality}-tokens NAME               DATA/{modality}/NAME
     a pretrained encoder                   those with its symbols, its namesake among several
     the data dir has one tokenizer         that one
-    one of them was fitted on its rows     that one
+    one was fitted on the fold's rows      that one
+    one was fitted on the train split      that one
     else                                   none: --{modality}-tokens has to name them
+
+Tokens whose tokenizer was fitted on another fold are those of no encoder from scratch.
 """
 
 import logging
@@ -15,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.tokens.token_sets import FITTED_ON, TokenSet, token_sets
+from data_prep.tokens.token_sets import FITTED_ON, FOLD, TokenSet, token_sets
 from emo_fairseq.data.vocabulary import Vocabulary, read_vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -42,6 +45,7 @@ def choose_tokens(
     encoder: EncoderSpec,
     name: str | None = None,
     trained: Vocabulary | None = None,
+    fold: str | None = None,
 ) -> TokenSet | None:
     """Choose the tokens of a modality; see the module's docstring.
 
@@ -51,6 +55,7 @@ def choose_tokens(
         encoder: that reads the tokens.
         name: of ``--{modality}-tokens``.
         trained: the vocabulary of a trained model.
+        fold: PROTOCOL/FOLD of a training.
 
     Returns:
         None if the data dir has no tokens, as the legacy layout.
@@ -67,7 +72,11 @@ def choose_tokens(
         return _of_trained(data_dir, modality, encoder, candidates, name, trained)
     if encoder.is_pretrained:
         return _of_encoder(data_dir, modality, encoder, candidates)
+    candidates = [c for c in candidates if c.tokens.settings.get(FOLD, fold) == fold]
+    if not candidates:
+        return None
     chosen = _prefer(candidates, lambda c: FITTED_ON in c.tokens.settings)
+    chosen = _prefer(chosen, lambda c: FOLD in c.tokens.settings)
     if len(chosen) > 1:
         raise _ambiguous(data_dir, modality, chosen, "an encoder from scratch reads any")
     return _logged(modality, candidates, chosen[0], "which were fitted on these data")

@@ -82,7 +82,7 @@ def test_validation_takes_the_folder_of_the_training_that_is_printed(
     assert "2 trainings (A--ET(base), A--ET(other))" in str(error.value)
 
 
-def test_text_alone_is_read_by_a_pretrained_encoder(printed: Callable[..., Lines]) -> None:
+def test_text_alone_has_no_sweep(printed: Callable[..., Lines]) -> None:
     lines = printed(emotion="sad", text="well")
     assert list(lines) == ["train all", "train one", "score it"]
-    assert "--modality T --text-encoder hf:FOLDER" in " ".join(lines["train all"])
+    assert lines["train all"][-2:] == ["--target", "emotion"]

@@ -290,17 +290,26 @@ def test_what_cannot_be_trained_is_refused_before(asked, printed, copy_toy, caps
     assert ended_with == (2 if errors.startswith("error: --") else 1)
 
 
-def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys, mpnet):
-    data = copy_toy()
-    (data / "text").unlink()
+def test_a_tokenizer_is_fitted_on_the_train_set_of_a_fold(command, copy_toy, mpnet):
+    data = copy_toy()  # its tokenizer was fitted on the train split, which the folds divide
     fold_main([str(data), "--protocol", "k_fold", "--n-folds", "3", "--base", "train"])
-    capsys.readouterr()
-    asked = ["train", str(data), "--modality", "T", "--fold", "k_fold/1", "--dry-run"]
-    assert main(asked) == 2
-    printed = capsys.readouterr()
-    assert "[tokenizer-leak]" in printed.err
-    assert printed.out == "", "no step is planned"
-    assert main([*asked, "--text-encoder", mpnet]) == 0, "its tokenizer is not fitted"
+    asked = ["--modality", "T", "--fold", "k_fold/1"]
+    first = planned(command, data, *asked)[0]
+    assert first[-3:] == [str(data), "--fold", "k_fold/1"]
+    assert modules([first]) == ["data_prep.tokenize_text"]
+    with_bert = planned(command, data, *asked, "--text-encoder", mpnet)[0]
+    assert "--fold" not in with_bert, "its tokenizer is not fitted"
+
+    text = data / "text"
+    shared = text.resolve()
+    text.unlink()
+    shutil.copytree(shared, text)
+    assert tokenize_text([str(data), "--vocab-size", "300", "--fold", "k_fold/1"]) == 0
+    assert "data_prep.tokenize_text" not in modules(planned(command, data, *asked))
+    other = planned(command, data, "--modality", "T", "--fold", "k_fold/2")[0]
+    assert other[-1] == "k_fold/2", "the tokens of another fold are not read"
+    without = planned(command, data, "--modality", "T")
+    assert "data_prep.tokenize_text" not in modules(without), "those of the train split are read"
 
 
 def test_the_checkpoint_knows_where_its_data_lie(command, toy_corpus, monkeypatch):

@@ -15,7 +15,9 @@ from emo_fairseq.cli.train.inputs import Inputs
 def following(tmp_path: Path):
     """Return a function that lists the next commands of a training, from their subcommands on."""
 
-    def next_words(n_speakers: int, quick: bool = False, **encoders: str) -> list[list[str]]:
+    def next_words(
+        n_speakers: int, quick: bool = False, modality: str = "speech", **encoders: str
+    ) -> list[list[str]]:
         words = ["emotion-recognize", "train", "x.csv"]
         options = argparse.Namespace(
             **{f"{name}_encoder": encoders.get(name) for name in ("text", "speech", "video")},
@@ -24,7 +26,7 @@ def following(tmp_path: Path):
             fold=None,
         )
         rows = [Utterance(f"u{n}", speaker=f"s{n % n_speakers}") for n in range(24)]
-        inputs = Inputs(("speech",), "emotion", 24, 0.0, "test", usable={"test": (24, 24)})
+        inputs = Inputs((modality,), "emotion", 24, 0.0, "test", usable={"test": (24, 24)})
         scored = Scored("this model", tmp_path / "model" / "checkpoint_best.pt", tmp_path / "p.tsv")
         data = DataFolder("x", tmp_path / "data")
         lines = next_commands(options, data, scored, inputs, {row.id: row for row in rows})
@@ -42,6 +44,7 @@ def test_folds_are_offered_where_the_test_split_has_few_speakers(following):
     assert following(n_speakers=6)[0] == folds
     assert "train" not in subcommands(following(n_speakers=12)), "enough of them"
     assert "train" not in subcommands(following(n_speakers=4)), "too few for five folds"
+    assert following(n_speakers=6, modality="text")[0] == folds, "each fits a tokenizer of its own"
     assert following(n_speakers=6, quick=True)[:2] == [["train", "x.csv"], folds]
 
 

@@ -10,12 +10,16 @@ import pytest
 from codes import raises
 
 from data_prep.commands.tokenize_text import (
+    tokenize_again,
     tokenize_with_folder,
     tokenize_with_hf,
     tokenize_with_sentencepiece,
 )
+from data_prep.folds.__main__ import main as make_folds
+from data_prep.folds.file import read_folds
 from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq import pretrained
+from emo_fairseq.data.leaks import tokenizer_provenance
 from emo_fairseq.data.token_choice import choose_tokens, has_tokens
 from emo_fairseq.data.vocabulary import Vocabulary, read_vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
@@ -218,11 +222,27 @@ def test_the_task_resumes_and_scores_with_its_own_tokens(
 def test_a_fold_takes_note_of_a_tokenizer_from_elsewhere(
     data: Path, one: Path, tmp_path: Path
 ) -> None:
-    from emo_fairseq.data.leaks import tokenizer_provenance
-
     other = write_texts(tmp_path / "other")
     copy = tokenize_with_folder(other, one / "text" / "sentencepiece-290").folder
     assert tokenizer_provenance(copy, other).unknown
     assert not tokenizer_provenance(data / "text" / "bert", data).unknown
     (fitted,) = tokenizer_provenance(one / "text" / "sentencepiece-290", one).seen
     assert fitted.split == "train"
+
+
+def test_a_tokenizer_of_a_fold_has_seen_its_train_set_alone(one: Path) -> None:
+    assert make_folds([str(one), "--protocol", "k_fold", "--n-folds", "3"]) == 0
+    folds = read_folds(one / "folds" / "k_fold.json")
+    folder = tokenize_with_sentencepiece(one, vocab_size=290, fold="k_fold/2").folder
+    assert folder.name == "sentencepiece-290-k_fold-2"
+    (seen,) = tokenizer_provenance(folder, one).seen
+    assert (seen.fold, len(seen.hashes)) == ("k_fold/2", len(folds.folds["2"]["train"]))
+    assert choose_tokens(one, "text", SCRATCH, fold="k_fold/2").name == folder.name
+    for fold in ("k_fold/1", None):
+        assert choose_tokens(one, "text", SCRATCH, fold=fold).name == "sentencepiece-290"
+    assert make_folds([str(one), "--protocol", "k_fold", "--n-folds", "4", "--force"]) == 0
+    with raises("tokenizer-outdated"):
+        tokenizer_provenance(folder, one)
+    tokenize_again(one, folder.name)
+    (seen,) = tokenizer_provenance(folder, one).seen
+    assert len(seen.hashes) == len(read_folds(one / "folds" / "k_fold.json").folds["2"]["train"])

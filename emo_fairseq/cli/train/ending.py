@@ -180,15 +180,10 @@ def _foreign_features(
 def _suggests_folds(
     options: argparse.Namespace, data: DataFolder, inputs: Inputs, rows: Mapping[str, Utterance]
 ) -> bool:
-    """Return whether the test split has few speakers, and folds can be trained on without more.
-
-    Folds need a tokenizer that was fitted on no row of theirs.
-    """
+    """Return whether the test split has few speakers, and the data have enough for folds."""
     from data_prep.folds.protocols import FoldOptions
 
     if options.fold is not None or data.is_legacy:
-        return False
-    if TEXT in inputs.modalities and options.text_encoder is None:
         return False
     speakers = [row.speaker for row in rows.values()]  # those of the test split come first
     tested = speakers[: inputs.usable[inputs.test][1]]

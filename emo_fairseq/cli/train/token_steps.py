@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from data_prep.schema import SPLITS, read_manifest
-from data_prep.tokens.token_sets import TokenSet, token_sets
+from data_prep.tokens.token_sets import FITTED_ON, FOLD, TokenSet, token_sets
 from emo_fairseq.cli import processes
 from emo_fairseq.data.token_choice import choose_tokens, has_tokens
 from emo_fairseq.encoder_spec import EncoderSpec, check_spec
@@ -24,7 +24,7 @@ def token_steps(
 
     Raises:
         UsageError: ``--text-encoder`` is no text encoder; or its tokens cannot be made by a
-            command, or not without the rows that a fold holds out.
+            command.
     """
     spec, name = options.text_encoder, getattr(options, "text_tokens", None)
     kind = (spec or "scratch").partition(":")[0]
@@ -56,22 +56,27 @@ def _describe(spec: str) -> EncoderSpec:
 
 
 def _steps_from_scratch(folder: Path, name: str | None, fold: str | None) -> list[list[str]]:
+    """Return the command that fits a tokenizer, on the train set of the fold where it has to be."""
     sets = token_sets(folder, TEXT)
+    of_fold = [] if fold is None or _is_train_apart(folder, fold) else ["--fold", fold]
+    if name is None:
+        sets = [tokens for tokens in sets if _may_read(tokens, fold, bool(of_fold))]
     if sets:
-        choose_tokens(folder, TEXT, EncoderSpec("scratch:", TOKENS), name)
+        choose_tokens(folder, TEXT, EncoderSpec("scratch:", TOKENS), name, fold=fold)
         return []
-    if fold is not None:
-        _check_train_is_apart(folder, fold)
     named = [] if name is None else ["--name", name]
-    return [processes.module("data_prep.tokenize_text", folder, *named)]
+    return [processes.module("data_prep.tokenize_text", folder, *named, *of_fold)]
 
 
-def _check_train_is_apart(folder: Path, fold: str) -> None:
-    """Refuse to fit a tokenizer on rows that the fold holds out.
+def _may_read(tokens: TokenSet, fold: str | None, holds_out_train: bool) -> bool:
+    """Return whether a training may read tokens: their tokenizer saw no row that is held out."""
+    if FOLD in tokens.settings:
+        return tokens.settings[FOLD] == fold
+    return not (holds_out_train and FITTED_ON in tokens.settings)
 
-    Raises:
-        UsageError: there is no train split to fit it on, or the fold holds out rows of it.
-    """
+
+def _is_train_apart(folder: Path, fold: str) -> bool:
+    """Return whether there is a train split, and the fold holds out none of its rows."""
     from emo_fairseq.data.manifest import (
         read_fold,
     )
@@ -79,12 +84,4 @@ def _check_train_is_apart(folder: Path, fold: str) -> None:
     _, sets = read_fold(folder, fold)
     held_out = {name for part in SPLITS if part != "train" for name in sets[part]}
     file = folder / "train.tsv"
-    if file.is_file() and held_out.isdisjoint(row.id for row in read_manifest(file)):
-        return
-    raise UsageError(
-        f"--fold {fold}: the text of {folder} is not tokenized, and a tokenizer is fitted on the "
-        "train split, of which the fold tests on parts; tokenize it first by one that is not "
-        f"fitted: `emotion-recognize tokenize {folder} --bpe hf:FOLDER`, or --bpe gpt2 with its "
-        "--encoder-json, --vocab-bpe and --dict",
-        "tokenizer-leak",
-    )
+    return file.is_file() and held_out.isdisjoint(row.id for row in read_manifest(file))
