@@ -49,10 +49,20 @@ def _registering(import_user_module: Callable[[Any], None]) -> Callable[[Any], N
 
     def register_or_import(args: Any) -> None:
         named = getattr(args, "user_dir", None)
-        if named is None or Path(named).resolve() != _FOLDER / emo_fairseq.__name__:
+        if named is None or not _is_this_package(named):
             import_user_module(args)
             return
         with no_garbage_collection():
             emo_fairseq.register()
 
     return register_or_import
+
+
+def _is_this_package(user_dir: str) -> bool:
+    """Return whether ``--user-dir`` is this package: by its path, or its name from any folder.
+
+    Fairseq looks for the name beside its own package, where an editable installation is not.
+    """
+    path = Path(user_dir)
+    by_name = user_dir == emo_fairseq.__name__ and not path.exists()
+    return by_name or path.resolve() == _FOLDER / emo_fairseq.__name__

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prep.schema import CORPUS_FILE, Utterance, read_corpus, read_manifest
-from emo_fairseq.evaluation.bootstrap import LEVEL, MIN_SPEAKERS, Estimate, Speakers, estimates
+from emo_fairseq.evaluation.bootstrap import LEVEL, Estimate, Speakers, estimates
 from emo_fairseq.evaluation.names import OF_PRECISION, display_name
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
@@ -44,17 +44,11 @@ class Measured(NamedTuple):
 
     Attributes:
         estimates: metrics with intervals, by key.
-        speakers: that the intervals are over; empty where they are over utterances.
+        unit: what the intervals are over; where that is not speakers, with the reason.
     """
 
     estimates: Mapping[str, Estimate]
-    speakers: str
-
-    @property
-    def unit(self) -> str:
-        """What the intervals are over."""
-        too_few = f"utterances, since fewer than {MIN_SPEAKERS} speakers are known"
-        return self.speakers or too_few
+    unit: str
 
 
 def measure(of: Predictions, rows: Rows) -> Measured:
@@ -67,7 +61,7 @@ def measure(of: Predictions, rows: Rows) -> Measured:
     known = [rows.get(id_) for id_ in of.ids]
     speakers = Speakers.from_names([None if row is None else row.speaker for row in known])
     if speakers.refusal:
-        return Measured(estimates(*of.statistics()), "")
+        return Measured(estimates(*of.statistics()), f"utterances ({speakers.refusal})")
     names = format_count(len(speakers.counts), "speaker")
     return Measured(estimates(*of.statistics(), speakers), names)
 
@@ -83,8 +77,8 @@ def table_lines(
         split: that was scored.
         models: predictions by the heading of their column.
         rows: of the data dir, which name the speakers.
-        in_detail: add recall and precision of each label and the mean precisions, or a line for
-            each axis.
+        in_detail: add recall and precision of each label and the mean precisions, or all metrics
+            of each axis; without it, of several axes the first metric alone.
     """
     first = next(iter(models.values()))
     suffix, n_rows = first.baseline_suffix, len(first.ids)
@@ -95,7 +89,7 @@ def table_lines(
     for is_detail in (False, True) if in_detail else (False,):
         for of in models.values():
             axes = of.names if isinstance(of, NumberPredictions) else ()
-            for key in _details(of) if is_detail else of.headline:
+            for key in _details(of) if is_detail else [*of.headline, *_of_axes(of, 1)]:
                 names.setdefault(key, display_name(key, axes))
     for key, name in names.items():
         of_models = [column.estimates.get(key) for column in columns]
@@ -117,7 +111,14 @@ def _details(of: Predictions) -> list[str]:
     if isinstance(of, LabelPredictions):
         of_each = [f"{key}_{label}" for key in ("recall", "precision") for label in of.names]
         return [*OF_PRECISION, *of_each]
-    return [f"{key}_{axis}" for axis in of.names for key in of.headline if len(of.names) > 1]
+    return _of_axes(of, len(of.headline))
+
+
+def _of_axes(of: Predictions, n_metrics: int) -> list[str]:
+    """Return the keys of the first metrics of each of several axes."""
+    if isinstance(of, LabelPredictions) or len(of.names) == 1:
+        return []
+    return [f"{key}_{axis}" for axis in of.names for key in of.headline[:n_metrics]]
 
 
 def estimate_cell(estimate: Estimate) -> str:

@@ -20,7 +20,9 @@ CONFIG_FILE = "training.yaml"  # of the name config Hydra would read fairseq's o
 _HEADER = """# Every option of a training. To train by it again:
 #   fairseq-hydra-train --config-dir {folder} --config-name training checkpoint.save_dir=OTHER
 """
-_IN_THIS_FOLDER = {"job": {"chdir": False}}
+_SAVE_DIR = "${checkpoint.save_dir}"
+_IN_THIS_FOLDER = {"job": {"chdir": False}, "run": {"dir": _SAVE_DIR}, "output_subdir": None}
+_WRITTEN = ("log_file", "tensorboard_logdir")  # where the training writes, too
 _OF_HYDRA = "job_logging_cfg"
 # Fairseq finds out anew which process it is.
 _OF_THIS_PROCESS = (
@@ -58,6 +60,11 @@ def write_config(run: Any) -> None:
     for name in _OF_THIS_PROCESS:
         config.get("distributed_training", {}).pop(name, None)
     folder = Path(run.checkpoint.save_dir)
+    common = config.get("common", {})
+    for name in _WRITTEN:
+        # Else a training by this file would write into the folder of this one.
+        if (path := common.get(name)) and Path(path).is_relative_to(folder):
+            common[name] = f"{_SAVE_DIR}/{Path(path).relative_to(folder)}"
     text = _HEADER.format(folder=shlex.quote(str(folder)))
     text += yaml.dump(
         {"hydra": _IN_THIS_FOLDER, **config}, Dumper=_Dumper, sort_keys=False, allow_unicode=True

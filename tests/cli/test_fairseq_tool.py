@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.fairseq_tool import started
+from emo_fairseq.cli.fairseq_tool import _is_this_package, started
 from emo_fairseq.compat.verbosity import VERBOSE_SWITCH
 
 
@@ -41,3 +41,13 @@ def test_a_command_of_fairseq_knows_the_plugin_and_its_errors(tmp_path, monkeypa
     assert finished.returncode == 2
     assert finished.stderr.splitlines()[-1].endswith("[batch-size-missing]")
     assert "already been imported" not in finished.stdout
+
+
+def test_the_plugin_is_known_by_its_name_from_any_folder(tmp_path, monkeypatch) -> None:
+    """As the examples name it; an editable installation is not beside fairseq."""
+    monkeypatch.chdir(tmp_path)
+    assert _is_this_package("emo_fairseq")
+    assert _is_this_package(str(processes.PLUGIN))
+    assert not _is_this_package("other")
+    (tmp_path / "emo_fairseq").mkdir()
+    assert not _is_this_package("emo_fairseq"), "another one in the current folder"

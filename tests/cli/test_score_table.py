@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from data_prep.schema import Utterance
 from emo_fairseq.cli.evaluate import several_models
 from emo_fairseq.cli.score_table import table_lines
 from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
@@ -36,6 +37,23 @@ def test_models_of_several_targets_have_a_dash_for_the_others_metrics(first, sec
     (of_second,) = (line for line in lines if line.startswith(f"{only_second}  "))
     assert of_second.removeprefix(only_second).split()[0] == "–"
     assert not any(line.startswith("UAR, mean") for line in lines), "labels have no axes"
+
+
+def test_each_axis_has_its_ccc_in_the_short_table_too():
+    lines = list(table_lines("test", {"a": numbers("valence", "arousal")}, {}))
+    names = [line.split("  ")[0] for line in lines[2:]]
+    assert [name for name in names if name.startswith("CCC")] == [
+        "CCC, mean",
+        "CCC, valence",
+        "CCC, arousal",
+    ]
+    assert "Pearson, valence" not in names
+
+
+def test_intervals_over_utterances_state_why():
+    rows = {id_: Utterance(id_, speaker=f"s{n % 2}") for n, id_ in enumerate(IDS)}
+    head = next(iter(table_lines("test", {"a": labels("sad", "happy")}, rows)))
+    assert head.endswith("over utterances (2 speakers < 3: no interval over speakers)")
 
 
 def test_json_names_models_that_are_not_compared(capsys):

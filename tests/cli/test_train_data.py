@@ -77,7 +77,10 @@ def test_an_interrupted_preparation_is_run_again(options):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ("labels.csv --split-by row --test-fraction 0.3", "by other options (--split-by row "),
+        (
+            "labels.csv --split-by row --test-fraction 0.3",
+            "prepared without --test-fraction 0.3; remove ",
+        ),
         ("other/labels.csv --split-by row", "and not from other/labels.csv"),
     ],
 )
@@ -88,6 +91,8 @@ def test_a_data_dir_of_something_else_is_refused(words, reason, options):
     with raises("data-dir-in-use") as error:
         find_data(options(words))
     assert reason in str(error.value)
+    if "other/" not in words:
+        assert "train labels.csv --data-dir data/labels-2 [" in f"{error.value} ["
     data, _ = find_data(options(f"{words} --data-dir data/another"))
     assert data.folder == Path("data/another")
 

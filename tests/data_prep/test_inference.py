@@ -414,3 +414,16 @@ def test_numbers_in_place_of_labels_are_hinted_at(
     assert main([*words, *names, "--column", "sentiment_score=sentiment"]) == 0
     assert "holds numbers" not in capsys.readouterr().out
     assert read_corpus(tmp_path / "out").labels["emotion"] == ("calm", "glad", "sad")
+
+
+def test_a_column_of_splits_with_numbers_is_asked_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of MSP-Podcast; to draw other splits would be to test on rows of its train set."""
+    splits = ["Train"] * 14 + ["Development"] * 3 + ["Test1"] * 3
+    rows = [f"some words {n},{('sad', 'happy')[n % 2]},{split}" for n, split in enumerate(splits)]
+    table = write(tmp_path, ["Transcript,EmoClass,Split_Set", *rows])
+    message = refused(capsys, table, tmp_path / "out")
+    assert "3 rows are of the split 'Test1': which one is it?" in message
+    assert main([str(table), str(tmp_path / "out"), "--split-map", "Test1=test"]) == 0
+    assert len(read_manifest(tmp_path / "out" / "test.tsv")) == 3

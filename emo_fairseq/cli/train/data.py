@@ -7,8 +7,10 @@ so is a source that has changed since.
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +112,7 @@ def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
     )
     known = _read_record(folder)
     is_prepared = (folder / CORPUS_FILE).is_file()
-    _check_folder(folder, source, record, known, is_prepared)
+    _check_folder(folder, source, record, known, is_prepared, options.words)
     name = folder.resolve().name
     if is_prepared:
         note = f"{folder}: was prepared from {source.path} by the same options, and is used again"
@@ -165,8 +167,18 @@ def _check_folder(
     record: PreparationRecord,
     known: PreparationRecord | None,
     is_prepared: bool,
+    asked: Sequence[str],
 ) -> None:
-    """Refuse to write into, or to train on, a folder that holds something else."""
+    """Refuse to write into, or to train on, a folder that holds something else.
+
+    Args:
+        folder: the data dir.
+        source: of the training.
+        record: of what would be prepared.
+        known: of what the folder was prepared from; None where nothing records it.
+        is_prepared: whether it is a data dir.
+        asked: the words of the command line.
+    """
     if known is None and is_prepared:
         raise UsageError(
             f"{folder}: is a data dir that was not prepared from {source.path} by train; give "
@@ -182,16 +194,49 @@ def _check_folder(
     if known.source != record.source:
         difference = f"from {known.source}, and not from {source.path}"
     elif (known.command, known.options) != (record.command, record.options):
-        before = " ".join(known.options) or "none"
-        difference = f"by other options ({before})"
+        difference = _difference(known.options, record.options)
     else:
         has_features = "--feature-files" in record.options
         changed = " or a folder of --feature-files" if has_features else ""
         difference = f"before {source.path}{changed} has changed"
+    end = asked.index("--") if "--" in asked else len(asked)
     raise UsageError(
-        f"{folder}: was prepared {difference}; remove {folder}, or give another --data-dir",
+        f"{folder}: was prepared {difference}; remove {folder}, or prepare another one: "
+        f"{shlex.join([*asked[:end], '--data-dir', str(_free(folder)), *asked[end:]])}",
         "data-dir-in-use",
     )
+
+
+def _difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """Return how the options of a preparation differ from those that are given now."""
+    parts = {"with": (before, now), "without": (now, before)}
+    shown = [
+        f"{word} {' '.join(differing)}"
+        for word, (some, others) in parts.items()
+        if (differing := [x for x in _by_option(some) if x not in _by_option(others)])
+    ]
+    return " and ".join(shown) or "by another command"
+
+
+def _by_option(words: Sequence[str]) -> list[str]:
+    """Join each option with its values.
+
+    >>> _by_option(["--vad-scale", "1", "5", "--no-quotes"])
+    ['--vad-scale 1 5', '--no-quotes']
+    """
+    options: list[str] = []
+    for word in words:
+        if word.startswith("--") or not options:
+            options.append(shlex.quote(word))
+        else:
+            options[-1] += f" {shlex.quote(word)}"
+    return options
+
+
+def _free(folder: Path) -> Path:
+    """Return a folder beside another one, with the first number at its end that is free."""
+    names = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(name for name in names if not name.exists())
 
 
 def _is_same(known: PreparationRecord, record: PreparationRecord) -> bool:
