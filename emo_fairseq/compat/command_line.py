@@ -1,9 +1,11 @@
-"""The command line of fairseq's commands: ``--help``, ``--arch``, checks of options."""
+"""The command line of fairseq's commands: ``--help``, errors, ``--arch``, checks of options."""
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from fairseq import options
 from fairseq.distributed import utils as distributed_utils
@@ -48,6 +50,7 @@ def _help_with_all_options(parse: Callable[..., Any]) -> Callable[..., Any]:
             return find([word for word in words if word not in _HELP], namespace)
 
         parser.parse_known_args = find_names  # type: ignore[method-assign,assignment]
+        parser.error = partial(_exit_with_error, parser)  # type: ignore[method-assign]
         shorten()
         set_default_architecture(parser, _task_of(args, kwargs))
         parsed = parse(parser, *args, **kwargs)
@@ -55,6 +58,21 @@ def _help_with_all_options(parse: Callable[..., Any]) -> Callable[..., Any]:
         return parsed
 
     return parse_args_and_arch
+
+
+def _exit_with_error(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """Exit with the error alone: the usage that argparse prints before it has hundreds of lines.
+
+    Args:
+        parser: of the command.
+        message: of argparse.
+    """
+    _, is_unknown, words = message.partition("unrecognized arguments: ")
+    names = [word.partition("=")[0] for word in words.split() if word.startswith("--")]
+    close = [difflib.get_close_matches(name, parser._option_string_actions, 1) for name in names]
+    hints = " ".join(name for names in close for name in names) if is_unknown else ""
+    hint = f"; there is {hints}" if hints else ""
+    parser.exit(2, f"{parser.prog}: error: {message}{hint} (--help lists all options)\n")
 
 
 def _task_of(args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:

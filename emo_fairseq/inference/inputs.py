@@ -133,8 +133,8 @@ class ItemReader:
                 audio, load = sound_of(video, name), None
         samples: FloatArray | None = None
         transcript: Transcript | None = None
+        where = name if audio is None else _audio_name(name, audio)
         if audio is not None:
-            where = _audio_name(name, audio)
             samples, of_audio = load_item_audio(audio, sample_rate, where, load)
             warnings += of_audio
         if text is not None:
@@ -148,7 +148,7 @@ class ItemReader:
             text = self.read_text(name, transcript.text)
         seconds = None if samples is None else len(samples) / SAMPLE_RATE
         speech = samples if SPEECH in self._modalities else None
-        item = Item(name, speech, text, seconds, warnings, transcript, clips=clips)
+        item = Item(where, speech, text, seconds, warnings, transcript, clips=clips)
         if speech is None and text is None and not item.has(VIDEO):
             reason = "its transcript is empty" if samples is not None else "there is nothing"
             if clips:

@@ -74,12 +74,15 @@ def test_a_folder_of_sounds_one_of_them_broken(trained_models, toy_corpus, tmp_p
         assert float(row["seconds"]) > 0
 
 
-def test_a_recording_of_which_the_end_is_not_read_is_reported(trained_models, tmp_path, capsys):
+def test_a_recording_of_which_the_end_is_not_read_is_reported(
+    trained_models, tmp_path, capsys, caplog
+):
     for name, seconds in {"long": 21, "short": 1}.items():
         noise = np.random.default_rng(1).normal(0, 0.1, seconds * 16_000)
         soundfile.write(tmp_path / f"{name}.wav", noise, 16_000)
     assert main(["predict", str(trained_models.folder(SPEECH)), str(tmp_path)]) == 0
     line = capsys.readouterr().err.splitlines()[-1]
+    assert f"item 1 ({tmp_path}/long.wav): the recording is too long" in caplog.text
     assert "; truncated: 1; only the beginning is predicted of 1 recording" in line
     assert "analyze predicts all turns" in line
 

@@ -51,3 +51,14 @@ def test_every_option_of_ours_is_in_a_group_once(shown: str) -> None:
 
 def fields(schema: type) -> list[str]:
     return [name for name in schema.__dataclass_fields__ if not name.startswith("_")]
+
+
+def test_an_error_is_one_line_with_the_option_that_is_close(capsys, monkeypatch) -> None:
+    words = f"fairseq-train --user-dir {PLUGIN} --task emotion_prediction --data d --lr 0.1"
+    words += " --optimizer adam --text-poling mean"
+    monkeypatch.setattr(sys, "argv", words.split())
+    with pytest.raises(SystemExit) as end:
+        options.parse_args_and_arch(options.get_training_parser())
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "error: unrecognized arguments: --text-poling mean; there is --text-pooling (" in line
