@@ -54,7 +54,7 @@ def length_of(file: BinaryIO, head: bytes) -> tuple[Length, int | None]:
     """
     if head[:3] != b"ID3" and _frame(head) is None:
         return Length.STATED, None
-    begin = _end_of_id3(head)
+    begin = end_of_id3(head)
     try:
         file.seek(begin)
         first = file.read(_COUNT_WITHIN + 32)
@@ -81,7 +81,7 @@ def _estimated(frames: Iterator[_Frame]) -> tuple[Length, int | None]:
     return Length.ESTIMATED, n_samples
 
 
-def _end_of_id3(content: bytes) -> int:
+def end_of_id3(content: bytes) -> int:
     """Return the bytes of an ID3v2 tag at the beginning, whose size has 7 bits a byte."""
     if content[:3] != b"ID3" or len(content) < 10:
         return 0
@@ -143,5 +143,5 @@ def _has_more(file: BinaryIO, at: int) -> bool:
     if file.read(3) == b"TAG":
         at += _ID3V1_BYTES
     file.seek(at)
-    frames = _frames(file, at + _end_of_id3(file.read(10)))
+    frames = _frames(file, at + end_of_id3(file.read(10)))
     return sum(1 for _ in islice(frames, _JOINED_FRAMES)) == _JOINED_FRAMES

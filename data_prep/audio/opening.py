@@ -34,7 +34,7 @@ from data_prep.audio.headers import (
     refuse_cut_sphere,
     repair_length,
 )
-from data_prep.audio.mp3 import Length, length_of
+from data_prep.audio.mp3 import Length, end_of_id3, length_of
 from data_prep.files.remote import as_path
 
 _HEADER = 1 << 12  # bytes from which the format is detected
@@ -100,9 +100,19 @@ def is_sequential(path: str | Path) -> bool:
     """Return whether a part of a file can be read only after all before it, as of m4a and mp4."""
     try:
         with _open_file(path) as file:
-            return is_container(file.read(_HEADER))
+            return _is_container(file, file.read(_HEADER))
     except (AudioError, OSError):  # which are reported when it is read
         return False
+
+
+def _is_container(file: BinaryIO, head: bytes) -> bool:
+    """Return whether only FFmpeg decodes a file; parts of AAC of a web stream begin with a tag."""
+    if not (begin := end_of_id3(head)):
+        return is_container(head)
+    file.seek(begin)
+    after = file.read(_HEADER)
+    file.seek(0)
+    return is_container(after)
 
 
 def _no_file(path: Path) -> str:
@@ -133,7 +143,7 @@ def _open_reader(file: BinaryIO) -> Iterator[Reader]:
             "unreadable: a pointer of Git LFS in place of the file; fetch it with `git lfs pull`",
             "audio-unreadable",
         )
-    reader = None if is_container(head) else _soundfile_reader(file, head, size)
+    reader = None if _is_container(file, head) else _soundfile_reader(file, head, size)
     if reader is not None:
         with closing(reader):
             yield reader

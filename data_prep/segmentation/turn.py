@@ -98,7 +98,7 @@ def check_turns(path: Path, turns: Sequence[Turn]) -> list[Turn]:
     for turn in ordered:
         if turn.end <= turn.start:
             raise CodedError(
-                f"{path}: {turn.where}: the end {plain_decimal(turn.end)} is not after the start "
+                f"{path}: {_place(turn)}: the end {plain_decimal(turn.end)} is not after the start "
                 f"{plain_decimal(turn.start)}; correct the times",
                 "turn-times-invalid",
             )
@@ -107,10 +107,15 @@ def check_turns(path: Path, turns: Sequence[Turn]) -> list[Turn]:
         before = last.get(turn.speaker)
         if before is not None and turn.start < before.end:
             raise CodedError(
-                f"{path}: {turn.where}: the turn from {plain_decimal(turn.start)} s of "
-                f"{turn.speaker!r} overlaps that of {before.where}, which ends at "
+                f"{path}: {_place(turn)}: the turn from {plain_decimal(turn.start)} s of "
+                f"{turn.speaker!r} overlaps that of {_place(before)}, which ends at "
                 f"{plain_decimal(before.end)} s; cut one of them, or give it to another speaker",
                 "turns-overlap",
             )
         last[turn.speaker] = turn
     return ordered
+
+
+def _place(turn: Turn) -> str:
+    """Return where a turn is in its file; one that is from no file is named by its start."""
+    return turn.where or f"the turn at {plain_decimal(turn.start)} s"

@@ -20,6 +20,7 @@ from data_prep.audio.loading import (
     load_audio,
     measure_audio,
 )
+from data_prep.audio.opening import is_sequential
 from data_prep.audio.streaming import stream_audio
 
 RATE = 16_000
@@ -123,6 +124,13 @@ def test_tags_after_an_mp3_are_no_sound() -> None:
     whole = load_audio(mp3(44100))
     for tag in (b"TAG" + b" " * 125, b"APETAGEX" + bytes(200), bytes(4096)):
         np.testing.assert_array_equal(load_audio(mp3(44100) + tag), whole)
+
+
+def test_aac_after_a_tag_as_web_streams_have_it(tmp_path: Path) -> None:
+    content, path = encode_by_pyav("adts", "aac"), tmp_path / "part.aac"
+    path.write_bytes(b"ID3\4\0\0\0\0\x41\0" + bytes(0x41 << 7) + content)  # more than is read first
+    np.testing.assert_array_equal(load_audio(path), load_audio(content))
+    assert is_sequential(path)
 
 
 def test_a_segment_of_a_container() -> None:

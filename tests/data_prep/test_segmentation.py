@@ -12,6 +12,7 @@ from codes import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_prep.errors import CodedError
 from data_prep.segmentation.formats import FORMATS, read_segmentation, write_turns
 from data_prep.segmentation.turn import Segmentation, Turn, check_turns
 
@@ -319,6 +320,11 @@ def test_cues_of_no_length_are_counted(tmp_path: Path, kind: str) -> None:
     found = read(tmp_path, f"a.{kind}", f"{text}00:02.000 --> 00:02.000\nyes\n\n")
     assert [turn.text for turn in found.turns] == ["yes"]
     assert found.skipped == {"cues of no length": 1}
+
+
+def test_turns_of_no_file_are_named_by_their_start() -> None:
+    with pytest.raises(CodedError, match=r"^call: the turn at 2 s: the end 1 is not after"):
+        check_turns(Path("call"), [Turn(Decimal(2), Decimal(1))])
 
 
 def test_whisper(tmp_path: Path) -> None:
