@@ -13,10 +13,12 @@ import pytest
 import soundfile
 from codes import raises
 
+from data_prep.audio.loading import load_audio
 from data_prep.segmentation.formats import read_segmentation
 from data_prep.segmentation.labels import without_labels
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.analyze.recordings import Recording, match_turn_files
+from emo_fairseq.cli.analyze.sound import encode_sound
 from emo_fairseq.cli.analyze.turns import OPTIONS
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.evaluation.turn_files import read_turns
@@ -299,6 +301,18 @@ def test_what_is_no_recording_is_refused(trained_models, folder, capsys):
     assert "there is nothing to analyze" in capsys.readouterr().err
     assert analyze(model, "call.csv") == 1
     assert "call.csv: is no recording" in capsys.readouterr().err
+
+
+def test_the_sound_of_a_page_is_at_the_times_of_the_recording(tmp_path):
+    """A browser adds the delay of the encoder, by which turns were played too early and cut."""
+    samples = np.zeros(3 * RATE, np.float32)
+    samples[2 * RATE : 2 * RATE + 64] = 0.5 * np.hanning(64)
+    soundfile.write(tmp_path / "click.wav", samples, RATE)
+    decoded = load_audio(encode_sound(tmp_path / "click.wav"))
+    assert abs(int(np.abs(decoded).argmax()) - (2 * RATE + 32)) <= 4
+    assert len(decoded) >= len(samples)
+    soundfile.write(tmp_path / "click.wav", samples[:800], RATE)
+    assert len(load_audio(encode_sound(tmp_path / "click.wav"))) >= 800
 
 
 def test_files_of_turns_are_matched_by_their_names(tmp_path):
