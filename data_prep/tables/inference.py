@@ -28,6 +28,7 @@ from data_prep.tables.column_contents import (
     split_of,
 )
 from data_prep.tables.column_map import Decision, map_columns
+from data_prep.tables.column_names import SURE, rank
 from data_prep.tables.reader import (
     JSONL,
     PARQUET,
@@ -458,11 +459,16 @@ def _note_no_valid(
     splits = (
         {recipe.split_map.get(value, value) for value in column.values} if column else {*tables}
     )
-    if "train" in splits and "valid" not in splits:
-        inference.findings.append(
-            "warning: no row is of the split valid, by which a training selects its checkpoint; "
-            "--column split= --split-by speaker draws the splits anew"
-        )
+    if "train" not in splits or "valid" in splits:
+        return
+    remedy = "--column split= --split-by speaker draws the splits anew"
+    others = [name for name in contents if rank("split", name) == SURE]
+    if column is None and others:
+        remedy = f"--column split={others[0]} reads the splits of that column"
+    inference.findings.append(
+        "warning: no row is of the split valid, by which a training selects its checkpoint; "
+        f"{remedy}"
+    )
 
 
 def _check_split_values(column: Contents | None, inference: Inference) -> None:

@@ -393,6 +393,20 @@ def test_splits_can_be_drawn_or_told_by_a_column(tmp_path: Path) -> None:
     assert list(read_corpus(tmp_path / "drawn").splits) == ["train", "valid", "test"]
 
 
+def test_a_column_of_splits_in_a_table_of_one_split_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splits = ("Train", "Train", "Development", "Test")
+    rows = [{"id": f"r{i}", "text": f"t{i}", "Split_Set": splits[i % 4]} for i in range(12)]
+    write_csv(tmp_path / "train.csv", rows)
+    assert run_main(tmp_path, tmp_path / "one", "--name", "x") == 0
+    assert "; --column split=Split_Set reads the splits" in capsys.readouterr().out
+    words = ["--name", "x", "--column", "split=Split_Set"]
+    assert run_main(tmp_path, tmp_path / "out", *words) == 0
+    counts = {split: about["rows"] for split, about in read_corpus(tmp_path / "out").splits.items()}
+    assert counts == {"train": 6, "valid": 3, "test": 3}
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 
