@@ -201,10 +201,12 @@ def _join(
     header: Path, database: Any, tables: Mapping[str, Any]
 ) -> tuple[dict[Key, Cells], dict[Key, str]]:
     """Return the rows by file and segment, and the split of those that have one."""
-    rows: dict[Key, Cells] = {}
+    files: dict[Key, Cells] = {}
+    segments: dict[Key, Cells] = {}
     split_of: dict[Key, str] = {}
     faults: list[Fault] = []
     for name, table in tables.items():
+        rows = files if table.is_filewise else segments
         split = _split(header, database, name, table)
         for key, cells in _rows(table):
             detail = f"table {name}: {key[0]}"
@@ -222,24 +224,25 @@ def _join(
                     )
                     faults.append(fault)
     raise_faults(faults)
-    return _with_segments(rows, split_of)
+    return _with_segments(files, segments, split_of)
 
 
 def _with_segments(
-    rows: dict[Key, Cells], split_of: dict[Key, str]
+    files: Mapping[Key, Cells], segments: Mapping[Key, Cells], split_of: Mapping[Key, str]
 ) -> tuple[dict[Key, Cells], dict[Key, str]]:
-    """Replace files by their segments, which inherit the cells of the file."""
-    whole = {key[0]: key for key in rows if key[1:] == (0.0, None)}
-    cut = {key[0] for key in rows if key[1:] != (0.0, None)}
+    """Replace files by their segments, which inherit the cells and the split of the file.
+
+    A segment may be of a whole file, and beside others of it.
+    """
+    cut = {key[0] for key in segments}
+    uncut = {key: cells for key, cells in files.items() if key[0] not in cut}
     joined: dict[Key, Cells] = {}
     splits: dict[Key, str] = {}
-    for key, cells in rows.items():
-        file = whole.get(key[0])
-        if file == key and key[0] in cut:
-            continue
+    for key, cells in {**uncut, **segments}.items():
+        file = (key[0], 0.0, None)
         ids = {"id": _id(key), "audio": key[0]}
-        joined[key] = {**ids, **(rows[file] if file else {}), **cells, **_times(key)}
-        if split := split_of.get(key) or (file and split_of.get(file)):
+        joined[key] = {**ids, **files.get(file, {}), **cells, **_times(key)}
+        if split := split_of.get(key) or (split_of.get(file) if file in files else None):
             splits[key] = split
     return joined, splits
 

@@ -589,6 +589,23 @@ def test_an_audformat_database_with_segments(
         assert path.read_bytes() == other.read_bytes()
 
 
+def test_a_segment_of_a_whole_file_beside_others_is_a_row(database: Path, tmp_path: Path) -> None:
+    audformat = importlib.import_module("audformat")
+    db = audformat.Database.load(str(database))
+    index = audformat.segmented_index(["audio/train0.wav"] * 2, ["0s", "1s"], [None, "2s"])
+    db["segments"] = audformat.Table(index)
+    db["segments"]["arousal"] = audformat.Column(scheme_id="arousal")
+    db["segments"]["arousal"].set([0.5, None])
+    db.save(str(database))
+    assert run_main(database, tmp_path / "out", "--name", "mine", "--vad-scale", -1, 1) == 0
+    rows = read_manifest(tmp_path / "out" / "train.tsv")
+    assert [(row.id, row.speaker, row.arousal) for row in rows] == [
+        ("audio/train1", "bob", None),
+        ("audio/train0", "ann", 0.75),
+        ("audio/train0_1000_2000", "ann", None),
+    ]
+
+
 def test_an_audformat_database_without_what_is_asked(
     database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
