@@ -19,7 +19,8 @@ MIN_FRAMES = 8  # of fewer, mean and deviation depend on the frames more than on
 class Frames(Protocol):
     """N rows of frames that are not normalized.
 
-    An item is ((T, C) float32 frames, as an array or a tensor on the CPU; presence).
+    An item is ((T, C) float32 frames, as an array or a tensor on the CPU; presence; what is not
+    read here).
 
     Attributes:
         sizes: (N,) of their lengths.
@@ -29,7 +30,7 @@ class Frames(Protocol):
     def sizes(self) -> Any:
         """Return the N lengths."""
 
-    def __getitem__(self, index: int, /) -> tuple[Any, bool]:
+    def __getitem__(self, index: int, /) -> tuple[Any, ...]:
         """Return a row's frames, and whether it has any."""
 
     def __len__(self) -> int:
@@ -61,9 +62,9 @@ class FrameStatistics:
         among = np.arange(len(frames)) if rows is None else rows
         sample = among[np.random.default_rng(seed).permutation(len(among))[:n_utterances]]
         count, total, total_of_squares = 0, np.zeros(()), np.zeros(())
-        for item, present in map(frames.__getitem__, sample):
+        for values, present, *_ in map(frames.__getitem__, sample):
             if present:
-                wide = np.asarray(item, dtype=np.float64)
+                wide = np.asarray(values, dtype=np.float64)
                 count += len(wide)
                 total = total + wide.sum(axis=0)
                 total_of_squares = total_of_squares + np.square(wide).sum(axis=0)

@@ -179,6 +179,12 @@ _TRAINS_FROM_BOTTOM = Condition(
 _TRAINS_AN_ENCODER = Condition(
     lambda context: context.tunes(FULL, LORA), "every encoder is frozen", needs="model"
 )
+_FREEZES_AN_ENCODER = Condition(
+    lambda context: context.tunes(FROZEN), "no encoder is frozen", needs="model"
+)
+_KEEPS_OUTPUTS = Condition(
+    lambda context: not context.task.no_encoder_cache, "--no-encoder-cache keeps no outputs"
+)
 _TRAINS_ONE_IN_FULL = Condition(
     lambda context: context.tunes(FULL), "no encoder has full tuning", needs="model"
 )
@@ -371,6 +377,12 @@ class TuningConfig(FairseqDataclass):
     )
     video_freeze_layers: int = option(
         0, _FREEZE_LAYERS_HELP.format(VIDEO), within=LAYERS, acts=_learning_rate_of(VIDEO)
+    )
+    standardize_frozen: bool = option(
+        False,
+        "bring each number of the outputs of frozen encoders to zero mean and unit deviation over "
+        "the train split",
+        acts=(_FREEZES_AN_ENCODER, _KEEPS_OUTPUTS),
     )
     fusion_tuning: ChoiceEnum([FULL, FROZEN]) = option(  # type: ignore[valid-type]
         FULL, "frozen: train only what follows the fusion"

@@ -12,6 +12,7 @@ from emo_fairseq.models.by_length import encode_by_length
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.staged_encoder import StagedEncoder
+from emo_fairseq.modules.standardization import Standardization
 from emo_fairseq.training.freezing import freeze
 
 LAST = "last"
@@ -26,6 +27,7 @@ class ModalityEncoder(nn.Module):
         backbone: the encoder.
         layer: ``last``, ``mean`` of all layers, ``weighted`` (a learned sum of all, as in SUPERB),
             or the number of one, 0 being what enters the first layer.
+        standardizes: whether the outputs of the backbone, which is frozen, are standardized.
 
     Attributes:
         embed_dim: C, width of the features.
@@ -40,7 +42,7 @@ class ModalityEncoder(nn.Module):
         UsageError: there is no such layer.
     """
 
-    def __init__(self, backbone: Encoder, layer: str = LAST) -> None:
+    def __init__(self, backbone: Encoder, layer: str = LAST, standardizes: bool = False) -> None:
         super().__init__()
         self.backbone = backbone
         self.layer = layer
@@ -53,6 +55,8 @@ class ModalityEncoder(nn.Module):
         if layer not in (LAST, MEAN, WEIGHTED):
             backbone.top_layer = int(layer)
         self.mix = LayerMix(backbone.n_layers + 1) if layer == WEIGHTED else None
+        n_states = 1 if self.mix is None else backbone.n_layers + 1
+        self.standardize = Standardization(n_states, self.embed_dim) if standardizes else None
 
     @property
     def used_layers(self) -> int:
@@ -241,6 +245,8 @@ class ModalityEncoder(nn.Module):
             encoded, padding_mask = encode_by_length(encode, source)
         else:
             encoded, padding_mask = encode(**source)
+        if self.standardize is not None:
+            encoded = self.standardize(encoded, padding_mask)
         features = encoded[:, :, 0] if self.mix is None else self.mix(encoded)
         if focus is not None:
             padding_mask = padding_mask | ~focus

@@ -29,6 +29,7 @@ from emo_fairseq.modules.heads import (
     LinearHead,
 )
 from emo_fairseq.modules.modality_dropout import drop_modalities
+from emo_fairseq.option_values import FROZEN
 from emo_fairseq.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -129,7 +130,9 @@ class RobertaEMOModel(BaseFairseqModel):
         """
         encoders = {
             name: ModalityEncoder(
-                build_encoder(name, cfg, state), layer_of_backbone(name, cfg, state)
+                build_encoder(name, cfg, state),
+                layer_of_backbone(name, cfg, state),
+                cfg.standardize_frozen and str(getattr(cfg, f"{name}_tuning")) == FROZEN,
             )
             for name in state.modalities
         }

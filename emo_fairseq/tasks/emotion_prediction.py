@@ -82,6 +82,7 @@ from emo_fairseq.tasks.scoring_files import (
     check_files_writable,
     refuse_undefined_loss,
 )
+from emo_fairseq.tasks.standardization import fit_standardization
 from emo_fairseq.tasks.teachers import Provide, teacher_from_checkpoint, teacher_from_predictions
 from emo_fairseq.tasks.training_order import order_for_training
 from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
@@ -288,11 +289,7 @@ class EmotionPredictionTask(FairseqTask):
         annotators = auxiliary_annotators(self.auxiliary, self.data, self.is_training)
         if for_training:
             annotators |= self.annotators
-        seed, frozen = self.run_config.seed, self.frozen
-        builder = DatasetBuilder(
-            self.cfg, self.data, self.task_state, seed, frozen, self.pretraining
-        )
-        dataset, rows = builder.build(split, annotators, for_training)
+        dataset, rows = self._dataset_builder().build(split, annotators, for_training)
         if not for_training:
             if (note := self.task_state.transductive_note) and name != TRAIN:
                 logger.warning("%s: figures are transductive: %s", name, note)
@@ -303,10 +300,14 @@ class EmotionPredictionTask(FairseqTask):
             rows,
             cfg=self.cfg,
             has_labels=self.target.has_labels,
-            seed=seed,
+            seed=self.run_config.seed,
             prototypes=lambda: self.class_prototypes,
             confidence=getattr(self, "confidence", None),
         )
+
+    def _dataset_builder(self) -> DatasetBuilder:
+        seed, frozen = self.run_config.seed, self.frozen
+        return DatasetBuilder(self.cfg, self.data, self.task_state, seed, frozen, self.pretraining)
 
     def _reload_datasets(self) -> None:
         for split in list(self.datasets):
@@ -338,6 +339,10 @@ class EmotionPredictionTask(FairseqTask):
         self.fusion = str(cfg.fusion)
         self._missing_warning = model.missing_warning
         self._read_outputs_of_frozen(model)
+        if self.is_training:
+            fit_standardization(
+                model, lambda name: self._dataset_builder().stored_outputs(self.train_split(), name)
+            )
         self.confidence = ModelConfidence(
             model,
             self.target.kind,

@@ -177,6 +177,31 @@ def test_augmented_audio_is_convolved_in_every_batch(
     assert cards(data) == []
 
 
+STANDARDIZED = "--speech-tuning frozen --speech-layer weighted --standardize-frozen"
+
+
+def test_a_standardized_encoder_predicts_the_same_everywhere(
+    train: Callable[..., Path], predict: Callable[..., Any], data: Path, tmp_path: Path
+) -> None:
+    checkpoint = train("standardized", STANDARDIZED, FLOAT32)
+    scale = weights(checkpoint)["encoders.speech.standardize.scale"]
+    assert scale.shape == (4, 16)
+    assert not (scale == 1).any()
+    rows = predict(checkpoint, FLOAT32)
+    predictor = load_predictor(write_model_folder(checkpoint, data, tmp_path / "folder"), "cpu")
+    audio = {row.id: data / str(row.audio) for row in read_manifest(data / "test.tsv")}
+    for row in rows:
+        found = predictor.predict(audio[row["id"]]).probabilities
+        assert list(found.values()) == pytest.approx(probabilities(row), abs=1e-4)
+
+
+def test_a_standardized_training_resumes_exactly(train: Callable[..., Path]) -> None:
+    whole = weights(train("whole", STANDARDIZED, updates=6))
+    train("parts", STANDARDIZED, updates=3)
+    resumed = weights(train("parts", STANDARDIZED, updates=6))
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
 COPIES = "--augment-noise-snr 5,20 --augment-speed 0.9,1.1 --augment-copies 2"
 
 
@@ -238,6 +263,8 @@ CONTRADICTIONS = (
     ("--speech-feature-grad-mult 1 --cache-dtype float32", "option-idle"),
     ("--speech-feature-grad-mult 1 --augment-gain 6 --augment-copies 2", "option-idle"),
     ("--augment-copies 2", "option-idle"),
+    ("--standardize-frozen", "option-idle"),
+    ("--speech-tuning frozen --standardize-frozen --no-encoder-cache", "option-idle"),
     ("--augment-noise-snr 5,20 --augment-copies 2 --no-encoder-cache", "option-idle"),
     ("--speech-feature-grad-mult 2", "option-out-of-range"),
     ("--speech-freeze-layers 3", "option-out-of-range"),
