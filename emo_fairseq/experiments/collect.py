@@ -8,7 +8,9 @@ of a system, folds and seeds; `pooled` takes the predictions of all folds of a s
 the mean over seeds; its intervals are a bootstrap over utterances, and Student's t over speakers
 where the data dir still names enough of them. `p` is a paired bootstrap over utterances, `p,
 speakers` a paired t test over speakers; `Holm` is each corrected for all tests of the table. None
-of them contains the variance over seeds. Systems that lack a fold or a seed have a *.
+of them contains the variance over seeds. Systems that lack a fold or a seed have a *. The first
+system is that of the first run on the sweep's command line, and of runs without a sweep that of the
+first folder.
 """
 
 import argparse
@@ -51,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=metric_key,
         help="which, by name (default: the usual ones of the target)",
     )
-    add("--baseline", default="", help="begin with the system whose name holds this")
+    add("--baseline", default="", help="take the system whose name holds this as the first")
     add("--matrix", metavar="METRIC", help="rows trained on, columns tested on, instead of tables")
     add(
         "--resamples", type=positive_int, default=N_RESAMPLES, help="of the bootstrap (%(default)s)"

@@ -29,7 +29,7 @@ from data_prep.files import flow_yaml
 from data_prep.files.yaml_values import yaml_sentence
 from data_prep.folds.file import folds_path, read_folds
 from emo_fairseq.errors import UsageError
-from emo_fairseq.experiments.names import ALL_OF, FOLD
+from emo_fairseq.experiments.names import ALL_OF, FOLD, SEED
 from emo_fairseq.experiments.options import Options, refuse_test_selection
 
 _SET_BY_SWEEP = ("checkpoint.save_dir", "hydra.run.dir", "hydra.job.chdir")
@@ -190,17 +190,22 @@ def _options(config: DictConfig) -> tuple[Options, Options]:
 def run_name(config_name: str, overrides: Sequence[str]) -> str:
     """Return the name of a run's folder: the configuration's, then the overrides by key.
 
+    A long one is cut off before a digest, which seed and fold follow.
+
     >>> run_name("speech", ["++task.fold=k_fold/1", "common.seed=2", "common.user_dir=emo_fairseq"])
     'speech,common.seed=2,task.fold=k_fold-1'
     """
     pairs = sorted(word.lstrip("+").split("=", 1) for word in overrides)
     named = [[key, *values] for key, *values in pairs if not _UNNAMED.fullmatch(key)]
-    words = ["=".join([key] + [_in_a_name(value) for value in values]) for key, *values in named]
-    name = ",".join([config_name, *words])
+    words = {key: "=".join([key, *map(_in_a_name, values)]) for key, *values in named}
+    name = ",".join([config_name, *words.values()])
     if len(name) <= _LONGEST_NAME:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[:_LONGEST_NAME]}-{digest}"
+    end = "".join(f",{words.pop(key)}" for key in (SEED, FOLD) if key in words)
+    end = end[: _LONGEST_NAME // 2]
+    beginning = ",".join([config_name, *words.values()])[: _LONGEST_NAME - len(end)]
+    return f"{beginning}-{digest}{end}"
 
 
 def _in_a_name(value: str) -> str:

@@ -59,6 +59,35 @@ class Outcome(NamedTuple):
     refusal: str = ""
 
 
+class Errors:
+    """The errors of runs, each of which is shown once.
+
+    Args:
+        n_runs: how many runs there are.
+    """
+
+    def __init__(self, n_runs: int) -> None:
+        self._n_runs = n_runs
+        self._names: dict[str, list[str]] = {}  # of the runs, by what they failed with
+
+    def show(self, name: str, outcome: Outcome) -> str:
+        """Return the message of a run; the first run with an error stands for those of others."""
+        head, _, error = outcome.message.partition("\n")
+        if outcome.ok or not error:
+            return outcome.message
+        names = self._names.setdefault(error.replace(name, ""), [])
+        names.append(name)
+        return outcome.message if len(names) == 1 else f"{head}\n  | the error of {names[0]}"
+
+    def counts(self) -> list[str]:
+        """Return a sentence for each error that several runs failed with."""
+        return [
+            f"{len(names)} of {self._n_runs} runs failed with the error of {names[0]}"
+            for names in self._names.values()
+            if len(names) > 1
+        ]
+
+
 Steps = Generator[Command, int, Outcome]  # yields commands, is sent their exit codes
 
 

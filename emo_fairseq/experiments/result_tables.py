@@ -41,6 +41,10 @@ from emo_fairseq.experiments.runs import (
 from emo_fairseq.experiments.systems import Setting, System, by_system, group_by_setting
 
 _MOST_MISSING = 6  # missing runs that are named
+_FIRST_SYSTEM = (
+    "the first system is that of `collect --baseline`, else that of the first run in the order of "
+    "the sweep's command line, else of the folders"
+)
 _LEFT = ("metric", "system", "of")  # columns of words
 Files = Mapping[str, Path | None]  # csv, markdown, latex
 
@@ -210,7 +214,9 @@ def _notes(setting: Setting) -> list[str]:
     notes = [f"checkpoints chosen by: {_about(setting)['chosen_by']}"]
     if len(setting.systems) > 1:
         first = setting.systems[0].name
-        notes.append(f"difference: from {first}, with its 95 % interval over utterances")
+        notes.append(
+            f"difference: from {first}, with its 95 % interval over utterances; {_FIRST_SYSTEM}"
+        )
     results, split = setting.results, setting.split
     if any(split == selection_set(x.options) and not x.is_cross_corpus for x in results):
         notes.append(f"{split} is the set that chose the checkpoints, not a test set")

@@ -10,6 +10,7 @@ RUN/predictions.json              what these were made from; predictions.NAME.js
 
 import functools
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,10 +41,17 @@ _ENDS_EARLY = ("checkpoint.patience", "optimization.stop_time_hours", "optimizat
 
 
 class RunState(Document):
-    """The schema of run.json; `rows` is a digest of the manifests that the training learns from."""
+    """The schema of run.json.
+
+    Attributes:
+        state: whether the training has ended.
+        rows: digest of the manifests that it learns from.
+        position: of the run among the combinations of the sweep that trained it.
+    """
 
     state: Literal["training", "trained"]
     rows: str | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -111,16 +119,22 @@ class RunFolder:
         record = self._record()
         return None if record is None else record.rows
 
+    def position(self) -> int | None:
+        """Return its position in the sweep that trained it; None where it is not recorded."""
+        record = self._record()
+        return None if record is None else record.position
+
     def _record(self) -> RunState | None:
         file = self.path / "run.json"
         remedy = "delete it to have the run trained on"
         return load_json(file, RunState, remedy=remedy) if file.is_file() else None
 
-    def set_state(self, state: str, rows: str | None = None) -> None:
-        """Record whether the training has ended, and the digest of what it learns from."""
+    def set_state(self, state: str, rows: str | None = None, position: int | None = None) -> None:
+        """Write run.json; see :class:`RunState`."""
         self.path.mkdir(parents=True, exist_ok=True)
-        record = {"state": state, **({} if rows is None else {"rows": rows})}
-        write_json(self.path / "run.json", record)
+        record = {"state": state, "rows": rows, "position": position}
+        known = {name: value for name, value in record.items() if value is not None}
+        write_json(self.path / "run.json", known)
 
     @contextmanager
     def locked(self) -> Iterator[int]:
@@ -259,14 +273,17 @@ class Unfinished(NamedTuple):
 
 
 def read_results(runs: Sequence[RunFolder]) -> tuple[list[Result], list[Unfinished]]:
-    """Return all predictions of finished runs, and the other runs.
+    """Return all predictions of finished runs, and the other runs, both in the order of tables.
+
+    Runs of a sweep are in the order of its command line, so that a table of them begins with the
+    same system whichever command prints it; other runs follow, by folder.
 
     Raises:
         UsageError: a predictions file is damaged.
     """
     results, unfinished = [], []
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # equal ids are kept in memory once
-    for run in runs:
+    for run in sorted(runs, key=_place_in_tables):
         options = _options(run)
         if reason := _why_unfinished(run, options):
             unfinished.append(Unfinished(run, reason, options))
@@ -275,6 +292,11 @@ def read_results(runs: Sequence[RunFolder]) -> tuple[list[Result], list[Unfinish
             ids = shared.setdefault(result.predictions.ids, result.predictions.ids)
             results.append(replace(result, predictions=replace(result.predictions, ids=ids)))
     return results, unfinished
+
+
+def _place_in_tables(run: RunFolder) -> tuple[Path, float, Path]:
+    position = run.position()
+    return run.path.parent, math.inf if position is None else position, run.path
 
 
 def _options(run: RunFolder) -> Options | None:

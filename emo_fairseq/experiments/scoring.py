@@ -22,7 +22,7 @@ from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.data.manifest import manifests_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
-from emo_fairseq.experiments.jobs import Command, Outcome, Steps, failure, run_all
+from emo_fairseq.experiments.jobs import Command, Errors, Outcome, Steps, failure, run_all
 from emo_fairseq.experiments.names import FOLD, TEST
 from emo_fairseq.experiments.options import (
     Checkpoint,
@@ -48,13 +48,15 @@ def score_runs(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="emo_fairseq_labels_") as folder:
         test_set = _test_set(args, Path(folder))
         work = {str(run.path): score_steps(run, test_set) for run in runs}
-        outcomes = run_all(work, args.jobs, _report)
+        errors = Errors(len(work))
+
+        def report(name: str, outcome: Outcome) -> None:
+            sys.stdout.write(f"{name}: {errors.show(name, outcome)}\n")
+            sys.stdout.flush()
+
+        outcomes = run_all(work, args.jobs, report)
+    sys.stdout.write("".join(f"{line}\n" for line in errors.counts()))
     return 0 if all(outcome.ok for outcome in outcomes.values()) else 1
-
-
-def _report(name: str, outcome: Outcome) -> None:
-    sys.stdout.write(f"{name}: {outcome.message}\n")
-    sys.stdout.flush()
 
 
 # --- The set that runs are scored on --------------------------------------------------------------

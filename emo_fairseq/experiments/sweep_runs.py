@@ -9,7 +9,7 @@ from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE
 from emo_fairseq.data import legacy
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import PlannedRun, plan_runs
-from emo_fairseq.experiments.jobs import Outcome, Steps, interrupted_by_sigterm, run_all
+from emo_fairseq.experiments.jobs import Errors, Outcome, Steps, interrupted_by_sigterm, run_all
 from emo_fairseq.experiments.names import ALL_OF, FOLD, TEST
 from emo_fairseq.experiments.options import (
     Options,
@@ -42,11 +42,13 @@ def run_sweep(args: argparse.Namespace) -> int:
     for run in planned:
         refuse_changed_options(run, folders[run.name])
     work: dict[str, Steps] = {}
-    for run in planned:
+    for position, run in enumerate(planned):
         words = training_words(args.config_dir, args.config_name, run, folders[run.name])
         if args.dry_run:
             sys.stdout.write(shlex.join(words) + "\n")
-        work[run.name] = _train_and_score(folders[run.name], run.options, words, test_sets)
+        work[run.name] = _train_and_score(
+            folders[run.name], run.options, words, position, test_sets
+        )
     if args.dry_run:
         return 0
     if not args.keep_going:
@@ -58,6 +60,7 @@ def run_sweep(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
         return INTERRUPTED_CODE
+    sys.stdout.write("".join(f"{line}\n" for line in progress.errors.counts()))
     if n_left := len(work) - len(outcomes):
         refusal = next(outcome.refusal for outcome in outcomes.values() if outcome.refusal)
         sys.stdout.write(
@@ -92,10 +95,14 @@ def _refuse_split(planned: Sequence[PlannedRun], split: str) -> None:
 
 
 def _train_and_score(
-    run: RunFolder, options: Options, words: Sequence[str], test_sets: Sequence[ScoringSet]
+    run: RunFolder,
+    options: Options,
+    words: Sequence[str],
+    position: int,
+    test_sets: Sequence[ScoringSet],
 ) -> Steps:
     with run.locked() as lock:
-        trained = yield from train(run, options, words, lock)
+        trained = yield from train(run, options, words, lock, position)
         if not trained.ok:
             return trained
         messages = [trained.message]
@@ -112,9 +119,11 @@ class _Progress:
 
     def __init__(self, total: int) -> None:
         self._total, self._done = total, 0
+        self.errors = Errors(total)
 
     def report(self, name: str, outcome: Outcome) -> None:
         self._done += 1
-        message = outcome.message if outcome.ok else f"FAILED\n{outcome.message}"
-        sys.stdout.write(f"[{self._done}/{self._total}] {name}: {message}\n")
+        message = self.errors.show(name, outcome)
+        failed = "" if outcome.ok else "FAILED\n"
+        sys.stdout.write(f"[{self._done}/{self._total}] {name}: {failed}{message}\n")
         sys.stdout.flush()

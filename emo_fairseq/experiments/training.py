@@ -42,20 +42,32 @@ def quoted(path: Path) -> str:
 
 
 def train(
-    run: RunFolder, options: Options, words: Sequence[str], lock: int
+    run: RunFolder,
+    options: Options,
+    words: Sequence[str],
+    lock: int,
+    position: int | None = None,
 ) -> Generator[Command, int, Outcome]:
-    """Yield the training command of a run, unless it has ended, and record that it has."""
+    """Yield the training command of a run, unless it has ended, and record that it has.
+
+    Args:
+        run: its folder.
+        options: of the training.
+        words: of the command.
+        lock: file descriptor of the folder's lock.
+        position: of the run among the combinations of a sweep.
+    """
     began = time.monotonic()
     message = ""
     if not has_ended(run, options):
-        run.set_state(TRAINING, learned_rows(options))
+        run.set_state(TRAINING, learned_rows(options), position)
         command = Command(words, run.log, lock)
         code = yield command
         if code:
             return failure(command, code)
         message = f"trained in {time.monotonic() - began:.0f} s"
     if run.state() != TRAINED:
-        run.set_state(TRAINED, run.rows())
+        run.set_state(TRAINED, run.rows(), run.position())
     return Outcome(True, message)
 
 

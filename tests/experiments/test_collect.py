@@ -314,6 +314,20 @@ def test_the_baseline_comes_first(write_run):
     assert [system.name for system in table.systems] == ["objective=plain", "objective=supcon"]
 
 
+def test_systems_are_in_the_order_of_the_sweep(write_run, capsys):
+    """So the sweep's own table and a later one of its folder have differences of the same sign."""
+    last = write_run("a", ONE, criterion={"label_smoothing": 0.1})
+    first = write_run("b", ONE, criterion={"label_smoothing": 0.2})
+    write_run("c", ONE, criterion={"label_smoothing": 0.3})  # of no sweep
+    RunFolder(last).set_state("trained", position=1)
+    RunFolder(first).set_state("trained", position=0)
+    names = [f"label_smoothing={value}" for value in (0.2, 0.1, 0.3)]
+    _, table, _ = rows_of(first.parent)
+    assert [system.name for system in table.systems] == names
+    collected(first.parent)
+    assert f"difference: from {names[0]}, with its 95 % interval" in capsys.readouterr().out
+
+
 def test_names_are_what_differs(write_run):
     """Options of one criterion alone name no system that the criterion's name tells apart."""
     supcon = {"_name": "emotion_supcon", "weighting": "v1", "weight": 0.5}

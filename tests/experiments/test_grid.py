@@ -74,6 +74,16 @@ def test_a_long_name_stays_short_and_its_own():
     assert one != two
 
 
+@pytest.mark.parametrize("fold", ["leave_speaker_group_out/3", f"k_fold/{'long' * 60}"])
+def test_a_long_name_ends_with_seed_and_fold(fold):
+    """Progress lines and folders of a sweep then tell its runs apart."""
+    words = [f"model.option_{number}=0.1" for number in range(40)]
+    name = run_name("small", [f"++task.fold={fold}", "common.seed=2", *words])
+    assert name.startswith("small")
+    assert f",common.seed=2,task.fold={fold.replace('/', '-')}"[:80] in name
+    assert len(name) < 200
+
+
 @pytest.mark.parametrize(
     ("override", "code"),
     [

@@ -14,6 +14,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments import jobs, runs
 from emo_fairseq.experiments.jobs import (
     Command,
+    Errors,
     Outcome,
     environments,
     failure,
@@ -106,6 +107,24 @@ def test_a_refusal_of_several_lines_is_whole_and_nothing_before_it(tmp_path):
         "  |   row 1",
         "  |   row 2",
     ]
+
+
+def test_an_error_of_several_runs_is_shown_once(tmp_path):
+    codes = {
+        "one": "raise OSError('runs/one: no space')",
+        "two": "raise OSError('runs/two: no space')",
+        "other": "1 / 0",
+        "fine": "print('fine')",
+    }
+    work = {name: steps(python(code, tmp_path / f"{name}.log")) for name, code in codes.items()}
+    errors, shown = Errors(len(work)), {}
+    run_all(work, 1, lambda name, outcome: shown.update({name: errors.show(name, outcome)}))
+    assert shown["one"].splitlines()[1:] == ["  | OSError: runs/one: no space"]
+    assert f"the whole log: {tmp_path / 'two.log'}" in shown["two"]
+    assert shown["two"].splitlines()[1:] == ["  | the error of one"]
+    assert shown["other"].splitlines()[1:] == ["  | ZeroDivisionError: division by zero"]
+    assert shown["fine"] == "done"
+    assert errors.counts() == ["2 of 4 runs failed with the error of one"]
 
 
 def test_commands_of_this_environment_are_started(tmp_path, monkeypatch):

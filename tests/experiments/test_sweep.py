@@ -250,6 +250,7 @@ def test_a_refused_run_stops_the_others_unless_keep_going(config_dir, tmp_path):
         assert f"[{number}/2] {name}: FAILED" in output
         reason = "its training has not ended"
         assert f"not in the table: {runs / name}: {reason}" in output
+        assert RunFolder(runs / name).position() == number - 1
     assert re.search(r"\| .*nonsense", output)
 
 
