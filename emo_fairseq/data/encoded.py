@@ -17,7 +17,7 @@ from torch import Tensor
 
 from data_prep.features.frame_files import StoredFeatures
 from emo_fairseq.data.audio import WaveformDataset
-from emo_fairseq.data.augmentation import AugmentedDataset
+from emo_fairseq.data.augmentation import AugmentedDataset, unaugmented
 from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.data.tokens import ContextDataset
 from emo_fairseq.data.video import ClipDataset
@@ -41,7 +41,8 @@ class EncodedDataset(FairseqDataset):
         self.stored = stored
         self.inputs = inputs
         self.sizes = np.asarray(inputs.sizes)
-        self._has_focus = isinstance(inputs, ContextDataset) and not inputs.pool_all
+        source = unaugmented(inputs)
+        self._has_focus = isinstance(source, ContextDataset) and not source.pool_all
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         frames = self.stored[index]
@@ -75,16 +76,19 @@ class EncodedCopies(BaseWrapperDataset):
 
     Args:
         copies: of the rows; sizes are those of the first.
+        first: number of the copy that the first row begins with, such that two datasets of the same
+            copies read different ones.
     """
 
-    def __init__(self, copies: Sequence[FairseqDataset]) -> None:
+    def __init__(self, copies: Sequence[FairseqDataset], first: int = 0) -> None:
         super().__init__(copies[0])
         self.copies = copies
+        self.first = first
         # Shared with workers, which outlive the epoch that they are started in.
         self._epoch = torch.ones((), dtype=torch.long).share_memory_()
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        copy = (int(self._epoch) - 1 + int(index)) % len(self.copies)
+        copy = (self.first + int(self._epoch) - 1 + int(index)) % len(self.copies)
         item: tuple[Any, ...] = self.copies[copy][index]
         return item
 

@@ -144,23 +144,23 @@ class DatasetBuilder:
     ) -> list[dict[str, FairseqDataset]]:
         """Build the inputs of the rows by modality, with two views those of each."""
         has_two = self.pretraining.has_two_views
-        seeds = [self.seed, self.seed + _OTHER_VIEW] if has_two else [self.seed]
         views = []
-        for seed in seeds:
+        for number in range(2 if has_two else 1):
             view = {}
             for modality in self.state.modalities:
                 inputs: FairseqDataset = MissingDataset(len(split.utterances))
                 if modality not in masked:
-                    inputs = self._build_input(split, modality, for_training or has_two, seed)
+                    inputs = self._build_input(split, modality, for_training or has_two, number)
                 view[modality] = RowsDataset(inputs, rows)
             views.append(view)
         return views
 
     def _build_input(
-        self, split: Split, modality: str, augments: bool, seed: int
+        self, split: Split, modality: str, augments: bool, view: int = 0
     ) -> FairseqDataset:
         """Build the dataset of one modality; of a frozen encoder that of its outputs."""
         cfg, state, data, frozen = self.cfg, self.state, self.data, self.frozen
+        seed = self.seed + view * _OTHER_VIEW
         stores_outputs = frozen is not None and modality in frozen.encoders
         changes = augments and changes_inputs(cfg, modality, state.encoders[modality].input)
         reads_tokens = state.encoders[modality].input == TOKENS
@@ -196,7 +196,8 @@ class DatasetBuilder:
         for number, copy in enumerate(copies, start=1):
             copy.set_epoch(number)
         return EncodedCopies(
-            [encoded] + [frozen.encode(modality, copy, split.stored.name) for copy in copies]
+            [encoded] + [frozen.encode(modality, copy, split.stored.name) for copy in copies],
+            first=view,
         )
 
 

@@ -39,7 +39,7 @@ from data_prep.files.documents import (
 )
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
-from emo_fairseq.data.augmentation import changes_audio
+from emo_fairseq.data.augmentation import changes_audio, unaugmented
 from emo_fairseq.data.encoded import EncodedDataset, content_digest
 from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.encoder_spec import EncoderSpec
@@ -284,7 +284,7 @@ def _beside(target: Path, ending: str) -> Path:
 
 
 def _row_name(dataset: FairseqDataset, split: str) -> Callable[[int], str]:
-    names = getattr(dataset, "names", None)
+    names = getattr(unaugmented(dataset), "names", None)
     return f"{split}: row {{}}".format if names is None else names.__getitem__
 
 

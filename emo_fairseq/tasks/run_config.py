@@ -390,10 +390,13 @@ class RunConfig:
             unfreezes: whether layers are unfrozen in the course of the training.
 
         Raises:
-            UsageError: an optimizer, a precision or a backend that would.
+            UsageError: an optimizer, a precision or a backend that would, or averages of weights
+                that cannot be copied.
         """
         if not self.is_training:
             return
+        if OmegaConf.select(self._run, "ema.store_ema"):
+            _check_copied(model)
         common, parallel = self._run.common, self._run.distributed_training
         optimizer = str(self._run.optimizer._name)
         check_optimizer(optimizer, model.parameters())
@@ -407,4 +410,16 @@ class RunConfig:
                 str(parallel.ddp_backend),
                 parallel.distributed_world_size,
                 parallel.find_unused_parameters,
+            )
+
+
+def _check_copied(model: nn.Module) -> None:
+    """Refuse averages of a model that fairseq cannot copy, since a weight of it is computed."""
+    for name, module in model.named_modules():
+        values = (value for value in vars(module).values() if isinstance(value, torch.Tensor))
+        if any(not value.is_leaf for value in values):
+            raise UsageError(
+                f"--store-ema: fairseq cannot copy {name}, whose weight is normalized, and nothing "
+                "reads the averages; leave the option out",
+                "options-conflict",
             )

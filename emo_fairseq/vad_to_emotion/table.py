@@ -128,7 +128,8 @@ def _cell(system: SystemRow, column: Column) -> str:
     estimate = system.estimates.get(column, _UNDEFINED)
     if math.isnan(estimate.value):
         return tables.NONE
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    ends = tables.format_interval((estimate.low, estimate.high))
+    return f"{tables.format_number(estimate.value)} ({ends})"
 
 
 def print_table(table: SystemTable) -> None:

@@ -11,7 +11,7 @@ import torch
 from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import WaveformDataset
-from emo_fairseq.data.augmentation import AddedNoise, Babble, Gain, Speed
+from emo_fairseq.data.augmentation import AddedNoise, Babble, Gain, Speed, TokenDropout
 from emo_fairseq.data.dialogue import (
     NO_PREFIX,
     Neighbors,
@@ -149,6 +149,29 @@ def test_a_row_reads_its_copies_in_turn(tmp_path: Path) -> None:
     assert copies.sizes.tolist() == inputs.sizes.tolist()
     batch = copies.collater([copies[0], copies[2]])
     assert batch["encoded"].shape == (2, 3, 2)
+    other = EncodedCopies(rows, first=1)  # another view
+    assert [int(other[row][0][0, 0]) for row in range(3)] == [10, 21, 2]
+
+
+@pytest.mark.parametrize("blank", [3, None])
+def test_copies_of_a_dialogue_have_a_focus_each(blank: int | None, tmp_path: Path) -> None:
+    """Where dropped tokens are left out, it moves with the current turn."""
+    inputs = [context(), TokenDropout(context(), 0.5, SpecialIds(), blank, seed=1)]
+    expected, encoded = [], []
+    for number, dataset in enumerate(inputs):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        items = [dataset[row] for row in range(3)]
+        expected.append(dataset.collater(items[2:])["focus"])
+        frames = (np.zeros((len(tokens) * present, 2)) for tokens, present, _ in items)
+        write_frames(folder, "train", frames, "float16")
+        encoded.append(EncodedDataset(read_frames(folder, "train"), dataset))
+    assert (expected[0].shape == expected[1].shape) == (blank is not None)
+    copies = EncodedCopies(encoded)
+    for epoch, number in ((1, 0), (2, 1)):
+        copies.set_epoch(epoch)
+        focus = copies.collater([copies[2]])["focus"]
+        assert torch.equal(focus, expected[number])
 
 
 AUGMENTED = [

@@ -1,10 +1,12 @@
 """The options of a run beside the task's own, and what of them a training refuses."""
 
+import copy
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from codes import raises
 from omegaconf import OmegaConf
 
@@ -86,6 +88,22 @@ def test_averages_that_nothing_reads_are_warned_of(
     first_rank = {"distributed_rank": 0}
     training(ema={"store_ema": stores}, distributed_training=first_rank).warn_of_averages()
     assert ("validation, scores and exports are of the weights" in caplog.text) is stores
+
+
+def test_averages_of_a_model_that_fairseq_cannot_copy_are_refused() -> None:
+    """It copies the whole model, and torch no weight that is computed from others."""
+    part = torch.nn.Conv1d(2, 2, 3)
+    normalized = torch.nn.Sequential(torch.nn.utils.weight_norm(part, "weight", dim=2))
+    with pytest.raises(RuntimeError):
+        copy.deepcopy(normalized)
+    common = {"fp16": False, "memory_efficient_fp16": False, "memory_efficient_bf16": False}
+    sections = {"common": common, "distributed_training": {}}
+    with raises("options-conflict") as error:
+        training(ema={"store_ema": True}, **sections).check_training(normalized, False)
+    assert "--store-ema: fairseq cannot copy 0, whose weight" in str(error.value)
+    training(ema={"store_ema": False}, **sections).check_training(normalized, False)
+    linear = torch.nn.Linear(2, 2)
+    training(ema={"store_ema": True}, **sections).check_training(linear, False)
 
 
 def test_a_training_does_not_go_on_without_its_optimizer() -> None:

@@ -7,7 +7,11 @@ One dataset changes one thing; :func:`augment` stacks those that the options swi
     tokens      TokenDropout                                            .token_dropout
 """
 
-from emo_fairseq.data.augmentation.augmented_dataset import AugmentedDataset, Item
+from emo_fairseq.data.augmentation.augmented_dataset import (
+    AugmentedDataset,
+    Item,
+    unaugmented,
+)
 from emo_fairseq.data.augmentation.options import (
     AugmentationConfig,
     changes_audio,
@@ -49,4 +53,5 @@ __all__ = [
     "check_augmentation",
     "colored_noise",
     "draw_spans",
+    "unaugmented",
 ]

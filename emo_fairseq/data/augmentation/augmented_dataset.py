@@ -59,3 +59,10 @@ class AugmentedDataset(BaseWrapperDataset):
     def _generator(self, index: int) -> np.random.Generator:
         kind = zlib.crc32(type(self).__name__.encode())
         return np.random.default_rng((self.seed, int(self._epoch), int(index), kind))
+
+
+def unaugmented(dataset: FairseqDataset) -> FairseqDataset:
+    """Return the dataset within all augmentations around it; itself without."""
+    while isinstance(dataset, AugmentedDataset):
+        dataset = dataset.dataset
+    return dataset
