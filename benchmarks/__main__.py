@@ -169,18 +169,13 @@ def machine() -> str:
     import torch
     import transformers
 
+    from emo_fairseq.tasks.environment import processor_name
+
     return (
-        f"{_processor()}, {len(os.sched_getaffinity(0))} cores, Python "
+        f"{processor_name()}, {len(os.sched_getaffinity(0))} cores, Python "
         f"{platform.python_version()}, torch {torch.__version__}, transformers "
         f"{transformers.__version__}"
     )
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())
 
 
 def save(file: Path, measured: Sequence[Measured]) -> None:

@@ -24,6 +24,7 @@ from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.options.legacy_flags import has_target_flag
 from emo_fairseq.targets import UNLABELED
 from emo_fairseq.tasks.config_file import write_config
+from emo_fairseq.tasks.environment import record_environment
 from emo_fairseq.tasks.pretraining import is_pretraining
 from emo_fairseq.training.adamw import (
     check_half_precision,
@@ -103,9 +104,16 @@ class RunConfig:
         return self._run.common.wandb_project if self._logs else None
 
     def write(self) -> None:
-        """Write the configuration of a training beside its checkpoints, on the first rank."""
-        if self._logs and not self._run.checkpoint.no_save:
-            write_config(self._run)
+        """Write configuration and environment of a training beside its checkpoints.
+
+        The first rank does.
+        """
+        if not self._logs or self._run.checkpoint.no_save:
+            return
+        write_config(self._run)
+        folder, resumed = Path(self._run.checkpoint.save_dir), self.checkpoint_to_resume()
+        is_resumed = resumed is not None and resumed.parent.resolve() == folder.resolve()
+        record_environment(folder, self.on_cpu, is_resumed)
 
     @property
     def _logs(self) -> bool:

@@ -33,7 +33,8 @@ def test_a_checkpoint_that_cannot_be_written(train, tmp_path, monkeypatch):
     message = r"run/checkpoint_1_2\.pt: the checkpoint cannot be written \(no space left on device"
     with pytest.raises(UsageError, match=message):
         train()
-    assert [file.name for file in (tmp_path / "run").iterdir()] == ["training.yaml"]
+    left = {file.name for file in (tmp_path / "run").iterdir()}
+    assert left == {"training.yaml", "environment.json"}
 
 
 def test_a_training_that_wrote_no_last_one_goes_on_from_the_newest(train, tmp_path, monkeypatch):
@@ -49,7 +50,8 @@ def test_a_training_that_wrote_no_last_one_goes_on_from_the_newest(train, tmp_pa
         train()
     monkeypatch.undo()
     folder = tmp_path / "run"
-    assert {file.name for file in folder.iterdir()} == {"checkpoint_1_2.pt", "training.yaml"}
+    records = {"training.yaml", "environment.json"}
+    assert {file.name for file in folder.iterdir()} == {"checkpoint_1_2.pt", *records}
     (folder / "checkpoint9.pt").write_bytes(b"half of a file, and newer")
     (folder / "checkpoint_avg.pt").write_bytes((folder / "checkpoint_1_2.pt").read_bytes())
     log = train().log

@@ -44,11 +44,17 @@ def test_a_training_prints_a_line_a_validation(toy_corpus: Path, tmp_path: Path,
     assert written["task"]["data"] == str(toy_corpus)
     assert written["model"]["text_embed_dim"] == saved["model"]["text_embed_dim"] == 16
     assert written["optimization"]["max_epoch"] == saved["optimization"]["max_epoch"] == 2
-    # By which the same is trained again.
+    environment = json.loads((folder / "environment.json").read_text())
+    assert (environment["torch"], environment["gpus"]) == (torch.__version__, [])
+    # By which the same is trained again; another environment is named.
+    (folder / "environment.json").write_text(json.dumps({**environment, "torch": "2.0"}))
     place = f"--config-dir {folder} --config-name training"
     again = "checkpoint.save_dir=again common.log_file=again.log optimization.max_epoch=1"
     finished = run_here("hydra-train", place, again)
     assert finished.code == 0, finished.errors
+    changed = f"another environment (torch 2.0 -> {torch.__version__}), so that metrics may differ"
+    assert f"{folder / 'environment.json'}: the original training had {changed}" in finished.log
+    assert json.loads((tmp_path / "again" / "environment.json").read_text()) == environment
     lines = (tmp_path / "again.log").read_text().splitlines()
     entries = [json.loads(line) for line in lines if line.startswith('{"')]
     assert next(e["valid_loss"] for e in entries if "valid_loss" in e) == losses[1]
