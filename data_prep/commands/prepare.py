@@ -15,6 +15,7 @@ from data_prep.corpora.registry import CORPORA, Recipe
 from data_prep.engines.options import take_engine
 from data_prep.files.remote import require_local
 from data_prep.folds.records import ALL
+from data_prep.next_commands import print_next
 from data_prep.schema import Corpus
 
 
@@ -40,7 +41,7 @@ def _prepare(recipe: Recipe, options: argparse.Namespace) -> None:
         require_local(getattr(options, name, ""), name.upper())
     engine = {"workers": take_engine(options), "progress": True} if recipe.reads_audio else {}
     corpus = recipe.prepare(**vars(options), **engine)
-    print("train with:", shlex.join(train_words(recipe, corpus, options)))
+    print_next(f"train with: {shlex.join(train_words(recipe, corpus, options))}")
 
 
 def train_words(recipe: Recipe, corpus: Corpus, options: argparse.Namespace) -> list[str]:

@@ -39,6 +39,7 @@ from data_prep.command_line import (
 from data_prep.engines.options import take_engine
 from data_prep.files.remote import require_local
 from data_prep.folds.records import ALL
+from data_prep.next_commands import print_next
 from data_prep.schema import Corpus
 from data_prep.tables.decisions import infer_recipe, render
 from data_prep.tables.options import add_preparation_options, tables_of
@@ -66,10 +67,12 @@ def print_next_step(corpus: Corpus, out_dir: Path) -> None:
     """Print the command that uses a new data dir: a training, or the folds of the split `all`."""
     data = shlex.quote(str(out_dir))
     if ALL in corpus.splits:
-        print(f"make folds with: python -m data_prep.folds {data} --protocol k_fold")
-        print(f"train on all of them with: emotion-recognize train {data} --fold k_fold")
+        print_next(
+            f"make folds with: python -m data_prep.folds {data} --protocol k_fold",
+            f"train on all of them with: emotion-recognize train {data} --fold k_fold",
+        )
     else:
-        print(f"train with: emotion-recognize train {data}")
+        print_next(f"train with: emotion-recognize train {data}")
 
 
 def table_parser(description: str) -> argparse.ArgumentParser:

@@ -310,7 +310,6 @@ def _without_scale(
         inference.add(problem, ("--vad-scale", "LOW", "HIGH"), "vad-scale-missing")
         return
     note = f"{', '.join(axes)} left out: {problem}; --vad-scale LOW HIGH reads them"
-    inference.findings.append(f"warning: {note}")
     columns = {f: name for f, name in recipe.columns.items() if f not in axes}
     inference.recipe = replace(recipe, columns=columns, notes=[*recipe.notes, note])
 

@@ -57,6 +57,11 @@ FORMATS = (
         "packed_audio.yaml", "data_prep.packed_audio.card", ("PackCard", "PackedSplit", "SomeRows")
     ),
     Format("prototypes.json", "data_prep.prototypes.file", ("PrototypesFile", "CentroidEntry")),
+    Format(
+        "Environment of a training: environment.json",
+        "emo_fairseq.tasks.environment",
+        ("Environment",),
+    ),
     Format("Predictions: predictions.tsv", "emo_fairseq.evaluation.predictions"),
     Format(
         "Facts beside predictions: predictions.json",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from data_prep.messages import INTERRUPTED_CODE
+from data_prep.next_commands import NEXT_SWITCH, NO_COMMANDS
 from emo_fairseq.cli import fairseq_tool
 from emo_fairseq.compat.verbosity import EVERYTHING, VERBOSE_SWITCH, WARNINGS, is_verbose
 
@@ -77,6 +78,7 @@ def _wait_for(
     words: Sequence[str], out: TextIO | int | None, environment: Mapping[str, str] | None = None
 ) -> int:
     command = fairseq_tool.started(words)
+    environment = {**(environment or os.environ), NEXT_SWITCH: NO_COMMANDS}
     with subprocess.Popen(command, stdout=out, stderr=_log, env=environment) as process:
         try:
             return process.wait()

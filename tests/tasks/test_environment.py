@@ -20,7 +20,7 @@ def warnings(caplog):
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-def test_a_resumed_training_keeps_the_record_and_names_what_is_other(file, caplog) -> None:
+def test_a_resumed_training_keeps_the_record_and_names_what_is_other(file, caplog):
     record_environment(file.parent, on_cpu=True, is_resumed=False)
     written = json.loads(file.read_text())
     assert written == current_environment(on_cpu=True).model_dump()
@@ -36,7 +36,7 @@ def test_a_resumed_training_keeps_the_record_and_names_what_is_other(file, caplo
     assert json.loads(file.read_text()) == written
 
 
-def test_a_damaged_record_stops_no_training(file, caplog) -> None:
+def test_a_damaged_record_stops_no_training(file, caplog):
     file.write_text("{")
     record_environment(file.parent, on_cpu=True, is_resumed=True)
     (warning,) = warnings(caplog)
@@ -45,9 +45,7 @@ def test_a_damaged_record_stops_no_training(file, caplog) -> None:
 
 
 @pytest.mark.parametrize("restored", ["checkpoint_last.pt", "elsewhere/checkpoint_last.pt"])
-def test_a_checkpoint_of_another_folder_is_no_resumed_training(
-    tmp_path, monkeypatch, restored
-) -> None:
+def test_a_checkpoint_of_another_folder_is_no_resumed_training(tmp_path, monkeypatch, restored):
     checkpoint = tmp_path / "run" / restored
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
