@@ -33,19 +33,29 @@ def visible(paths: Iterable[Path], folder: Path | None = None) -> list[Path]:
 def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Walk a folder as `os.walk` does, but through symbolic links, and into each folder once.
 
+    A folder that several paths lead to is walked by the one without links, if there is one, and
+    by one through a hidden folder only if there is no other.
+
     Yields:
         A folder, and the names of its folders and of its files. Folders whose names are removed
         from the list are not walked.
     """
     seen: set[str] = set()
-    for parent, names, files in os.walk(folder, followlinks=True):
-        place = os.path.realpath(parent)
-        if place in seen:  # links may form circles
-            names.clear()
-            continue
-        seen.add(place)
-        names.sort()
-        yield Path(parent), names, files
+    waiting = [(False, folder)]  # whether it is hidden, and the folder
+    while waiting:
+        waiting.sort()
+        is_hidden, start = waiting.pop(0)
+        for parent, names, files in os.walk(start):
+            place = os.path.realpath(parent)
+            if place in seen:  # links may form circles
+                names.clear()
+                continue
+            seen.add(place)
+            names.sort()
+            yield Path(parent), names, files
+            later = [x for x in names if x.startswith(".") or Path(parent, x).is_symlink()]
+            waiting += [(is_hidden or x.startswith("."), Path(parent, x)) for x in later]
+            names[:] = [name for name in names if name not in later]
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.files.listing import files_below, walk
+from data_prep.files.listing import files_below, visible, walk
 from data_prep.tables.reader import open_table
 
 
@@ -21,6 +21,19 @@ def test_files_below_are_found_through_links_once(tmp_path: Path) -> None:
     (store / "b" / "circle").symlink_to(folder)
     names = [path.relative_to(folder).as_posix() for path in files_below(folder)]
     assert names == ["3.wav", "a/1.wav", "a/link/b/2.wav", "file.wav"]
+
+
+def test_a_folder_behind_a_link_has_its_own_name_where_it_is_below_too(tmp_path: Path) -> None:
+    write(tmp_path / "sad" / "1.wav")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "link").symlink_to(tmp_path / "sad")
+    assert files_below(tmp_path) == [tmp_path / "sad" / "1.wav"]
+
+
+def test_a_link_to_a_hidden_folder_is_not_hidden(tmp_path: Path) -> None:
+    write(tmp_path / "a" / ".store" / "data" / "1.wav")
+    (tmp_path / "b").symlink_to(tmp_path / "a" / ".store")
+    assert visible(files_below(tmp_path), tmp_path) == [tmp_path / "b" / "data" / "1.wav"]
 
 
 def test_removed_names_are_not_walked(tmp_path: Path) -> None:
