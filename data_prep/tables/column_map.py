@@ -180,8 +180,13 @@ def _are_ratings(column: Contents) -> bool:
 
 
 def _is_split(column: Contents) -> bool:
-    named = column.share(lambda value: split_of(value) is not None)
+    named = column.share(lambda value: _numbered_split_of(value) is not None)
     return column.is_plain and len(column.values) <= _SPLIT_WORDS and named >= 0.5
+
+
+def _numbered_split_of(value: str) -> str | None:
+    """Return the split of a value, also of Test1 and Test2, which are asked about."""
+    return split_of(value.rstrip("0123456789"))
 
 
 _FITS: Mapping[str, _Fits] = {
@@ -206,8 +211,5 @@ _HOLDS: Mapping[str, Callable[[Contents], bool]] = {
     "text": lambda c: c.mean_words() >= 3 and c.distinct_share >= 0.5,
     "emotion": _is_emotion,
     "sentiment": _is_sentiment,
-    # Test1 and Test2 are asked about, and not left out.
-    "split": lambda c: (
-        len(c.values) > 1 and all(split_of(value.rstrip("0123456789")) for value in c.values)
-    ),
+    "split": lambda c: len(splits := {*map(_numbered_split_of, c.values)}) > 1 and all(splits),
 }

@@ -427,3 +427,13 @@ def test_a_column_of_splits_with_numbers_is_asked_about(
     assert "3 rows are of the split 'Test1': which one is it?" in message
     assert main([str(table), str(tmp_path / "out"), "--split-map", "Test1=test"]) == 0
     assert len(read_manifest(tmp_path / "out" / "test.tsv")) == 3
+
+
+@pytest.mark.parametrize("name", ["split", "Split_Set", "part_of_it"])
+def test_numbered_splits_are_asked_about_also_where_most_rows_have_them(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splits = ["Train"] * 4 + ["Test1"] * 8 + ["Test2"] * 8
+    rows = [f"some words {n},{('sad', 'happy')[n % 2]},{split}" for n, split in enumerate(splits)]
+    message = refused(capsys, write(tmp_path, [f"text,emotion,{name}", *rows]), tmp_path / "out")
+    assert "8 rows are of the split 'Test1'" in message
