@@ -72,14 +72,25 @@ def choose_tokens(
         return _of_trained(data_dir, modality, encoder, candidates, name, trained)
     if encoder.is_pretrained:
         return _of_encoder(data_dir, modality, encoder, candidates)
-    candidates = [c for c in candidates if c.tokens.settings.get(FOLD, fold) == fold]
+    others, candidates = candidates, [c for c in candidates if _is_of_fold(c.tokens, fold)]
     if not candidates:
-        return None
+        command = tokenize_command(modality, encoder, data_dir)
+        command += "" if fold is None else f" --fold {fold}"
+        raise UsageError(
+            f"{data_dir / modality}: the tokenizers of {_names(others)} were fitted on the train "
+            f"sets of {'folds' if fold is None else 'other folds'}; run `{command}`",
+            "tokens-missing",
+        )
     chosen = _prefer(candidates, lambda c: FITTED_ON in c.tokens.settings)
     chosen = _prefer(chosen, lambda c: FOLD in c.tokens.settings)
     if len(chosen) > 1:
         raise _ambiguous(data_dir, modality, chosen, "an encoder from scratch reads any")
     return _logged(modality, candidates, chosen[0], "which were fitted on these data")
+
+
+def _is_of_fold(tokens: TokenSet, fold: str | None) -> bool:
+    """Return whether a tokenizer was fitted on no fold, or on this one."""
+    return bool(tokens.settings.get(FOLD, fold) == fold)
 
 
 def has_tokens(data_dir: Path, modality: str, encoder: EncoderSpec) -> bool:

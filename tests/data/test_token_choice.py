@@ -240,6 +240,11 @@ def test_a_tokenizer_of_a_fold_has_seen_its_train_set_alone(one: Path) -> None:
     assert choose_tokens(one, "text", SCRATCH, fold="k_fold/2").name == folder.name
     for fold in ("k_fold/1", None):
         assert choose_tokens(one, "text", SCRATCH, fold=fold).name == "sentencepiece-290"
+    shutil.rmtree(one / "text" / "sentencepiece-290")
+    for fold, option in (("k_fold/1", " --fold k_fold/1"), (None, "")):
+        with raises("tokens-missing") as error:
+            choose_tokens(one, "text", SCRATCH, fold=fold)
+        assert f"`python -m data_prep.tokenize_text {one}{option}`" in str(error.value)
     assert make_folds([str(one), "--protocol", "k_fold", "--n-folds", "4", "--force"]) == 0
     with raises("tokenizer-outdated"):
         tokenizer_provenance(folder, one)
