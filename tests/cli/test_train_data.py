@@ -97,6 +97,15 @@ def test_a_data_dir_of_something_else_is_refused(words, reason, options):
     assert data.folder == Path("data/another")
 
 
+def test_another_data_dir_is_named_in_place_of_the_given_one(options):
+    prepared(options, "labels.csv --split-by row --data-dir mine")
+    given = options("labels.csv --split-by row --split-seed 2 --data-dir mine")
+    given.words += ["--data-dir", "mine", "--split-seed", "2"]
+    with raises("data-dir-in-use") as error:
+        find_data(given)
+    assert "train labels.csv --split-seed 2 --data-dir mine-2" in str(error.value)
+
+
 def test_a_table_that_has_changed_is_not_ignored(options):
     prepared(options, "labels.csv")
     with Path("labels.csv").open("a") as file:
@@ -122,6 +131,33 @@ def test_a_file_that_is_added_to_a_folder_is_not_ignored(options):
     Path("parts/valid.csv").write_text(Path("labels.csv").read_text())
     with raises("data-dir-in-use"):
         find_data(options("parts"))
+
+
+def test_a_file_that_is_added_behind_a_link_is_not_ignored(options, tmp_path):
+    for name in ("glad", "sad"):
+        (tmp_path / name).mkdir()
+        sf.write(tmp_path / name / "1.wav", np.zeros(800), 16_000)
+    Path("calls").mkdir()
+    (tmp_path / "glad").rename(Path("calls/glad"))
+    Path("calls/sad").symlink_to(tmp_path / "sad")
+    prepared(options, "calls --split-by row")
+    assert find_data(options("calls --split-by row"))[1], "the same is used again"
+    sf.write(tmp_path / "sad" / "2.wav", np.zeros(800), 16_000)
+    with raises("data-dir-in-use"):
+        find_data(options("calls --split-by row"))
+
+
+def test_an_older_version_that_did_not_read_behind_links_prepared_the_same(options, tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "notes.txt").write_text("")
+    Path("parts").mkdir()
+    for split in ("train", "test"):
+        Path(f"parts/{split}.csv").write_text(Path("labels.csv").read_text())
+    record = prepared(options, "parts") / "prepared_from.json"
+    before = json.loads(record.read_text())
+    Path("parts/more").symlink_to(tmp_path / "more")
+    assert len(find_data(options("parts"))[1]) == 1
+    assert json.loads(record.read_text()) == before
 
 
 def test_the_record_of_an_older_version_is_still_of_the_folder(options):

@@ -11,14 +11,14 @@ import itertools
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import CodedError
 from data_prep.files.digests import file_digest, file_digests, user_memory
 from data_prep.files.documents import Document, load_json
-from data_prep.files.listing import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from data_prep.files.listing import AUDIO_SUFFIXES, VIDEO_SUFFIXES, walk
 from data_prep.files.replacing import write_atomically
 from data_prep.schema import CORPUS_FILE
 from data_prep.sources import Source, find_source
@@ -27,7 +27,7 @@ from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import MODALITIES, VIDEO, parse_modalities
 
-_DATA_RAW = "--data-raw"
+_DATA_DIR, _DATA_RAW = "--data-dir", "--data-raw"
 _RECORD_FILE = "prepared_from.json"
 _REMEDY = "remove it, and run the command again"
 _RECORDINGS = (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES, *PICTURE_SUFFIXES)
@@ -106,7 +106,9 @@ def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
     _check_video(options, source, words)
     record = PreparationRecord(
         source=_absolute(source),
-        digest=_digest(source.path) + _digest_of_features(options.feature_files),
+        digest=_digest(source.path)
+        + _digest_of_features(options.feature_files)
+        + _digest_of_linked(source.path),  # last, since older versions have none
         command=command,
         options=words[words.index(str(folder)) + 1 :],
     )
@@ -199,10 +201,11 @@ def _check_folder(
         has_features = "--feature-files" in record.options
         changed = " or a folder of --feature-files" if has_features else ""
         difference = f"before {source.path}{changed} has changed"
-    end = asked.index("--") if "--" in asked else len(asked)
+    words = _without(asked, _DATA_DIR)
+    end = words.index("--") if "--" in words else len(words)
     raise UsageError(
         f"{folder}: was prepared {difference}; remove {folder}, or prepare another one: "
-        f"{shlex.join([*asked[:end], '--data-dir', str(_free(folder)), *asked[end:]])}",
+        f"{shlex.join([*words[:end], _DATA_DIR, str(_free(folder)), *words[end:]])}",
         "data-dir-in-use",
     )
 
@@ -257,18 +260,20 @@ def without_data_raw(words: Sequence[str]) -> list[str]:
     >>> without_data_raw(["--name", "calls", "--data-raw", "recordings", "--seed", "1"])
     ['--name', 'calls', '--seed', '1']
     """
-    kept = list(words)
-    while _DATA_RAW in kept:
-        start = kept.index(_DATA_RAW)
+    return _without(words, _DATA_RAW)
+
+
+def _without(words: Sequence[str], option: str) -> list[str]:
+    """Return words without an option and its value."""
+    kept = [word for word in words if not word.startswith(f"{option}=")]
+    while option in kept:
+        start = kept.index(option)
         del kept[start : start + 2]
     return kept
 
 
 def _digest(path: Path) -> str:
-    """Return a digest of a source.
-
-    Of a file it is that of its content; of a folder that of the names and sizes of its files, and
-    after it that of the content of the small ones, such as tables of labels.
+    """Return a digest of a source: of a file that of its content; of a folder that of its files.
 
     Raises:
         CodedError: it cannot be read.
@@ -277,10 +282,42 @@ def _digest(path: Path) -> str:
         return file_digest(path)
     if not path.is_dir():
         return ""
+    return _digest_of_files(path, _own_folders(path))
+
+
+def _digest_of_linked(path: Path) -> str:
+    """Return a digest of the files that links to folders, below a folder, lead to; empty without.
+
+    Raises:
+        CodedError: they cannot be read.
+    """
+    own = dict(_own_folders(path))
+    linked = [(folder, files) for folder, _, files in walk(path) if folder not in own]
+    return _digest_of_files(path, linked) if linked else ""
+
+
+def _own_folders(path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and those below it, but not behind links, each with the names of its files."""
+    for folder, names, files in os.walk(path):
+        names.sort()
+        yield Path(folder), files
+
+
+def _digest_of_files(path: Path, folders: Iterable[tuple[Path, Sequence[str]]]) -> str:
+    """Return a digest of names and sizes, and after it that of the content of small files.
+
+    The small ones are such as tables of labels.
+
+    Args:
+        path: folder that names start from.
+        folders: at it or below it, each with the names of its files.
+
+    Raises:
+        CodedError: a file is gone.
+    """
     lines, small = [], []
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        places = [Path(folder) / name for name in sorted(files)]
+    for folder, files in folders:
+        places = [folder / name for name in sorted(files)]
         try:
             sizes = [source_path.stat().st_size for source_path in places]
         except OSError as error:
