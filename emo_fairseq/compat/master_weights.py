@@ -32,7 +32,11 @@ def _with_copies(state_dict: Callable[[Any], dict[str, Any]]) -> Callable[[Any],
 
 
 def _load_copies(load_state_dict: Callable[..., None]) -> Callable[..., None]:
-    """Load the copies after the rest; a checkpoint of an older version has none."""
+    """Load the copies after the rest; a checkpoint of an older version has none.
+
+    A weight of the model that is not its copy, rounded, has been changed in the checkpoint since,
+    as by averaging checkpoints, and is trained as it is.
+    """
 
     def load(
         optimizer: FP16Optimizer,
@@ -43,8 +47,10 @@ def _load_copies(load_state_dict: Callable[..., None]) -> Callable[..., None]:
         own, saved = _copies(optimizer), state_dict.get(COPIES, ())
         if [copy.shape for copy in own] == [copy.shape for copy in saved]:
             with torch.no_grad():
-                for copy, value in zip(own, saved, strict=True):
-                    copy.copy_(value)
+                half = optimizer.fp16_params[0].dtype
+                for copy, value in zip(own, saved, strict=True):  # `copy` is what was loaded
+                    value = value.to(copy)
+                    copy.copy_(torch.where(value.to(half).float() == copy, value, copy))
 
     return load
 
