@@ -253,7 +253,9 @@ def failure(command: Command, code: int) -> Outcome:
     written = [line for line in lines[first:] if line.strip()]
     starts = [n for n, line in enumerate(written) if _ERROR.match(line)]
     error = written[starts[-1] :] if starts else written[-1:]
-    shown = [f"  | {line[:_ERROR_WIDTH]}" for line in error[:_ERROR_LINES]]
+    if len(error) > _ERROR_LINES:  # or an error was logged long before the end
+        error = [*error[: _ERROR_LINES - 1], error[-1]]
+    shown = [f"  | {line[:_ERROR_WIDTH]}" for line in error]
     head = f"{command.words[0]} failed with exit code {code}; the whole log: {command.log}"
     text = "\n".join(error)
     refusal = text.removeprefix(_REFUSAL) if text.startswith(_REFUSAL) else ""

@@ -125,7 +125,7 @@ class DatasetBuilder:
     def stored_outputs(self, split: Split, modality: str) -> RowsDataset:
         """Return the outputs of a frozen encoder for the rows of a split that have the modality."""
         rows = np.flatnonzero(self.data.present(modality, split))
-        return RowsDataset(self._build_input(split, modality, False, self.seed), rows)
+        return RowsDataset(self._build_input(split, modality, augments=False), rows)
 
     def _select_turns(self, split: Split, present: Mapping[str, np.ndarray]) -> DialogueRows | None:
         """Return the turns that a model of dialogues reads; None for one of single utterances."""

@@ -75,6 +75,11 @@ def backbone_prefix(modality: str) -> str:
     return f"{prefix(modality)}backbone."
 
 
+def standardization_prefix(modality: str) -> str:
+    """Return the beginning of the names of the statistics that standardize its outputs."""
+    return f"{prefix(modality)}standardize."
+
+
 def check_same(model: nn.Module, state: TaskState, modality: str, stage: Stage) -> None:
     """Check that a stage's encoder is the model's, with the same vocabulary.
 
@@ -170,12 +175,28 @@ def _check_shapes(model: nn.Module, modality: str, stage: Stage) -> None:
     if stage.left_to_files(modality):
         own = {n: shape for n, shape in own.items() if not n.startswith(backbone)}
     theirs = {n: v.shape for n, v in stage.parameters.items() if n.startswith(begins)}
-    differing = sorted(n for n in own.keys() | theirs.keys() if own.get(n) != theirs.get(n))
+    # Statistics of outputs that one of them has alone are no part of the encoder.
+    statistics = standardization_prefix(modality)
+    compared = {n for n in own.keys() ^ theirs.keys() if not n.startswith(statistics)}
+    compared |= own.keys() & theirs.keys()
+    differing = sorted(n for n in compared if own.get(n) != theirs.get(n))
     if differing:
         raise UsageError(
             f"{stage.option}: its {modality} encoder is another one, {len(differing)} parameters "
             f"differ ({first_few(differing, _NAMED)}); give the same encoder, with the same "
             f"--{modality}-layer, to both stages",
+            "stage-encoder-other",
+        )
+
+
+def _check_standardized(own: Iterable[str], modality: str, stage: Stage) -> None:
+    """Refuse what was trained on standardized outputs, in a model that has them as they are."""
+    begins = standardization_prefix(modality)
+    is_own = any(name.startswith(begins) for name in own)
+    if not is_own and any(name.startswith(begins) for name in stage.parameters):
+        raise UsageError(
+            f"{stage.option}: was trained with --standardize-frozen; give --{modality}-tuning "
+            f"frozen --standardize-frozen, or take its encoder alone by --init-{modality}-from",
             "stage-encoder-other",
         )
 
@@ -316,6 +337,7 @@ def _load_what_fits(model: nn.Module, state: TaskState, stage: Stage) -> None:
         begins, left = prefix(modality), stage.left_to_files(modality)
         if left or any(name.startswith(begins) for name in stage.parameters):
             check_same(model, state, modality, stage)
+        _check_standardized(own, modality, stage)
         if left:
             logger.info(
                 "%s: its %s encoder is that of %s, as here", stage.option, modality, left.spec
@@ -379,10 +401,10 @@ def _load_encoder(model: nn.Module, state: TaskState, modality: str, stage: Stag
             "stage-encoder-missing",
         )
     check_same(model, state, modality, stage)
-    begins = prefix(modality)
-    part = {name.removeprefix(begins): value for name, value in stage.parameters.items()}
-    model.get_submodule(begins.rstrip(".")).load_state_dict(part)
-    logger.info("%s: loaded %s", stage.option, _count(stage.parameters))
+    own = model.state_dict()
+    part = {name: value for name, value in stage.parameters.items() if name in own}
+    model.load_state_dict({**own, **part})
+    logger.info("%s: loaded %s", stage.option, _count(part))
 
 
 def _count(names: Iterable[str]) -> str:

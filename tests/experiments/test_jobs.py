@@ -109,6 +109,13 @@ def test_a_refusal_of_several_lines_is_whole_and_nothing_before_it(tmp_path):
     ]
 
 
+def test_an_error_that_was_logged_long_before_the_end_does_not_hide_it(tmp_path):
+    code = "print('OSError: no board'); [print('epoch', n) for n in range(99)]; print('Killed')"
+    work = {"run": steps(python(f"{code}; raise SystemExit(9)", tmp_path / "run.log"))}
+    shown = run_all(work, 1, ignore)["run"].message.splitlines()[1:]
+    assert (shown[0], shown[-1], len(shown)) == ("  | OSError: no board", "  | Killed", 15)
+
+
 def test_an_error_of_several_runs_is_shown_once(tmp_path):
     codes = {
         "one": "raise OSError('runs/one: no space')",

@@ -100,6 +100,30 @@ def test_a_text_model_grows_into_one_of_text_and_speech(
     assert "not used 1 of embedding" in caplog.text
 
 
+STANDARDIZED = {"text_tuning": "frozen", "standardize_frozen": True}
+
+
+def test_a_frozen_encoder_may_be_standardized_in_a_later_stage_alone(
+    stage: Any, save: Any, tmp_path: Path
+) -> None:
+    plain = str(save(stage("text")))
+    for option in ("init_from", "init_text_from"):
+        later = stage("text", STANDARDIZED, cache_dir=str(tmp_path / "cache"), **{option: plain})
+        standardize = later.encoders["text"].standardize
+        standardize.set(torch.full((16,), 2.0), torch.full((16,), 4.0))
+        standardized = str(save(later))
+        again = stage("text", STANDARDIZED, init_from=standardized)
+        assert torch.equal(again.encoders["text"].standardize.mean, standardize.mean)
+    # What follows the encoder was trained on outputs of another scale; it alone was not.
+    with raises("stage-encoder-other") as error:
+        stage("text", init_from=standardized)
+    assert "--standardize-frozen" in str(error.value)
+    encoder = stage("text", init_text_from=standardized).encoders["text"]
+    assert encoder.standardize is None
+    trained = later.encoders["text"].state_dict()
+    assert all(torch.equal(trained[name], value) for name, value in encoder.state_dict().items())
+
+
 def test_a_model_of_single_turns_grows_into_one_of_dialogues(
     stage: Any, save: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
