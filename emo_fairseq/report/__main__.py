@@ -11,6 +11,7 @@ what could not be drawn. It draws more the more it is given:
     --log FOLDER        of fairseq-train --tensorboard-logdir FOLDER: the same
     --embeddings FILE   of fairseq-validate --save-embeddings FILE: their maps
     --attention FILE    of fairseq-validate --save-attention FILE: attention maps
+    --baseline FILE     predictions of a simpler model on the same split: its metrics beside
 
 With fairseq-hydra-train these are common.log_format=json common.log_file=FILE and
 common.tensorboard_logdir=FOLDER. Several predictions files of one split and target are one
@@ -28,7 +29,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import N_RESAMPLES
 from emo_fairseq.report.recordings import INLINE, MAX_BYTES, MAX_SECONDS, MODES
 
-_OF_FOLDER = ("data", "log", "embeddings", "attention", "audio", "data_raw")
+_OF_FOLDER = ("data", "log", "embeddings", "attention", "baseline", "audio", "data_raw")
 _OF_DATA = ("audio", "data_raw")
 
 
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--log", type=Path, metavar="FILE", help="of fairseq-train; or a TensorBoard folder")
     add("--embeddings", type=Path, metavar="FILE", help="an .npz of ids and embeddings")
     add("--attention", type=Path, metavar="FILE", help="an .npz of attention weights")
+    simpler = "predictions of a simpler model on the same split, such as a linear one"
+    add("--baseline", type=Path, metavar="FILE", help=simpler)
     add("--title", default=None, help="heading (default: the file's name)")
     add("--date", default="", metavar="TEXT", help="written on the page; nothing else is dated")
     resamples = f"of the bootstrap (default: {N_RESAMPLES})"

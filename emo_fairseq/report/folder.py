@@ -26,7 +26,7 @@ from emo_fairseq.report.page import Section
 from emo_fairseq.report.plots import DIALOGUES, MAPS, SECTIONS, training_curves
 from emo_fairseq.report.plots.drawing import MaybePlot, NotDrawn, matplotlib, render
 from emo_fairseq.report.recordings import Recordings
-from emo_fairseq.report.scored_split import UTTERANCES, ScoredSplit
+from emo_fairseq.report.scored_split import UTTERANCES, BaselineModel, ScoredSplit
 
 FIGURES, LOG, PAGE = "figures", "training_log.csv", "report.html"
 
@@ -268,9 +268,15 @@ def _metrics(splits: Sequence[ScoredSplit]) -> dict[str, Any]:
                 unit: {key: list(without_nan(x._asdict()).values()) for key, x in ends.items()}
                 for unit, ends in scored.intervals.items()
             },
+            **({"baseline_model": _of_model(scored.baseline)} if scored.baseline else {}),
             **({"dialogues": _of_dialogues(scored.dialogues)} if scored.dialogues else {}),
         }
     return content
+
+
+def _of_model(model: BaselineModel) -> dict[str, Any]:
+    ends = {key: list(without_nan(x._asdict()).values()) for key, x in model.intervals.items()}
+    return {"n": model.n_utterances, **without_nan(model.metrics), "intervals": {UTTERANCES: ends}}
 
 
 def _of_dialogues(scores: DialogueScores) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def _write_folder(args: argparse.Namespace, files: Sequence[_File]) -> None:
     from emo_fairseq.evaluation.training_log import read_log
     from emo_fairseq.report.folder import PAGE, write_folder
     from emo_fairseq.report.recordings import INLINE, open_recordings
-    from emo_fairseq.report.scored_split import read_scored_split
+    from emo_fairseq.report.scored_split import read_baseline_model, read_scored_split
 
     recordings = open_recordings(args.audio or INLINE, args.data, args.data_raw, args.output)
     epochs = [] if args.log is None else read_log(args.log)
@@ -176,6 +176,9 @@ def _write_folder(args: argparse.Namespace, files: Sequence[_File]) -> None:
             read_scored_split(file.name, split, predictions, *given),
             leaks=file.marks["leak_allowed"],
             transductive=file.marks["transductive"],
+            baseline=None
+            if args.baseline is None
+            else read_baseline_model(args.baseline, split, predictions, args.resamples),
         )
         for file in files
         for split, predictions in file.by_split.items()

@@ -23,6 +23,7 @@ from emo_fairseq.evaluation.statistics import (
     Metrics,
     Predictions,
     metrics_and_baseline,
+    read_predictions,
 )
 from emo_fairseq.modalities import SPEECH, TEXT
 
@@ -167,6 +168,50 @@ def _prototypes(data_dir: Path, split: str, folds: Sequence[str]) -> tuple[Proto
     return None, f"no {file.relative_to(data_dir)} in --data; `{command}`"
 
 
+# -- a simpler model on the same split -------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineModel:
+    """A simpler model that a model is shown beside, on one split.
+
+    Attributes:
+        n_utterances: that it was scored on.
+        metrics: by key.
+        intervals: over utterances, by key of the metric.
+    """
+
+    n_utterances: int
+    metrics: Metrics
+    intervals: Mapping[str, Interval]
+
+
+def read_baseline_model(
+    file: Path, split: str, of: Predictions, n_resamples: int = N_RESAMPLES
+) -> BaselineModel:
+    """Read and measure the predictions of a simpler model.
+
+    Args:
+        file: its predictions file.
+        split: that is scored.
+        of: predictions of the model that it is shown beside.
+        n_resamples: of the bootstrap over utterances.
+
+    Raises:
+        UsageError: it lacks the split, or has predicted other labels or axes.
+    """
+    predictions = read_predictions(file).get(split)
+    if predictions is None or (type(predictions), predictions.names) != (type(of), of.names):
+        raise UsageError(
+            f"--baseline {file}: has no predictions of {split} and of {', '.join(of.names)}, which "
+            "the report is of; give the predictions of a model with the same target",
+            "baseline-other",
+        )
+    rows, derive = predictions.statistics()
+    ends = intervals(rows, derive, n_resamples=n_resamples)
+    return BaselineModel(len(predictions.ids), metrics_and_baseline(predictions), ends)
+
+
 # -- the split -------------------------------------------------------------------------------------
 
 
@@ -185,6 +230,7 @@ class ScoredSplit:
         intervals: over ("utterances", "speakers") -> key of the metric -> interval.
         speakers: of the utterances, as the data dir names them.
         dialogues: metrics of the turns of dialogues; None where there are none.
+        baseline: a simpler model on the same split; None without.
         leaks: that ``--allow-leak`` let pass, a sentence each.
         transductive: how the predictions depend on other rows of the split, a sentence each.
     """
@@ -199,6 +245,7 @@ class ScoredSplit:
     intervals: Mapping[str, Mapping[str, Interval]]
     speakers: Speakers
     dialogues: DialogueScores | None = None
+    baseline: BaselineModel | None = None
     leaks: Sequence[str] = ()
     transductive: Sequence[str] = ()
 

@@ -28,11 +28,13 @@ from emo_fairseq.evaluation.tables import (
 from emo_fairseq.report.scored_split import (
     SPEAKERS,
     UTTERANCES,
+    BaselineModel,
     ScoredSplit,
     SetCompositions,
 )
 
 _NO_CORPUS = "not known without --data"
+_BASELINE_MODEL = "baseline model"
 N_WORST = 20
 
 
@@ -68,6 +70,9 @@ def notes_of(scored: ScoredSplit) -> Iterator[str]:
         f"Intervals over utterances: {OVER_UTTERANCES}. Over speakers: {OVER_SPEAKERS}. "
         f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."
     )
+    if scored.baseline is not None:
+        counted = format_count(scored.baseline.n_utterances, "utterance")
+        yield f"Baseline model: that of --baseline, on {counted}."
     if SPEAKERS not in scored.intervals and annotations.speakers():
         yield f"{scored.speakers.refusal}."
     if isinstance(predictions, LabelPredictions):
@@ -98,8 +103,10 @@ def card_lines(scored: ScoredSplit) -> Iterator[tuple[str, str, Sequence[str]]]:
     for key in scored.predictions.headline[:4]:
         low_high = format_interval(scored.intervals[UTTERANCES][key])
         baseline = f"{suffix.removeprefix('_')} {format_number(scored.metrics[key + suffix])}"
-        value = format_number(scored.metrics[key])
-        yield display_name(key), value, (f"95 %: {low_high}", baseline)
+        lines = [f"95 %: {low_high}", baseline]
+        if scored.baseline is not None:
+            lines.append(f"{_BASELINE_MODEL} {format_number(scored.baseline.metrics[key])}")
+        yield display_name(key), format_number(scored.metrics[key]), lines
 
 
 def metric_table(scored: ScoredSplit) -> Table:
@@ -115,9 +122,19 @@ def metric_table(scored: ScoredSplit) -> Table:
         ends = [format_interval(of_unit[key]) for of_unit in scored.intervals.values()]
         baseline = scored.metrics.get(key + suffix)
         beside = NONE if baseline is None else format_number(baseline)
-        rows.append([name, format_number(scored.metrics[key]), *ends, beside])
+        of_model = [] if scored.baseline is None else _cells_of_model(scored.baseline, key)
+        rows.append([name, format_number(scored.metrics[key]), *ends, *of_model, beside])
     header = ["metric", "value"] + [heads[unit] for unit in scored.intervals]
+    if scored.baseline is not None:
+        header += [_BASELINE_MODEL, heads[UTTERANCES]]
     return Table([*header, suffix.removeprefix("_")], rows)
+
+
+def _cells_of_model(model: BaselineModel, key: str) -> list[str]:
+    """Return the value and the interval of a simpler model; dashes of a constant answer's."""
+    if key not in model.intervals:
+        return [NONE, NONE]
+    return [format_number(model.metrics[key]), format_interval(model.intervals[key])]
 
 
 def _shown(scored: ScoredSplit) -> dict[str, str]:

@@ -142,9 +142,13 @@ def test_the_linear_baseline_takes_the_options_that_are_of_it(command, toy_corpu
     probe, model = (line for line in lines if "fairseq-train " in line)
     assert probe.endswith(" --probe-strengths 1,10")
     assert model.endswith(" --dropout 0.3")
+    report = shlex.split(lines[-1])
+    folder = Path(options_of(shlex.split(probe))["--save-dir"])
+    assert options_of(report)["--baseline"] == str(folder / "predictions.tsv")
     quick = command(*asked, "--quick", *further).splitlines()
     assert probe in quick, "another command could not continue in its folder"
     assert "# the linear baseline does not use --dropout 0.3" in quick
+    assert not any("--baseline" in line for line in quick)
 
 
 def test_votes_choose_the_checkpoint_of_a_model_of_votes(command, copy_toy):

@@ -322,6 +322,23 @@ def test_several_runs_are_compared(given: Given, without_drawing: pytest.MonkeyP
     assert "loss and metric curves: no --log\n" in (folder / "not_drawn.txt").read_text()
 
 
+def test_a_simpler_model_is_shown_beside(given: Given, without_drawing: pytest.MonkeyPatch) -> None:
+    """As ``train`` shows a linear baseline."""
+    simpler = label_rows(n_rows=50, seed=3)
+    file = write_predictions(given.root / "simpler.tsv", simpler)
+    folder = given.root / "beside"
+    run(without_drawing, given.labels, "--baseline", file, "--output", folder)
+    of_model = json.loads((folder / "metrics.json").read_text())["test"]["baseline_model"]
+    columns = ([row[name] for row in simpler] for name in ("truth", "prediction"))
+    uar = balanced_accuracy_score(*columns)
+    assert of_model["uar"] == pytest.approx(uar)
+    low, high = of_model["intervals"]["utterances"]["uar"]
+    text = (folder / "report.html").read_text()
+    assert f"baseline model {uar:.3f}" in text
+    assert f"<td>{uar:.3f}</td><td>{low:.3f} to {high:.3f}</td>" in text
+    assert "Baseline model: that of --baseline, on 50 utterances." in text
+
+
 def test_one_utterance_and_a_constant_answer_are_drawn(
     given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,6 +389,7 @@ def bad_calls(given: Given) -> dict[str, list[str | Path]]:
         "data-missing": [given.labels, *output, "--data", given.root / "nowhere"],
         "data-other-ids": [other, *output, "--data", given.data],
         "predictions-twice": [given.labels, given.labels, *output],
+        "baseline-other": [given.labels, *output, "--baseline", given.numbers],
         "log-no-epoch": [given.labels, *output, "--log", given.labels],
         **{
             code: [given.labels, *output, "--embeddings", file] for code, file in embeddings.items()

@@ -57,8 +57,22 @@ def score_words(
     return fairseq_command.command(scoring, checkpoint, training)
 
 
-def report_words(data: DataFolder, predictions: Path, log: Path | None, name: str) -> list[str]:
-    """Return the command that writes the page and the figures of a scored split."""
+def report_words(
+    data: DataFolder,
+    predictions: Path,
+    log: Path | None,
+    name: str,
+    baseline: Path | None = None,
+) -> list[str]:
+    """Return the command that writes the page and the figures of a scored split.
+
+    Args:
+        data: that was scored.
+        predictions: of the trained model.
+        log: of its training; None where it has no epochs.
+        name: heads the page.
+        baseline: predictions of the baseline; None where none was trained beside the model.
+    """
     words = processes.module("emo_fairseq.report", predictions, "--title", name)
     if importlib.util.find_spec("matplotlib") is None:
         return words  # a table and metrics.json; the summary names the extra
@@ -66,6 +80,7 @@ def report_words(data: DataFolder, predictions: Path, log: Path | None, name: st
     if not data.is_legacy:
         words += ["--data", str(data.folder)]
         words += [] if data.data_raw is None else ["--data-raw", str(data.data_raw)]
+    words += [] if baseline is None else ["--baseline", str(baseline)]
     return words if log is None else [*words, "--log", str(log)]
 
 

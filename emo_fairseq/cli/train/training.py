@@ -127,7 +127,8 @@ def _show_all(
         predictions = model.folder / PREDICTIONS
         processes.show(score_words(options, data, inputs.test, model.folder / BEST, predictions))
     if not options.no_report:
-        processes.show(report_words(data, predictions, model.log, data.name))
+        baseline = plan.models[0].folder / PREDICTIONS if len(plan.models) > 1 else None
+        processes.show(report_words(data, predictions, model.log, data.name, baseline))
 
 
 def _train_and_score(
@@ -153,7 +154,10 @@ def _train_and_score(
         scored.insert(0, result)
     has_report = not options.no_report
     if has_report:
-        words = report_words(data, scored[0].predictions, plan.models[-1].log, data.name)
+        trained, *baselines = scored
+        baseline = baselines[0].predictions if baselines else None
+        log = plan.models[-1].log
+        words = report_words(data, trained.predictions, log, data.name, baseline)
         has_report = run_step(words, discard_output=True) == 0
     summary = list(summary_lines(options, data, inputs, scored, has_report, has_next))
     for line in ["", *summary]:
