@@ -106,7 +106,10 @@ def tokenize_with_sentencepiece(
     """
     splits = read_splits(data_dir)
     remedy = "use --fold, or --bpe gpt2 or hf:FOLDER, which need none"
-    train = train_set(data_dir, fold) if fold else train_rows(data_dir, splits, remedy)
+    if fold is None:
+        train = train_rows(data_dir, splits, remedy)
+    else:
+        train = train_set(data_dir, fold)
     settings: dict[str, Any] = {
         "bpe": "sentencepiece",
         "vocab_size": vocab_size,

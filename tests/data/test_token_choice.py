@@ -235,6 +235,8 @@ def test_a_tokenizer_of_a_fold_has_seen_its_train_set_alone(one: Path) -> None:
     folds = read_folds(one / "folds" / "k_fold.json")
     folder = tokenize_with_sentencepiece(one, vocab_size=290, fold="k_fold/2").folder
     assert folder.name == "sentencepiece-290-k_fold-2"
+    with raises("folds-missing"):  # as of a shell variable that is not set
+        tokenize_with_sentencepiece(one, vocab_size=290, fold="")
     (seen,) = tokenizer_provenance(folder, one).seen
     assert (seen.fold, len(seen.hashes)) == ("k_fold/2", len(folds.folds["2"]["train"]))
     assert choose_tokens(one, "text", SCRATCH, fold="k_fold/2").name == folder.name
