@@ -35,13 +35,13 @@ from data_prep.audio.headers import (
     repair_length,
 )
 from data_prep.audio.mp3 import Length, end_of_id3, length_of
+from data_prep.files import lfs_pointers
 from data_prep.files.remote import as_path
 
 _HEADER = 1 << 12  # bytes from which the format is detected
 _LONG_HEADER = 1 << 16  # bytes in which samples must begin for their size to be repaired
 _UNSUPPORTED = 4  # libsndfile's code of a known format in an unsupported encoding
 _OGG = b"OggS"
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @contextmanager
@@ -138,10 +138,9 @@ def _open_reader(file: BinaryIO) -> Iterator[Reader]:
         raise UnknownFormatError(
             "unreadable: a playlist, which names other files; give the sound", "audio-unreadable"
         )
-    if head.startswith(_LFS_POINTER):
+    if lfs_pointers.is_lfs_pointer(head):
         raise UnknownFormatError(
-            "unreadable: a pointer of Git LFS in place of the file; fetch it with `git lfs pull`",
-            "audio-unreadable",
+            f"unreadable: {lfs_pointers.PROBLEM}; {lfs_pointers.REMEDY}", "audio-unreadable"
         )
     reader = None if _is_container(file, head) else _soundfile_reader(file, head, size)
     if reader is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.errors import Fault, ManifestError, raise_faults
+from data_prep.files import lfs_pointers
 from data_prep.tables.delimited import DelimitedTable
 from data_prep.tables.folders import open_folder
 from data_prep.tables.json_lines import JsonLinesTable
@@ -70,14 +71,21 @@ def is_folder(path: Path) -> bool:
 
 
 def check_readable(path: Path) -> None:
-    """Raise ManifestError unless it is a file that may be read; a pipe is none."""
+    """Raise ManifestError unless it is a file that may be read; a pipe is none.
+
+    A pointer of Git LFS in its place is refused, too.
+    """
     try:
         if not path.is_file():  # a pipe cannot be read twice
             path.stat()
             raise ValueError("is no file")
-        path.open("rb").close()
+        with path.open("rb") as file:
+            head = file.read(lfs_pointers.N_BYTES)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
+    if lfs_pointers.is_lfs_pointer(head):
+        problem, remedy = lfs_pointers.PROBLEM, lfs_pointers.REMEDY
+        raise ManifestError(Fault(str(path), None, problem, remedy, "table-unreadable"))
 
 
 def check_has_rows(*tables: Table) -> None:

@@ -18,6 +18,7 @@ from omegaconf import AnyNode, DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
 from torch import Tensor
 
+from data_prep.files import lfs_pointers
 from data_prep.files.digests import compute_once
 from emo_fairseq.errors import UsageError
 
@@ -80,12 +81,13 @@ def check_torch_file(file: Path, with_tensors: bool = True) -> None:
         with_tensors: whether the tensors are checked too.
 
     Raises:
-        UsageError: the file is cut short, a checksum differs, or it cannot be read.
+        UsageError: the file is cut short, a checksum differs, it cannot be read, or it is a
+            pointer of Git LFS.
     """
     if not file.is_file():
         return
     if not zipfile.is_zipfile(file):
-        _refuse_cut(file)
+        _refuse_other(file)
         return
     if with_tensors:
         compute_once(file, _check_all, "crc32 ")
@@ -126,11 +128,14 @@ def _is_finite(value: Any) -> bool:
     return not is_floating or bool(value.sum().isfinite() or value.isfinite().all())
 
 
-def _refuse_cut(file: Path) -> None:
-    """Refuse a truncated archive: its list of members, at its end, is missing."""
+def _refuse_other(file: Path) -> None:
+    """Refuse a pointer of Git LFS, and a truncated archive, whose list of members is missing."""
     with file.open("rb") as stream:
-        begin = stream.read(len(_ARCHIVE))
-    if begin == _ARCHIVE:
+        begin = stream.read(lfs_pointers.N_BYTES)
+    if lfs_pointers.is_lfs_pointer(begin):
+        problem, remedy = lfs_pointers.PROBLEM, lfs_pointers.REMEDY
+        raise UsageError(f"{file}: is {problem}; {remedy}", "file-damaged")
+    if begin.startswith(_ARCHIVE):
         raise UsageError(
             f"{file}: is cut short; copy it again, or take another checkpoint", "file-damaged"
         )

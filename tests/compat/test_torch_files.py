@@ -137,6 +137,14 @@ def test_a_file_that_was_cut_is_named_as_such(share: float, file: Path) -> None:
         load_torch_file(file)
 
 
+def test_a_pointer_of_git_lfs_is_named_as_such(file: Path) -> None:
+    """A clone without LFS has them; torch's error is that they may run code."""
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with raises("file-damaged") as error:
+        load_torch_file(file)
+    assert str(error.value).endswith("in place of the file; fetch it with `git lfs pull`")
+
+
 def test_advice_to_load_what_may_run_code_is_left_out(file: Path) -> None:
     file.write_bytes(b"P")
     with pytest.raises(pickle.UnpicklingError) as error:

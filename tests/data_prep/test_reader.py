@@ -214,6 +214,15 @@ def test_a_pickled_type_is_refused(tmp_path: Path) -> None:
         open_table(place)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl", "xlsx"])
+def test_a_pointer_of_git_lfs_is_no_table(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"table.{suffix}"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with raises("table-unreadable") as error:
+        open_table(path)
+    assert str(error.value).endswith("in place of the file; fetch it with `git lfs pull`")
+
+
 def test_a_parquet_file_that_ends_early_is_named(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     place = tmp_path / "t.parquet"
