@@ -59,12 +59,18 @@ class OptionContext:
         return any(self.tuning(name) in tunings for name in self.encoders)
 
     def freezes_lower_part(self, modality: str) -> bool:
-        """Return whether the lower part alone of an encoder of waveforms is frozen."""
+        """Return whether the lower part alone of an encoder of waveforms is frozen.
+
+        A Whisper has no front end of waveforms, and the outputs of its lower layers are not stored.
+        """
         if not self.reads(modality, WAVEFORM) or self.tuning(modality) == FROZEN:
+            return False
+        if self.encoders[modality].is_whisper:
             return False
         grad_mult = getattr(self.model, "speech_feature_grad_mult", None)
         return bool(
-            getattr(self.model, "speech_freeze_layers", 0)
+            self.tuning(modality) == LORA
+            or getattr(self.model, "speech_freeze_layers", 0)
             or getattr(self.model, "speech_freeze_front_end", False)
             or grad_mult == 0
             or (grad_mult is None and self.encoders[modality].is_pretrained)

@@ -28,6 +28,7 @@ WAVE = EncoderSpec("scratch:", "waveform")
 LOG_MEL = EncoderSpec("scratch:", "log_mel")
 CODES = EncoderSpec("scratch:", "tokens")
 WAVLM = EncoderSpec("hf:wavlm", "waveform")
+WHISPER = EncoderSpec("hf:whisper", "waveform", {"config": {"model_type": "whisper"}})
 STORED = EncoderSpec("features:x", "frames")
 
 Encoders = dict[str, EncoderSpec]
@@ -108,6 +109,7 @@ BOTH = {"text": TEXT, "speech": LOG_MEL}
         ({"speech": LOG_MEL}, {"speech": STORED}, {"speech_ffn_embed_dim": 8}),
         ({"speech": LOG_MEL}, {"speech": STORED}, {"speech_conv_channels": 8}),
         ({"speech": LOG_MEL}, {"speech": WAVLM}, {"augment_time_masks": 2}),
+        ({"speech": WAVLM}, {"speech": WHISPER}, {"cache_dtype": "float32"}),
         ({"speech": WAVLM}, {"speech": CODES}, {"augment_speed": "0.9,1"}),
     ],
 )
@@ -116,6 +118,17 @@ def test_an_option_acts_by_what_is_read(acting: Encoders, idle: Encoders, option
     with raises("option-idle") as error:
         check(idle, **options)
     assert f"{flag(*options)} does not act: " in str(error.value)
+
+
+def test_copies_are_of_an_encoder_whose_outputs_are_stored() -> None:
+    copies: Given = {"augment_noise_snr": "5,20", "augment_copies": 2}
+    check({"speech": WAVLM}, **copies)
+    check({"speech": WAVE}, speech_tuning="lora", **copies)  # which freezes the front end
+    check({"speech": WHISPER}, speech_tuning="frozen", **copies)
+    for options in ({}, {"speech_tuning": "lora"}, {"speech_freeze_layers": 1}):
+        with raises("option-idle") as error:
+            check({"speech": WHISPER}, **options, **copies)
+        assert "--augment-copies does not act: " in str(error.value)
 
 
 @pytest.mark.parametrize(
