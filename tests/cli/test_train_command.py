@@ -122,6 +122,18 @@ def test_defaults_follow_from_the_options(asked, wanted, command, toy_corpus, mp
     assert wanted.items() <= options_of(words).items()
 
 
+@pytest.mark.parametrize(
+    ("asked", "is_standardized"),
+    [("--freeze", True), ("--freeze -- --no-encoder-cache", False), ("--lora", False)],
+)
+def test_stored_outputs_of_frozen_encoders_are_standardized(
+    asked, is_standardized, toy_corpus, mpnet, capsys
+):
+    words = ["--dry-run", "--text-encoder", "hf:m/mpnet", *asked.split()]
+    assert main(["train", str(toy_corpus), *words]) == 0
+    assert ("--standardize-frozen" in capsys.readouterr().out.split()) == is_standardized
+
+
 def test_the_folder_is_named_after_the_model(command, toy_corpus, mpnet):
     asked = "--modality T+A --target sentiment --text-encoder hf:m/mpnet --freeze --output out"
     words = training(command, toy_corpus, *asked.split())

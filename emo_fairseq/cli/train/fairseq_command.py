@@ -219,6 +219,8 @@ def plan_training(options: argparse.Namespace, data: DataFolder, inputs: Inputs)
             words += [f"--{name}-pooling", "mean"]
         if model.tuning[name] != FULL:
             words += [f"--{name}-tuning", model.tuning[name]]
+    if FROZEN in model.tuning.values() and "--no-encoder-cache" not in options.further:
+        words.append("--standardize-frozen")
     for name, scale in combined.lr_scales.items():
         words += [f"--{name}-lr-scale", f"{scale:g}"]
     if len(model.specs) > 1:
