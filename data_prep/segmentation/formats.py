@@ -27,7 +27,6 @@ class Format:
         has_tiers: whether tiers can be chosen by name.
         holds_turns: whether such a file holds turns for certain; a table or a JSON document may
             hold anything.
-        names_recordings: whether a file may be of several recordings, which it names.
     """
 
     suffix: str
@@ -35,18 +34,17 @@ class Format:
     write: Write | None = None
     has_tiers: bool = False
     holds_turns: bool = True
-    names_recordings: bool = False
 
 
 FORMATS: Mapping[str, Format] = {
-    "rttm": Format(".rttm", rttm.read, rttm.write, names_recordings=True),
+    "rttm": Format(".rttm", rttm.read, rttm.write),
     "textgrid": Format(".TextGrid", textgrid.read, textgrid.write, has_tiers=True),
     "eaf": Format(".eaf", eaf.read, eaf.write, has_tiers=True),
     "srt": Format(".srt", srt.read, srt.write),
     "vtt": Format(".vtt", vtt.read, vtt.write),
     "whisper": Format(".json", whisper.read, holds_turns=False),
-    "csv": Format(".csv", table.read, table.write, holds_turns=False, names_recordings=True),
-    "jsonl": Format(".jsonl", table.read, holds_turns=False, names_recordings=True),
+    "csv": Format(".csv", table.read, table.write, holds_turns=False),
+    "jsonl": Format(".jsonl", table.read, holds_turns=False),
 }
 
 

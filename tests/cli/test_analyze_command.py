@@ -225,7 +225,12 @@ def test_one_recording_does_not_stop_the_others(trained_models, folder, capsys):
     (folder / "broken.wav").write_bytes(b"RIFF" + bytes(100))
     turns = folder / "turns"
     turns.mkdir()
-    (turns / "call.rttm").write_text("SPEAKER call 1 0 0.5 x x A\nSPEAKER call 1 0.5 0.5 x x B\n")
+    lines = [
+        f"SPEAKER {name} 1 {at} 0.5 x x A\n"
+        for name in ("call.wav", "x/call.wav")
+        for at in (0, 0.5)
+    ]
+    (turns / "call.rttm").write_text("".join(lines))
     (turns / "broken.rttm").write_text("SPEAKER broken 1 0 0.5 x x A\n")
     paths = ("call.wav", "absent.wav", "broken.wav", "x", "y/talk.mp3", "./call.wav")
     words = ("--segments", turns, "--formats", "csv")
@@ -334,14 +339,19 @@ def test_files_of_turns_are_matched_by_their_names(tmp_path):
 
 def test_turns_are_not_read_as_those_of_two_recordings_of_one_name(tmp_path):
     recordings = [Recording(Path(f"{folder}/one.wav"), folder) for folder in "xy"]
-    for suffix in (".srt", ".csv"):
-        (tmp_path / f"one{suffix}").touch()
-    with raises("segments-ambiguous"):
-        match_turn_files(recordings, [tmp_path / "one.srt"])
-    table = tmp_path / "one.csv"  # which has a column of recordings
+    subtitles, table = tmp_path / "one.srt", tmp_path / "one.csv"
+    subtitles.write_text("1\n00:00:00,000 --> 00:00:01,000\nHi\n")
+    table.write_text("start,end\n0,1\n")
+    for file in (subtitles, table):
+        with raises("segments-ambiguous"):
+            match_turn_files(recordings, [file])
+    table.write_text("file,start,end\nx/one.wav,0,1\ny/one.wav,0,2\n")
     assert set(match_turn_files(recordings, [table]).values()) == {table}
+    table.write_text("file,start,end\nx/one.wav,0,1\n")
+    with raises("segments-ambiguous"):
+        match_turn_files(recordings, [table])
     beside = [recordings[0], Recording(Path("x/one.mp3"), "one.mp3")]
-    assert len(match_turn_files(beside, [tmp_path / "one.srt"])) == 2
+    assert len(match_turn_files(beside, [subtitles])) == 2
 
 
 def test_files_of_turns_beside_the_recordings_are_named(trained_models, folder, capsys):

@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
         options.model
     )  # and all items, before the imports that take seconds
     recordings = find_recordings(options.items)
-    turn_files = match_turn_files(recordings, options.segments)
+    turn_files = match_turn_files(recordings, options.segments, turn_file_options(options))
     if not options.segments:
         _note_turn_files(recordings)
     folder = options.output_dir

@@ -11,6 +11,7 @@ from data_prep.files.remote import RemotePath, as_path
 from data_prep.messages import first_few
 from data_prep.segmentation.formats import FORMATS, format_of
 from emo_fairseq.cli.predict.inputs import STDIN, find_audio, is_audio, is_folder
+from emo_fairseq.cli.turn_files import TurnFileOptions, read_turns
 from emo_fairseq.errors import UsageError
 
 
@@ -77,17 +78,22 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def match_turn_files(recordings: Sequence[Recording], given: Sequence[Path]) -> Mapping[Path, Path]:
+def match_turn_files(
+    recordings: Sequence[Recording],
+    given: Sequence[Path],
+    options: TurnFileOptions = TurnFileOptions(),  # noqa: B008 - it is frozen
+) -> Mapping[Path, Path]:
     """Return {recording: file of its turns}; a recording may have none.
 
     Args:
         recordings: of the command line.
         given: files of ``--segments``, or folders of them. A file is of the recording with its
             stem; a single file is of the one recording whatever its name.
+        options: how the files are read.
 
     Raises:
         UsageError: a path does not exist, a recording has several files, a file has none, or has
-            the name of recordings in several folders and cannot hold the turns of all.
+            the name of recordings in several folders and the same turns for two of them.
     """
     if absent := [path for path in given if not path.exists()]:
         raise UsageError(f"--segments {absent[0]}: there is no such file", "file-missing")
@@ -108,7 +114,7 @@ def match_turn_files(recordings: Sequence[Recording], given: Sequence[Path]) -> 
             )
         if candidates:
             matched[recording.path] = candidates[0]
-    _refuse_shared(matched)
+    _refuse_shared(matched, options)
     if unused := [path for path in files if path not in matched.values()]:
         raise UsageError(
             f"--segments {unused[0]}: no recording has the name {unused[0].stem}; rename the file "
@@ -118,15 +124,20 @@ def match_turn_files(recordings: Sequence[Recording], given: Sequence[Path]) -> 
     return matched
 
 
-def _refuse_shared(matched: Mapping[Path, Path]) -> None:
-    """Refuse a file without names of recordings that would be of recordings in several folders."""
+def _refuse_shared(matched: Mapping[Path, Path], options: TurnFileOptions) -> None:
+    """Refuse a file that has the same turns for recordings of one name in several folders.
+
+    RTTM and tables may name the folders, and have turns of each.
+    """
     of_file: dict[Path, list[Path]] = {}
     for recording, path in matched.items():
         of_file.setdefault(path, []).append(recording)
     for path, recordings in of_file.items():
-        kind = format_of(path)
-        names_recordings = kind is not None and FORMATS[kind].names_recordings
-        if not names_recordings and len({recording.parent for recording in recordings}) > 1:
+        by_folder = {recording.parent: recording for recording in recordings}
+        if len(by_folder) == 1:
+            continue
+        turns = {tuple(read_turns(path, str(x), options).turns) for x in by_folder.values()}
+        if len(turns) < len(by_folder):
             names = first_few([str(recording) for recording in recordings])
             raise UsageError(
                 f"--segments: {path} has the name of {names}, and does not state "
