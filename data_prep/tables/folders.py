@@ -80,7 +80,7 @@ class _ClassFolders:
         number = 0
         for folder in self._classes:
             for path in visible(files_below(folder), folder):
-                if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
+                if path.suffix.lower() in AUDIO_SUFFIXES:
                     number += 1
                     file = path.relative_to(self.path).as_posix()
                     cells = {FILE: file, LABEL: folder.name, SPLIT: folder.parent.name}

@@ -147,6 +147,15 @@ def test_a_file_that_is_added_behind_a_link_is_not_ignored(options, tmp_path):
         find_data(options("calls --split-by row"))
 
 
+def test_a_link_to_a_file_that_is_gone_is_named(options):
+    Path("parts").mkdir()
+    Path("parts/train.csv").write_text(Path("labels.csv").read_text())
+    Path("parts/notes.txt").symlink_to("/gone/notes.txt")
+    with raises("file-missing") as error:
+        find_data(options("parts"))
+    assert str(error.value).startswith("parts/notes.txt: is a link to a file that is not there;")
+
+
 def test_an_older_version_that_did_not_read_behind_links_prepared_the_same(options, tmp_path):
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "notes.txt").write_text("")

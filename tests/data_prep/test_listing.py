@@ -49,8 +49,10 @@ def test_recordings_of_a_class_are_found_through_links(tmp_path: Path) -> None:
     write(tmp_path / "disk" / "anna" / "1.wav", tmp_path / "data" / "sad" / "2.wav")
     (tmp_path / "data" / "glad").mkdir()
     (tmp_path / "data" / "glad" / "anna").symlink_to(tmp_path / "disk" / "anna")
+    (tmp_path / "data" / "sad" / "3.wav").symlink_to(tmp_path / "gone.wav")
     rows = [dict(row.cells) for row in open_table(tmp_path / "data").rows()]
     assert rows == [
         {"file": "glad/anna/1.wav", "label": "glad"},
         {"file": "sad/2.wav", "label": "sad"},
+        {"file": "sad/3.wav", "label": "sad"},  # which is reported when the audio is read
     ]

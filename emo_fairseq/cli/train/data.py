@@ -321,6 +321,12 @@ def _digest_of_files(path: Path, folders: Iterable[tuple[Path, Sequence[str]]]) 
         try:
             sizes = [source_path.stat().st_size for source_path in places]
         except OSError as error:
+            if broken := next((x for x in places if x.is_symlink() and not x.exists()), None):
+                raise CodedError(
+                    f"{broken}: is a link to a file that is not there; fetch the file, or remove "
+                    "the link",
+                    "file-missing",
+                ) from error
             raise CodedError(
                 f"{path}: changes while it is read ({error.strerror}); wait until it is complete",
                 "source-changing",
