@@ -176,9 +176,13 @@ def _name_file(load: Callable[..., Any]) -> Callable[..., Any]:
 
 def _other_part(error: BaseException) -> tuple[str, str] | None:
     """Return the option that differs from the checkpoint's, and the one that resets it, if any."""
+    message = str(error)
     for part in ("Criterion", "Optimizer"):
-        if str(error).startswith(f"{part} does not match"):
-            return f"--{part.lower()}", "--reset-optimizer"
+        if message.startswith(f"{part} does not match"):
+            # Names of fairseq's classes, of which these are around the optimizer of --optimizer.
+            is_precision = "FP16Optimizer" in message or "AMPOptimizer" in message
+            option = "precision (--fp16, --bf16, --amp)" if is_precision else f"--{part.lower()}"
+            return option, "--reset-optimizer"
     trace = error.__traceback__
     while trace is not None:
         if "lr_scheduler" in Path(trace.tb_frame.f_code.co_filename).parts:

@@ -65,6 +65,9 @@ def test_half_precision_goes_on_with_its_float32_weights(
     copies = [state["last_optimizer_state"]["fp32_params"] for state in (one, two)]
     assert all(map(torch.equal, *copies))
     assert any(not torch.equal(copy, copy.bfloat16().float()) for copy in copies[0])
+    single = [word.replace("--bf16", "") for word in words]
+    with pytest.raises(UsageError, match=r"another precision \(--fp16, --bf16, --amp\)"):
+        fairseq("train", *single, f"--save-dir {tmp_path / 'resumed'} --max-update 8")
 
 
 def loaded_update(finished):
