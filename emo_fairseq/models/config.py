@@ -185,6 +185,9 @@ _FREEZES_AN_ENCODER = Condition(
 _KEEPS_OUTPUTS = Condition(
     lambda context: not context.task.no_encoder_cache, "--no-encoder-cache keeps no outputs"
 )
+_IS_NO_PROBE = Condition(
+    lambda context: not context.task.probe, "--probe standardizes its vectors by itself"
+)
 _TRAINS_ONE_IN_FULL = Condition(
     lambda context: context.tunes(FULL), "no encoder has full tuning", needs="model"
 )
@@ -383,6 +386,12 @@ class TuningConfig(FairseqDataclass):
         "bring each number of the outputs of frozen encoders to zero mean and unit deviation over "
         "the train split",
         acts=(_FREEZES_AN_ENCODER, _KEEPS_OUTPUTS),
+    )
+    standardize_fused: bool = option(
+        False,
+        "bring each number of the fused vectors to zero mean and unit deviation over the train "
+        "split, as they are before the first update",
+        acts=_IS_NO_PROBE,
     )
     fusion_tuning: ChoiceEnum([FULL, FROZEN]) = option(  # type: ignore[valid-type]
         FULL, "frozen: train only what follows the fusion"

@@ -246,7 +246,8 @@ class ModalityEncoder(nn.Module):
         else:
             encoded, padding_mask = encode(**source)
         if self.standardize is not None:
-            encoded = self.standardize(encoded, padding_mask)
+            standardized = self.standardize(encoded)
+            encoded = standardized.masked_fill(padding_mask[:, :, None, None], 0)
         features = encoded[:, :, 0] if self.mix is None else self.mix(encoded)
         if focus is not None:
             padding_mask = padding_mask | ~focus

@@ -140,9 +140,11 @@ class RobertaEMOModel(BaseFairseqModel):
         inputs = {name: state.encoders[name].input for name in encoders}
         fusion = build_fusion(cfg, widths, inputs)
         embedding = (
-            FusedEmbedding(fusion.output_dim)
+            FusedEmbedding(fusion.output_dim, cfg.standardize_fused)
             if str(cfg.head) == LINEAR
-            else EmbeddingLayer(fusion.output_dim, cfg.embedding_dim, cfg.pooler_dropout)
+            else EmbeddingLayer(
+                fusion.output_dim, cfg.embedding_dim, cfg.pooler_dropout, cfg.standardize_fused
+            )
         )
         dialogue_encoder = build_dialogue_encoder(cfg, state.options, embedding.output_dim)
         width = (dialogue_encoder or embedding).output_dim

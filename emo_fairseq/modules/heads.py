@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from emo_fairseq.modules.standardization import Standardization
+
 
 class EmbeddingLayer(nn.Module):
     """Apply dropout, a dense layer and tanh, as RoBERTa's classification head does.
@@ -14,16 +16,22 @@ class EmbeddingLayer(nn.Module):
         input_dim: D, width of the fused vector.
         embedding_dim: E.
         dropout: on the input.
+        standardizes: whether the input is standardized first.
     """
 
-    def __init__(self, input_dim: int, embedding_dim: int, dropout: float) -> None:
+    def __init__(
+        self, input_dim: int, embedding_dim: int, dropout: float, standardizes: bool = False
+    ) -> None:
         super().__init__()
+        self.standardize = Standardization(input_dim) if standardizes else None
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(input_dim, embedding_dim)
         self.output_dim = embedding_dim
 
     def forward(self, fused: Tensor) -> Tensor:
         """Map fused vectors (B, D) to embeddings (B, E), each element in [-1, 1]."""
+        if self.standardize is not None:
+            fused = self.standardize(fused)
         return self.dense(self.dropout(fused)).tanh()
 
 
@@ -32,15 +40,17 @@ class FusedEmbedding(nn.Module):
 
     Args:
         input_dim: D, width of the fused vector, and of the embedding.
+        standardizes: whether the vector is standardized.
     """
 
-    def __init__(self, input_dim: int) -> None:
+    def __init__(self, input_dim: int, standardizes: bool = False) -> None:
         super().__init__()
+        self.standardize = Standardization(input_dim) if standardizes else None
         self.output_dim = input_dim
 
     def forward(self, fused: Tensor) -> Tensor:
         """Return the fused vectors (B, D)."""
-        return fused
+        return fused if self.standardize is None else self.standardize(fused)
 
 
 class LinearHead(nn.Module):

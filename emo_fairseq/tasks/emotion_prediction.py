@@ -82,7 +82,7 @@ from emo_fairseq.tasks.scoring_files import (
     check_files_writable,
     refuse_undefined_loss,
 )
-from emo_fairseq.tasks.standardization import fit_standardization
+from emo_fairseq.tasks.standardization import standardize_encoders, standardize_fused
 from emo_fairseq.tasks.teachers import Provide, teacher_from_checkpoint, teacher_from_predictions
 from emo_fairseq.tasks.training_order import order_for_training
 from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
@@ -328,9 +328,10 @@ class EmotionPredictionTask(FairseqTask):
 
     def build_model(self, cfg: RobertaEMOConfig, from_checkpoint: bool = False) -> RobertaEMOModel:
         """Build the model of a new training, of a resumed one, or for scoring."""
+        checkpoint = None if from_checkpoint else self.run_config.checkpoint_to_resume()
         if from_checkpoint:
             model = self._build_model_for_scoring(cfg)
-        elif (checkpoint := self.run_config.checkpoint_to_resume()) is not None:
+        elif checkpoint is not None:
             model = self._build_resumed_model(cfg, checkpoint)
         else:
             model = self._build_new_model(cfg)
@@ -339,10 +340,8 @@ class EmotionPredictionTask(FairseqTask):
         self.fusion = str(cfg.fusion)
         self._missing_warning = model.missing_warning
         self._read_outputs_of_frozen(model)
-        if self.is_training:
-            fit_standardization(
-                model, lambda name: self._dataset_builder().stored_outputs(self.train_split(), name)
-            )
+        if not from_checkpoint and checkpoint is None:
+            self._standardize(model)
         self.confidence = ModelConfidence(
             model,
             self.target.kind,
@@ -438,6 +437,16 @@ class EmotionPredictionTask(FairseqTask):
                 self._reload_datasets()
 
         model.register_load_state_dict_post_hook(reload)
+
+    def _standardize(self, model: RobertaEMOModel) -> None:
+        """Fit on the train split what standardizes the vectors of a new model."""
+        builder, train = self._dataset_builder(), self.train_split()
+        standardize_encoders(model, lambda name: builder.stored_outputs(train, name))
+        standardize_fused(
+            model,
+            lambda: self._build_dataset(TRAIN, for_training=False),
+            encoding_device(self.run_config.on_cpu),
+        )
 
     # -- criterion ---------------------------------------------------------------------------------
 

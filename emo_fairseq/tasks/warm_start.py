@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 _NAMED = 3  # values or parameters that a message names before "..."
 _IDLE = ("_name_or_path", "architectures", "id2label", "label2id")  # of an architecture
 _DIALOGUE_ENCODER = "dialogue_encoder."  # in the names of its parameters
+_FUSED_SCALE = "embedding.standardize.scale"  # with --standardize-fused
 _DROPOUT = "drop"  # in the names of what acts in training alone
 
 
@@ -201,6 +202,16 @@ def _check_standardized(own: Iterable[str], modality: str, stage: Stage) -> None
         )
 
 
+def _check_standardized_fused(own: Iterable[str], stage: Stage) -> None:
+    """Refuse what was trained on standardized fused vectors, in a model without."""
+    if _FUSED_SCALE in stage.parameters and _FUSED_SCALE not in own:
+        raise UsageError(
+            f"{stage.option}: was trained with --standardize-fused; give that option here, too, or "
+            "take its encoders alone by --init-text-from and the like",
+            "stage-encoder-other",
+        )
+
+
 def _check_sizes(model: nn.Module, modality: str, stage: Stage) -> None:
     """Check the sizes of our own encoders that no shape depends on."""
     backbone = model.get_submodule(backbone_prefix(modality).rstrip("."))
@@ -343,6 +354,7 @@ def _load_what_fits(model: nn.Module, state: TaskState, stage: Stage) -> None:
                 "%s: its %s encoder is that of %s, as here", stage.option, modality, left.spec
             )
             of_files += [name for name in own if name.startswith(backbone_prefix(modality))]
+    _check_standardized_fused(own, stage)
     loaded = _without_other_labels(loaded, state, stage)
     loaded = _without_other_dialogues(loaded, own, stage)
     if not loaded:

@@ -129,9 +129,11 @@ def test_defaults_follow_from_the_options(asked, wanted, command, toy_corpus, mp
 def test_stored_outputs_of_frozen_encoders_are_standardized(
     asked, is_standardized, toy_corpus, mpnet, capsys
 ):
-    words = ["--dry-run", "--text-encoder", "hf:m/mpnet", *asked.split()]
+    words = ["--dry-run", "--modality", "T", "--text-encoder", "hf:m/mpnet", *asked.split()]
     assert main(["train", str(toy_corpus), *words]) == 0
-    assert ("--standardize-frozen" in capsys.readouterr().out.split()) == is_standardized
+    printed = capsys.readouterr().out.split()
+    assert ("--standardize-frozen" in printed) == is_standardized
+    assert ("--standardize-fused" in printed) == ("--freeze" in asked)
 
 
 def test_the_folder_is_named_after_the_model(command, toy_corpus, mpnet):

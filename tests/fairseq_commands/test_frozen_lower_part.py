@@ -8,6 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 from codes import raises
+from fairseq import checkpoint_utils
 from fairseq_process import Finished
 
 from data_prep.schema import read_manifest
@@ -15,6 +16,7 @@ from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.predictions import PROBABILITY
 from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.inference.predictor import load_predictor
+from emo_fairseq.tasks.predicting import batches_of, run
 
 transformers = pytest.importorskip("transformers")
 
@@ -177,7 +179,9 @@ def test_augmented_audio_is_convolved_in_every_batch(
     assert cards(data) == []
 
 
-STANDARDIZED = "--speech-tuning frozen --speech-layer weighted --standardize-frozen"
+STANDARDIZED = (
+    "--speech-tuning frozen --speech-layer weighted --standardize-frozen --standardize-fused"
+)
 
 
 def test_a_standardized_encoder_predicts_the_same_everywhere(
@@ -193,6 +197,25 @@ def test_a_standardized_encoder_predicts_the_same_everywhere(
     for row in rows:
         found = predictor.predict(audio[row["id"]]).probabilities
         assert list(found.values()) == pytest.approx(probabilities(row), abs=1e-4)
+
+
+def test_fused_vectors_of_the_train_split_begin_at_mean_0_and_deviation_1(
+    train: Callable[..., Path], data: Path
+) -> None:
+    checkpoint = train("still", STANDARDIZED, FLOAT32, "--lr 0", updates=1)
+    (model,), _, task = checkpoint_utils.load_model_ensemble_and_task(
+        [str(checkpoint)], {"data": str(data)}
+    )
+    task.load_dataset("train")
+    dataset, vectors = task.dataset("train"), []
+    model.embedding.standardize.register_forward_hook(lambda *given: vectors.append(given[-1]))
+    for rows in batches_of(dataset):
+        run(model, dataset, rows, torch.device("cpu"))
+    fused = torch.cat(vectors)
+    assert len(fused) == len(dataset)
+    torch.testing.assert_close(fused.mean(0), torch.zeros(16), rtol=0, atol=1e-3)
+    std = fused.std(0, correction=0)
+    torch.testing.assert_close(std, torch.ones(16), rtol=1e-3, atol=0)
 
 
 def test_a_standardized_training_resumes_exactly(train: Callable[..., Path]) -> None:
@@ -264,6 +287,7 @@ CONTRADICTIONS = (
     ("--speech-feature-grad-mult 1 --augment-gain 6 --augment-copies 2", "option-idle"),
     ("--augment-copies 2", "option-idle"),
     ("--standardize-frozen", "option-idle"),
+    ("--speech-tuning frozen --standardize-fused --probe", "option-idle"),
     ("--speech-tuning frozen --standardize-frozen --no-encoder-cache", "option-idle"),
     ("--augment-noise-snr 5,20 --augment-copies 2 --no-encoder-cache", "option-idle"),
     ("--speech-feature-grad-mult 2", "option-out-of-range"),

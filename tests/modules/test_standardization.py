@@ -7,7 +7,7 @@ from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.standardization import Standardization
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
-from emo_fairseq.tasks.standardization import fit_standardization
+from emo_fairseq.tasks.standardization import standardize_encoders
 
 TOKENS = torch.tensor([[0, 5, 6, 7, 2], [0, 8, 2, 1, 1]])
 PADDING = TOKENS == 1
@@ -45,7 +45,7 @@ class Outputs:
 def test_outputs_over_the_train_split_have_mean_0_and_deviation_1() -> None:
     encoder = make_encoder("1")
     outputs = Outputs(encoder)
-    fit_standardization(Model(text=encoder), lambda name: outputs)
+    standardize_encoders(Model(text=encoder), lambda name: outputs)
     features, mask = encoder(torch.tensor([True, True]), tokens=TOKENS, padding_mask=PADDING)
     assert torch.equal(mask, PADDING)
     assert (features[PADDING] == 0).all()
@@ -57,7 +57,7 @@ def test_outputs_over_the_train_split_have_mean_0_and_deviation_1() -> None:
 def test_each_layer_is_standardized_before_they_are_weighted() -> None:
     encoder = make_encoder("weighted")
     outputs = Outputs(encoder)
-    fit_standardization(Model(text=encoder), lambda name: outputs)
+    standardize_encoders(Model(text=encoder), lambda name: outputs)
     frames = torch.cat(outputs.rows).unflatten(1, (3, 8))
     expected = ((frames - frames.mean(0)) / frames.std(0, correction=0)).mean(1)
     features, _ = encoder(torch.tensor([True, True]), tokens=TOKENS, padding_mask=PADDING)
@@ -68,7 +68,7 @@ def test_statistics_of_an_earlier_stage_stay() -> None:
     encoder = make_encoder("last")
     assert encoder.standardize is not None
     encoder.standardize.set(torch.full((8,), 2.0), torch.full((8,), 4.0))
-    fit_standardization(Model(text=encoder), lambda name: Outputs(encoder))
+    standardize_encoders(Model(text=encoder), lambda name: Outputs(encoder))
     assert (encoder.standardize.mean == 2).all()
     assert (encoder.standardize.scale == 0.25).all()
 
@@ -77,5 +77,5 @@ def test_a_number_that_is_constant_becomes_0() -> None:
     standardize = Standardization(1, 2)
     standardize.set(torch.tensor([3.0, 0.0]), torch.tensor([1e30, 1.0]))
     states = torch.tensor([[[[5.0, 5.0]]]])
-    found = standardize(states, torch.tensor([[False]]))
+    found = standardize(states)
     torch.testing.assert_close(found, torch.tensor([[[[0.0, 5.0]]]]), rtol=0, atol=1e-20)

@@ -124,6 +124,19 @@ def test_a_frozen_encoder_may_be_standardized_in_a_later_stage_alone(
     assert all(torch.equal(trained[name], value) for name, value in encoder.state_dict().items())
 
 
+def test_layers_over_standardized_vectors_are_not_put_over_others(stage: Any, save: Any) -> None:
+    fused = {"standardize_fused": True}
+    first = stage("text", fused)
+    first.embedding.standardize.set(torch.full((16,), 2.0), torch.full((16,), 4.0))
+    standardized = str(save(first))
+    again = stage("text", fused, init_from=standardized)
+    assert torch.equal(again.embedding.standardize.mean, first.embedding.standardize.mean)
+    with raises("stage-encoder-other") as error:
+        stage("text", init_from=standardized)
+    assert "--standardize-fused" in str(error.value)
+    stage("text", init_text_from=standardized)
+
+
 def test_a_model_of_single_turns_grows_into_one_of_dialogues(
     stage: Any, save: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

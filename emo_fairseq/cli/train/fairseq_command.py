@@ -221,6 +221,8 @@ def plan_training(options: argparse.Namespace, data: DataFolder, inputs: Inputs)
             words += [f"--{name}-tuning", model.tuning[name]]
     if FROZEN in model.tuning.values() and "--no-encoder-cache" not in options.further:
         words.append("--standardize-frozen")
+    if set(model.tuning.values()) == {FROZEN}:
+        words.append("--standardize-fused")
     for name, scale in combined.lr_scales.items():
         words += [f"--{name}-lr-scale", f"{scale:g}"]
     if len(model.specs) > 1:
