@@ -68,6 +68,7 @@ def create_app(
     trusted_proxies: Sequence[str] = (),
     access_log: AccessLog | None = None,
     meter: Meter | None = None,
+    lifecycle: Lifecycle | None = None,
 ) -> FastAPI:
     """Return the ASGI application of one predictor.
 
@@ -82,6 +83,7 @@ def create_app(
         trusted_proxies: networks of proxies that name the addresses of their clients.
         access_log: of requests.
         meter: of the metrics; ``/metrics`` is there if it has an ``exposition()``.
+        lifecycle: of the server, for a caller that ends it.
 
     Raises:
         UsageError: there is a transcriber, and the predictor reads no text.
@@ -89,7 +91,7 @@ def create_app(
     if transcriber is not None:
         check_reads_text(predictor.modalities)
     limits, description = limits or Limits(), description or ModelDescription()
-    lifecycle, meter = Lifecycle(limits), meter or Meter()
+    lifecycle, meter = lifecycle or Lifecycle(limits), meter or Meter()
     limiter, api = ConcurrencyLimiter(limits, meter), Api(predictor, limits, transcriber)
     live = Live(predictor, limits, make_voice, transcriber, lifecycle, meter)
 

@@ -26,7 +26,10 @@ def test_metrics_and_files_are_printed_and_nothing_else(
     out = command("evaluate", *words, "--", f"--save-embeddings={embeddings}")
     head, columns, *lines = out.splitlines()
     # The test split has two speakers.
-    assert head.startswith("test, 12 utterances; in parentheses 95% intervals over utterances, ")
+    assert head == (
+        "test, 12 utterances; in parentheses 95% intervals over utterances (2 speakers < 3: no "
+        "interval over speakers)"
+    )
     assert columns.split() == ["model", "majority"]
     assert lines[-2:] == [f"predictions: {saved}", f"embeddings: {embeddings}"]
     values = metrics_and_baseline(read_predictions(saved)["test"])

@@ -65,7 +65,7 @@ def test_pretraining_draws_views_together(unlabeled, fairseq, commands, tmp_path
     log = fairseq("train", commands["train"], *place(unlabeled, tmp_path / "run", words), VIEWS)
     steps = log.all_figures("train_inner")
     assert steps[-1]["loss"] < 0.9 * steps[0]["loss"]
-    assert steps[-1]["pair_accuracy"] > 2 * steps[0]["pair_accuracy"]
+    assert steps[-1]["pair_accuracy"] > 1.5 * steps[0]["pair_accuracy"]
 
 
 def test_views_of_speech_and_text(unlabeled, fairseq, commands, tmp_path):
