@@ -49,7 +49,8 @@ def kinds(cell: dict) -> list[str]:
     Where the machine is busy, the kernel sends what a cell prints in several parts.
     """
     outputs = [output for output in cell.get("outputs", ()) if output.get("name") != "stderr"]
-    return [kind for kind, _ in groupby(output["output_type"] for output in outputs)]
+    parts = groupby(outputs, key=lambda output: (output["output_type"], output.get("name")))
+    return [kind for (kind, name), run in parts for _ in ([kind] if name else run)]
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])

@@ -60,12 +60,12 @@ def test_two_views_then_emotions(unlabeled, toy_corpus, fairseq, commands, tmp_p
 
 
 def test_pretraining_draws_views_together(unlabeled, fairseq, commands, tmp_path):
-    words = "--batch-size 32 --max-update 60 --lr 0.01 --log-interval 5"
+    words = "--batch-size 32 --max-update 120 --lr 0.01 --log-interval 5"
     words += " --disable-validation --no-save"  # else after each update, which is an epoch
     log = fairseq("train", commands["train"], *place(unlabeled, tmp_path / "run", words), VIEWS)
     steps = log.all_figures("train_inner")
     assert steps[-1]["loss"] < 0.9 * steps[0]["loss"]
-    assert steps[-1]["pair_accuracy"] > 1.5 * steps[0]["pair_accuracy"]
+    assert steps[-1]["pair_accuracy"] > 2 * steps[0]["pair_accuracy"]
 
 
 def test_views_of_speech_and_text(unlabeled, fairseq, commands, tmp_path):
