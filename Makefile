@@ -145,7 +145,7 @@ docs-pages: $(VENV)/.installed ## Write the pages that are generated from the co
 PYTEST_PARALLEL := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 # An expression of pytest's -m.
 MARKED := not extended
-# Byte code is kept, whatever the environment sets: tests start some hundred processes.
+# Byte code is kept, whatever the environment sets: tests start many processes.
 RUN_TESTS = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m '$(MARKED)' $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # Two at a time, each of which would leave a core idle.

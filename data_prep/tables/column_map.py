@@ -185,7 +185,7 @@ def _is_split(column: Contents) -> bool:
 
 
 def _numbered_split_of(value: str) -> str | None:
-    """Return the split of a value, also of Test1 and Test2, which are asked about."""
+    """Return the split of a value, Test1 and Test2 included, which the user has to map."""
     return split_of(value.rstrip("0123456789"))
 
 
