@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,13 @@ Options = Mapping[str, Any]
 os.environ[VERBOSE_SWITCH] = "1"
 # Digests of files of tests are not stored in the user's cache folder.
 os.environ["EMO_FAIRSEQ_CACHE"] = tempfile.mkdtemp(prefix="emo_fairseq_tests_")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse two test files of one name, which pytest can import only in different sessions."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    if shared := sorted(name for name, files in names.items() if files > 1):
+        raise pytest.UsageError(f"several files of tests/ are called {shared[0]}: rename one")
 
 
 def pytest_unconfigure() -> None:
