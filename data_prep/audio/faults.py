@@ -9,6 +9,8 @@ from data_prep.audio.decoding import AudioError
 from data_prep.errors import Fault
 from data_prep.manifest.records import Utterance
 
+LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
+
 
 def unreadable(file: str, line: int, row: Utterance, error: AudioError) -> Fault:
     """Return the fault of a row whose audio cannot be read.

@@ -9,70 +9,35 @@ here is kept as it is. The columns:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pyarrow.compute as pc
-
-from data_prep.audio.faults import none_exists, unreadable
-from data_prep.audio.loading import (
-    AudioError,
-    Measured,
-    measure_all,
-)
-from data_prep.audio.segment import audio_of
-from data_prep.command_line import (
-    make_parser,
-    run,
-)
+from data_prep.command_line import make_parser, run
 from data_prep.engines import Workers
 from data_prep.engines.options import take_engine
 from data_prep.errors import CodedError, Fault, ManifestError, group_lines
 from data_prep.features.stored import FOLDER as FEATURES
-from data_prep.features.stored import find_faults, find_missing
 from data_prep.files.mirror import mirrored, with_origin
-from data_prep.manifest.audio_root import audio_root, video_root
-from data_prep.manifest.cells import (
-    id_key,
-    is_blank,
-)
+from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.columns import column_help
 from data_prep.manifest.labels import check_labels
-from data_prep.manifest.table import (
-    BoolArray,
-    IntArray,
-    ManifestTable,
-    codes,
-    group_numbers,
-    has,
-    numbers,
-    value_numbers,
-    values,
-)
-from data_prep.manifest.tsv import Scan
-from data_prep.manifest.votes import OTHER, parse_votes
-from data_prep.packed_audio import opening as packed_audio
+from data_prep.manifest.table import ManifestTable
 from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO
-from data_prep.schema import (
-    CORPUS_FILE,
-    LABEL_COLUMNS,
-    SAMPLE_RATE,
-    Corpus,
-    Utterance,
-    read_corpus,
-    scan_manifest,
-    shared_values,
+from data_prep.schema import SAMPLE_RATE, Corpus, read_corpus, scan_manifest
+from data_prep.tokens.token_sets import MODALITIES
+from data_prep.validation.audio import audio_faults
+from data_prep.validation.derived import (
+    feature_faults,
+    missing_features,
+    packed_audio_faults,
+    token_faults,
 )
-from data_prep.tokens.checking import check_tokens
-from data_prep.tokens.token_sets import MODALITIES, token_sets
-from data_prep.video.checking import check_segments
-from data_prep.video.segment import VideoSegment, video_of
+from data_prep.validation.rows import label_faults, row_faults, vote_faults
+from data_prep.validation.splits import count_faults, sharing_faults
+from data_prep.validation.videos import video_faults
 
-LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
 _READS = (*MODALITIES, FEATURES, PACKED_AUDIO)  # folders of a data dir
-SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3
 
 
 def validate(
@@ -111,28 +76,28 @@ def validate(
         if not scan.faults:
             whole[path] = scan.rows
         if corpus and not scan.faults:
-            faults += _count_faults(path, len(scan.rows), corpus)
+            faults += count_faults(path, len(scan.rows), corpus)
     if not manifests:
         problem, remedy = "no {split}.tsv in it", "run the data_prep command again"
         faults.append(Fault(str(data_dir), None, problem, remedy, "manifest-missing"))
     for path, scan in manifests.items():
-        faults += _content_faults(str(path), scan)
-        faults += _label_faults(str(path), scan, corpus)
-        faults += _vote_faults(str(path), scan, corpus)
-    faults += _sharing_faults(manifests, corpus.disjoint if corpus else ())
+        faults += row_faults(str(path), scan)
+        faults += label_faults(str(path), scan, corpus)
+        faults += vote_faults(str(path), scan, corpus)
+    faults += sharing_faults(manifests, corpus.disjoint if corpus else ())
     rate = corpus.sample_rate if corpus else SAMPLE_RATE
     try:
         raw = audio_root(data_dir, data_raw) if corpus else Path(data_raw or data_dir)
-        bad_audio, odd = _audio_faults(manifests, raw, rate, workers, progress)
+        bad_audio, odd = audio_faults(manifests, raw, rate, workers, progress)
     except ManifestError as error:
         raw, bad_audio, odd = data_dir, [error.as_fault(data_dir)], []
     faults += bad_audio
-    faults += _video_faults(manifests, data_dir, video_raw, raw, workers, progress)
+    faults += video_faults(manifests, data_dir, video_raw, raw, workers, progress)
     if warnings is not None:
-        warnings += [*odd, *_missing_features(data_dir, whole)]
-    faults += _feature_faults(data_dir, whole)
-    faults += _packed_faults(data_dir, whole, raw)
-    faults += _token_faults(data_dir, whole)
+        warnings += [*odd, *missing_features(data_dir, whole)]
+    faults += feature_faults(data_dir, whole)
+    faults += packed_audio_faults(data_dir, whole, raw)
+    faults += token_faults(data_dir, whole)
     return sorted(faults, key=lambda fault: (fault.file, fault.row or 0))
 
 
@@ -151,299 +116,6 @@ def _manifest_paths(data_dir: Path, corpus: Corpus | None) -> list[Path]:
     """Return the manifests that corpus.yaml names, then any other .tsv of the folder."""
     named = [data_dir / f"{split}.tsv" for split in corpus.splits] if corpus else []
     return [*named, *sorted(set(data_dir.glob("[!.]*.tsv")) - set(named))]
-
-
-def _count_faults(path: Path, n_rows: int, corpus: Corpus) -> Iterator[Fault]:
-    counts = corpus.splits.get(path.stem)
-    if counts is None:
-        problem = f"a split that {CORPUS_FILE} does not name"
-        remedy = "move it away, or run the data_prep command again"
-        yield Fault(str(path), None, problem, remedy, "split-unknown")
-    elif counts.get("rows") != n_rows:
-        problem = f"{n_rows} rows where {CORPUS_FILE} counts {counts.get('rows')}"
-        remedy = "run the data_prep command again, or correct the count"
-        yield Fault(str(path), None, problem, remedy, "count-mismatch")
-
-
-def _content_faults(file: str, scan: Scan) -> Iterator[Fault]:
-    """Yield the faults of single rows."""
-    for row in np.flatnonzero(_may_be_faulty(scan.rows)).tolist():
-        for fault in _row_faults(scan.rows[row]):
-            yield Fault(file, int(scan.lines[row]), *fault)
-
-
-def _may_be_faulty(rows: ManifestTable) -> BoolArray:
-    """Return which rows to check, (N,): all of those that have a fault, and few others."""
-    has_audio, has_length = rows.has("audio"), rows.has("n_samples")
-    with np.errstate(invalid="ignore"):
-        is_empty = numbers(rows, "n_samples") == 0
-        is_outside = np.abs(numbers(rows, "sentiment_score")) > SCORE_LIMIT
-    text, audio, video = (rows.column(name) for name in ("text", "audio", "video"))
-    # What is no blank text has a visible character other than a space; most begin with one.
-    may_be_blank = pc.invert(pc.match_substring_regex(text, "^[!-~]"))
-    may_be_absolute = [pc.starts_with(paths, "/") for paths in (audio, video)]
-    by_text = [np.asarray(x.fill_null(False)) for x in (may_be_blank, *may_be_absolute)]
-    neither = ~rows.has("text") & ~has_audio & ~rows.has("video")
-    return np.any([neither, has_audio != has_length, is_empty, is_outside, *by_text], axis=0)
-
-
-def _row_faults(row: Utterance) -> Iterator[tuple[str, str, str]]:
-    """Yield (problem, remedy, code)."""
-    if row.text is None and row.audio is None and row.video is None:
-        yield "neither text, audio nor video", "give the row one of them, or remove it", "row-empty"
-    if row.text is not None and is_blank(row.text):
-        yield "the text is blank", "leave the field empty if there is no text", "text-blank"
-    if row.audio is not None and row.n_samples is None:
-        remedy = "write its length in samples at the corpus's rate"
-        yield "audio without n_samples", remedy, "length-missing"
-    if row.audio is None and row.n_samples is not None:
-        yield "n_samples without audio", "name the audio file, or empty n_samples", "audio-missing"
-    if row.n_samples == 0:
-        yield "n_samples is 0", "remove the audio from the row", "audio-empty"
-    for name, path, option in (("audio", row.audio, "data"), ("video", row.video, "video")):
-        if path is not None and Path(path).is_absolute():
-            problem = f"{name} {path} is an absolute path"
-            yield problem, f"write it relative to --{option}-raw", "path-absolute"
-    if row.sentiment_score is not None and abs(row.sentiment_score) > SCORE_LIMIT:
-        problem = f"sentiment_score is {row.sentiment_score:g}, outside -3 to 3"
-        yield problem, "correct the score", "score-out-of-range"
-
-
-def _label_faults(file: str, scan: Scan, corpus: Corpus | None) -> Iterator[Fault]:
-    if corpus is None:
-        return
-    for key in LABEL_COLUMNS:
-        names = corpus.labels.get(key)
-        unknown = _rows_of_values(scan, key, lambda label: not (names and label in names))  # noqa: B023
-        for line, label in unknown:
-            if names is None:
-                remedy = f"list the {key} labels there, in order"
-                problem = f"{CORPUS_FILE} has no {key} labels"
-                yield Fault(file, line, problem, remedy, "labels-missing")
-                break
-            remedy = f"use one of {', '.join(names)}, or leave the field empty"
-            yield Fault(file, line, f"unknown {key} {label!r}", remedy, "label-unknown")
-
-
-def _vote_faults(file: str, scan: Scan, corpus: Corpus | None) -> Iterator[Fault]:
-    """Yield votes for labels that corpus.yaml does not name."""
-    if corpus is None:
-        return
-    known = {*corpus.labels.get("emotion", ()), OTHER}
-    for line, votes in _rows_of_values(
-        scan, "votes", lambda cell: bool({*parse_votes(cell)} - known)
-    ):
-        unknown = next(label for label in parse_votes(votes) if label not in known)
-        remedy = f"use {', '.join(sorted(known))}; {OTHER} is what is no class"
-        problem = f"votes for {unknown!r}, which is no emotion of {CORPUS_FILE}"
-        yield Fault(file, line, problem, remedy, "label-unknown")
-
-
-def _rows_of_values(
-    scan: Scan, key: str, is_meant: Callable[[str], bool]
-) -> Iterator[tuple[int, str]]:
-    """Yield (line, value) of the rows whose value is meant; each value is judged once."""
-    number_of, names = codes(scan.rows, key)
-    meant = [number for number, name in enumerate(names) if is_meant(name)]
-    for row in np.flatnonzero(np.isin(number_of, meant)).tolist():
-        yield int(scan.lines[row]), names[int(number_of[row])]
-
-
-def _sharing_faults(manifests: Mapping[Path, Scan], disjoint: Sequence[str]) -> Iterator[Fault]:
-    """Yield ids, and values of the `disjoint` columns, in more than one split."""
-    named = {str(path): scan for path, scan in manifests.items()}
-    splits = {file: scan.rows for file, scan in named.items()}
-    for key in ("id", *disjoint):
-        line_of: dict[str, dict[str, int]] = {}
-        for value, files in shared_values(splits, key).items():
-            others = ", ".join(Path(file).name for file in files[:-1])
-            line_of = line_of or {file: _first_lines(scan, key) for file, scan in named.items()}
-            row = line_of[files[-1]][value]
-            remedy = f"keep each {key} in one split"
-            problem = f"{key} {value!r} is in {others} too"
-            code = "id-duplicate" if key == "id" else "splits-overlap"
-            yield Fault(files[-1], row, problem, remedy, code)
-    for key in disjoint:
-        for path, scan in manifests.items():
-            unknown = scan.lines[~scan.rows.has(key)]
-            if len(unknown):
-                problem = (
-                    f"{len(unknown)} rows from here have no {key}, by which splits are disjoint"
-                )
-                remedy = f"fill the {key} column"
-                yield Fault(str(path), int(unknown[0]), problem, remedy, "unit-missing")
-
-
-def _first_lines(scan: Scan, key: str) -> dict[str, int]:
-    """Return the first line of each value of a column, an id by its `id_key`."""
-    lines: dict[str, int] = {}
-    for value, line in zip(values(scan.rows, key), scan.lines.tolist(), strict=True):
-        if value is not None:
-            lines.setdefault(id_key(value) if key == "id" else value, line)
-    return lines
-
-
-Part = tuple[Path, float, float | None]  # a recording, and the seconds that are read of it
-
-
-def _audio_faults(
-    manifests: Mapping[Path, Scan], raw: Path, rate: int, workers: Workers, progress: bool
-) -> tuple[list[Fault], list[Fault]]:
-    """Return faults and warnings of audio: missing, unreadable, of another length, or odd.
-
-    Each file is decoded once.
-    """
-    with_audio = {
-        path: scan._replace(rows=scan.rows.take(chosen), lines=scan.lines[chosen])
-        for path, scan in manifests.items()
-        if (chosen := scan.rows.has("audio")).any()
-    }
-    rows = ManifestTable.joined([scan.rows for scan in with_audio.values()])
-    part_of, first_rows = _distinct_parts(rows)
-    parts = [_part(rows[row], raw) for row in first_rows.tolist()]
-    if fault := none_exists((path for path, _, _ in parts), raw):
-        return [fault], []
-    measured = measure_all(parts, rate, workers=workers, progress=progress)
-    lengths = np.array([0 if isinstance(x, AudioError) else x.n_samples for x in measured])
-    is_odd = np.array([isinstance(x, AudioError) or bool(x.warnings) for x in measured])
-    faults: list[Fault] = []
-    warnings: list[Fault] = []
-    end = 0
-    for path, scan in with_audio.items():
-        begin, end = end, end + len(scan.rows)
-        own = part_of[begin:end]
-        # A row without n_samples is NaN, which differs by no number of samples.
-        differs = np.abs(lengths[own] - numbers(scan.rows, "n_samples")) > LENGTH_TOLERANCE
-        for row in np.flatnonzero(differs | is_odd[own]).tolist():
-            where = str(path), int(scan.lines[row])
-            bad, odd = _describe_audio(where, scan.rows[row], measured[int(own[row])], rate)
-            faults += bad
-            warnings += odd
-    return faults, warnings
-
-
-def _video_faults(
-    manifests: Mapping[Path, Scan],
-    data_dir: Path,
-    video_raw: str | Path | None,
-    raw: Path,
-    workers: Workers,
-    progress: bool,
-) -> Iterator[Fault]:
-    """Yield videos that are missing, or of which no picture can be decoded.
-
-    Args:
-        manifests: of the data dir.
-        data_dir: the data dir.
-        video_raw: `--video-raw`.
-        raw: folder of the audio.
-        workers: an engine, or a number of threads.
-        progress: show a bar.
-    """
-    paths = dict.fromkeys(
-        path for scan in manifests.values() for path in values(scan.rows, "video") if path
-    )
-    if not paths:
-        return
-    try:
-        root = video_root(data_dir, video_raw, raw)
-    except ManifestError as error:
-        yield error.as_fault(data_dir)
-        return
-    if len(paths) > 1 and not any((root / path).exists() for path in paths):
-        problem = f"none of its {len(paths)} videos is in {root}, such as {next(iter(paths))}"
-        remedy = "give the folder that their paths start from with --video-raw"
-        yield Fault(str(root), None, problem, remedy, "recordings-missing")
-        return
-    places, videos = [], []
-    for file, scan in manifests.items():
-        for row in np.flatnonzero(has(scan.rows, "video")).tolist():
-            video = _video_of(scan.rows[row], root)
-            if video is not None:  # of times that contradict each other, which are a fault already
-                places.append((file, int(scan.lines[row]), scan.rows[row].video))
-                videos.append(video)
-    checked = check_segments(videos, workers=workers, progress=progress)
-    for (file, line, path), video, result in zip(places, videos, checked, strict=True):
-        if result is not None:
-            remedy = "copy the file again, or empty the field"
-            if not video.is_whole:
-                remedy = f"correct start and end, {remedy}"
-            problem = f"video {path}: {result}"
-            yield Fault(str(file), line, problem, remedy, "video-invalid", str(result))
-
-
-def _video_of(row: Utterance, root: Path) -> VideoSegment | None:
-    """Return the video of a row; None where its times are no segment."""
-    try:
-        return video_of(row, root)
-    except CodedError:
-        return None
-
-
-def _distinct_parts(rows: ManifestTable) -> tuple[IntArray, IntArray]:
-    """Return the number of the part that each row reads (N,), and the first row of each (P,)."""
-    times = (np.nan_to_num(numbers(rows, name), nan=-1.0) for name in ("start", "end"))
-    groups = group_numbers(value_numbers(rows, "audio"), *times)
-    _, first_rows, part_of = np.unique(groups, return_index=True, return_inverse=True)
-    return part_of, first_rows
-
-
-def _part(row: Utterance, raw: Path) -> Part:
-    return raw / (row.audio or ""), row.start or 0.0, row.end
-
-
-def _describe_audio(
-    where: tuple[str, int], row: Utterance, measured: Measured | AudioError, rate: int
-) -> tuple[list[Fault], list[Fault]]:
-    """Return the faults and the warnings of the audio of one row, given file and line."""
-    if isinstance(measured, AudioError):
-        return [unreadable(*where, row, measured)], []
-    name = str(audio_of(row, Path()))
-    remedy = "it is used unchanged; empty audio and n_samples to leave it out"
-    warnings = [
-        Fault(*where, f"audio {name}: {warning}", remedy, "audio-odd")
-        for warning in measured.warnings
-    ]
-    n_samples = measured.n_samples
-    if abs(n_samples - (row.n_samples or n_samples)) <= LENGTH_TOLERANCE:
-        return [], warnings
-    problem = f"n_samples is {row.n_samples} where {name} has {n_samples} at {rate} Hz"
-    return [Fault(*where, problem, "correct n_samples", "length-mismatch")], warnings
-
-
-def _feature_faults(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:
-    """Yield features that are damaged, of other rows, NaN or infinite; all are read."""
-    for folder in sorted((data_dir / FEATURES).glob("[!.]*/")):
-        for path, rows in manifests.items():
-            yield from find_faults(folder, path.stem, rows)
-
-
-def _missing_features(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:
-    """Yield warnings of rows that have no features where others of the data dir have."""
-    for folder in sorted((data_dir / FEATURES).glob("[!.]*/")):
-        for path, rows in manifests.items():
-            yield from find_missing(folder, path.stem, rows)
-
-
-def _packed_faults(
-    data_dir: Path, manifests: Mapping[Path, ManifestTable], raw: Path
-) -> Iterator[Fault]:
-    """Yield packed audio that is damaged, or not that of the files; all samples are read."""
-    for path, rows in manifests.items():
-        yield from packed_audio.find_faults(data_dir / PACKED_AUDIO, path, rows, raw)
-
-
-def _token_faults(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:
-    """Yield tokens that are damaged, of other rows or outside of their vocabulary."""
-    for tokens in (tokens for name in MODALITIES for tokens in token_sets(data_dir, name)):
-        for path, rows in manifests.items():
-            files = [tokens.folder / f"{path.stem}.{ending}" for ending in ("bin", "idx")]
-            if not any(file.exists() for file in files):
-                continue
-            try:
-                check_tokens(tokens.folder, path.stem, rows)
-            except ManifestError as error:
-                yield error.as_fault(tokens.folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

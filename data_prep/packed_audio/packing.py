@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.audio.decoding import AudioError
-from data_prep.audio.faults import none_exists, unreadable
+from data_prep.audio.faults import LENGTH_TOLERANCE, none_exists, unreadable
 from data_prep.audio.segment import AudioRows, AudioSegment
 from data_prep.engines import Workers, ordered_map
 from data_prep.errors import CodedError, Fault, ManifestError
@@ -52,7 +52,6 @@ logger = logging.getLogger(__name__)
 _CHUNK_SAMPLES = 1 << 21  # 4 MiB of 16 bits
 _CHUNK_ROWS = 256
 _FIRST_LINE = 2  # of a manifest, that is a row
-_LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
 _OTHER_LENGTH = "n_samples of the manifest is not the length of the audio"
 
 Audio = Sequence[AudioSegment | None]
@@ -435,6 +434,6 @@ class _Rows:
             return [Note(number, str(error), error.code or "audio-unreadable")]
         notes = [Note(number, text) for text in chunk.warnings.get(index, ())]
         expected = int(self.split.lengths[number])
-        if n_samples and abs(n_samples - (expected or n_samples)) > _LENGTH_TOLERANCE:
+        if n_samples and abs(n_samples - (expected or n_samples)) > LENGTH_TOLERANCE:
             notes.append(Note(number, _OTHER_LENGTH))
         return notes
