@@ -47,7 +47,7 @@ from data_prep.files.documents import (
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
 from data_prep.manifest.digests import sequence_digest
-from data_prep.schema import Utterance
+from data_prep.schema import TRAIN, Utterance
 
 
 class _Packed(Document):
@@ -61,7 +61,6 @@ logger = logging.getLogger(__name__)
 
 PACKED = "packed"
 _ROWS_AT_ONCE = 4096
-_TRAIN = "train"
 
 
 def open_foreign(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures | None:
@@ -99,8 +98,8 @@ def _check_rows(file: Path, n_rows: int, rows: Sequence[Utterance]) -> None:
 def _check_width(folder: Path, split: str, features: StoredFeatures) -> None:
     """Against the train split, whose width the model has."""
     for row_folder in (folder, folder / PACKED):
-        train = row_folder / f"{_TRAIN}.npy"
-        if split != _TRAIN and train.exists():
+        train = row_folder / f"{TRAIN}.npy"
+        if split != TRAIN and train.exists():
             width, own = read_array(train).shape[1], features.frames.shape[1]
             if width != own:
                 raise CodedError(

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from data_prep.errors import CodedError
+from data_prep.schema import TRAIN
 
-TRAIN = "train"
 NEAR = 0.01  # how much farther from the shares than the nearest a drawn way may be
 COARSE = 0.03  # share of the rows by which a split may miss its own without a warning
 _N_WAYS = 60_000  # so many are all tried: ten groups in three splits

@@ -14,9 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from data_prep.manifest.cells import shown
 from data_prep.manifest.columns import LABEL_COLUMNS
-from data_prep.manifest.records import SPLITS, Utterance
+from data_prep.manifest.records import SPLITS, TRAIN, Utterance
 
-TRAIN = "train"
 FEW = 5  # fewer train rows of a class result in a warning
 _MISSING = "nan none null nil n/a na #n/a - -- ? unknown unk missing undefined unlabeled xxx"
 MISSING_WORDS = frozenset(re.split(" ", _MISSING))  # values for missing ones in tables

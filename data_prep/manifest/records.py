@@ -9,7 +9,7 @@ from typing import Any
 from data_prep.errors import CodedError
 from data_prep.manifest.segment import segment_key
 
-SPLITS = ("train", "valid", "test")
+TRAIN, VALID, TEST = SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.yaml"
 SAMPLE_RATE = 16_000
 

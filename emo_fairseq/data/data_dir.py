@@ -24,7 +24,7 @@ from data_prep.manifest.provenance import (
 from data_prep.manifest.table import counts, has
 from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO_FOLDER
 from data_prep.packed_audio.stored import PackedAudio
-from data_prep.schema import SAMPLE_RATE, SPLITS
+from data_prep.schema import SAMPLE_RATE, SPLITS, TRAIN
 from data_prep.tokens.folder import SpecialIds
 from data_prep.video.segment import video_of
 from emo_fairseq.data import legacy
@@ -64,8 +64,6 @@ from emo_fairseq.modalities import FRAMES, LOG_MEL, SPEECH, TOKENS, VIDEO, WAVEF
 from emo_fairseq.option_values import BY_TRAIN
 
 logger = logging.getLogger(__name__)
-
-TRAIN = "train"
 
 
 class DataDirOptions(InputOptions, Protocol):

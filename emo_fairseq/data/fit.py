@@ -10,13 +10,10 @@ from data_prep.manifest.labels import (
     check_counts,
     count_labels,
 )
-from data_prep.schema import SPLITS
+from data_prep.schema import SPLITS, TRAIN
 from emo_fairseq.data import legacy
 from emo_fairseq.data.annotations import group_names, truth_array
-from emo_fairseq.data.data_dir import (
-    TRAIN,
-    DataDir,
-)
+from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.frame_statistics import FrameStatistics
 from emo_fairseq.data.leaks import tokenizer_provenance
 from emo_fairseq.data.manifest import (

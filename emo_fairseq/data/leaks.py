@@ -14,7 +14,7 @@ from data_prep.manifest.provenance import (
     seen_rows,
 )
 from data_prep.messages import first_few
-from data_prep.schema import CORPUS_FILE, Utterance, read_corpus, read_manifest
+from data_prep.schema import CORPUS_FILE, TRAIN, Utterance, read_corpus, read_manifest
 from data_prep.tokens.checking import is_card_of
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
 from data_prep.tokens.token_sets import FITTED_ELSEWHERE, FITTED_ON, FOLD, TokenSet
@@ -152,8 +152,6 @@ def describe_leak(held_out: HeldOut, provenance: Provenance) -> str:
 
 # -- Which rows the tokenizer of a token folder was fitted on --------------------------------------
 
-_TRAIN = "train"  # data_prep fits on the split of this name alone
-
 
 def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
     """Return the rows that a tokenizer was fitted on.
@@ -180,13 +178,13 @@ def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
         train = train_set(data, fold)
         if texts_digest(train) != fitted_on:
             raise _outdated(folder, f"the train set of {fold}")
-        return seen_rows(train, corpus, _TRAIN, fold)
-    file = data / f"{_TRAIN}.tsv"
+        return seen_rows(train, corpus, TRAIN, fold)
+    file = data / f"{TRAIN}.tsv"
     rows = read_manifest(file) if file.is_file() else []
-    digest = card["splits"].get(_TRAIN, {}).get("digest")
-    if digest != fitted_on or not is_card_of(folder, _TRAIN, rows):
+    digest = card["splits"].get(TRAIN, {}).get("digest")
+    if digest != fitted_on or not is_card_of(folder, TRAIN, rows):
         raise _outdated(folder, str(file))
-    return seen_rows(rows, corpus, _TRAIN)
+    return seen_rows(rows, corpus, TRAIN)
 
 
 def _outdated(folder: Path, rows: str) -> UsageError:

@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.messages import first_few
+from data_prep.schema import TRAIN, VALID
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
-TRAIN = "train"
-VALID = "valid"
 _UPDATES = "num_updates"  # fairseq logs it of every split
 _CASE = "@"
 _CONFIGURATION = "{'"  # which fairseq logs as Python writes it

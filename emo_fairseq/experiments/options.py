@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from data_prep.files.documents import ForeignDocument, validate
+from data_prep.schema import TEST, TRAIN
 from emo_fairseq.compat.torch_files import load_torch_file, reason
 from emo_fairseq.errors import UsageError
-from emo_fairseq.experiments.names import DATA, FOLD, SEED, TEST
+from emo_fairseq.experiments.names import DATA, FOLD, SEED
 from emo_fairseq.option_values import default_fusion
 from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.option import Kind
@@ -236,7 +237,7 @@ def refuse_test_selection(options: Options) -> None:
             "(and stop the training); leave it at valid",
             "test-set-selects",
         )
-    if TEST in str(options.get("dataset.train_subset", "train")).split(","):
+    if TEST in str(options.get("dataset.train_subset", TRAIN)).split(","):
         raise UsageError(
             f"dataset.train_subset is {TEST}: the set that is reported is trained on; name another",
             "test-set-trained-on",

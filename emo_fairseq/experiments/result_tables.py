@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_prep.files.replacing import write_atomically
 from data_prep.folds.file import folds_path
+from data_prep.schema import TEST
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import (
     NOT_SEEDS,
@@ -28,7 +29,6 @@ from emo_fairseq.evaluation.tables import (
     to_markdown,
 )
 from emo_fairseq.experiments.comparison import Row, table_rows
-from emo_fairseq.experiments.names import TEST
 from emo_fairseq.experiments.options import selection_set
 from emo_fairseq.experiments.runs import (
     Result,

@@ -24,11 +24,10 @@ from data_prep.files.documents import Document, JsonObject, load_json, load_yaml
 from data_prep.files.replacing import write_atomically
 from data_prep.folds.file import fold_names, folds_path
 from data_prep.manifest.provenance import allowed_leaks, transductive_notes
-from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest
+from data_prep.schema import CORPUS_FILE, TEST, read_corpus, read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.evaluation.statistics import Predictions, read_predictions
-from emo_fairseq.experiments.names import TEST
 from emo_fairseq.experiments.options import Options, read_checkpoint, selected_by, selection_set
 
 TRAINING, TRAINED = "training", "trained"

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.command_line import positive_int
+from data_prep.schema import TEST
 from emo_fairseq.compat import excepthook
-from emo_fairseq.experiments.names import TEST
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,12 +18,12 @@ from data_prep.files.documents import load_yaml
 from data_prep.manifest.audio_root import audio_root, has_videos, video_root
 from data_prep.manifest.corpus_card import write_card
 from data_prep.manifest.votes import format_votes, parse_votes, rename_votes
-from data_prep.schema import CORPUS_FILE, read_corpus
+from data_prep.schema import CORPUS_FILE, TEST, read_corpus
 from emo_fairseq.data.manifest import manifests_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
 from emo_fairseq.experiments.jobs import Command, Errors, Outcome, Steps, failure, run_all
-from emo_fairseq.experiments.names import FOLD, TEST
+from emo_fairseq.experiments.names import FOLD
 from emo_fairseq.experiments.options import (
     Checkpoint,
     Options,

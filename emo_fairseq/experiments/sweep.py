@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.command_line import positive_int
+from data_prep.schema import TEST
 from emo_fairseq.compat import excepthook
-from emo_fairseq.experiments.names import ALL_OF, FOLD, TEST, metric_key
+from emo_fairseq.experiments.names import ALL_OF, FOLD, metric_key
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

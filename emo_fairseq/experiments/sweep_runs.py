@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE
+from data_prep.schema import TEST, TRAIN
 from emo_fairseq.data import legacy
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import PlannedRun, plan_runs
 from emo_fairseq.experiments.jobs import Errors, Outcome, Steps, interrupted_by_sigterm, run_all
-from emo_fairseq.experiments.names import ALL_OF, FOLD, TEST
+from emo_fairseq.experiments.names import ALL_OF, FOLD
 from emo_fairseq.experiments.options import (
     Options,
     selection_set,
@@ -79,7 +80,7 @@ def _refuse_split(planned: Sequence[PlannedRun], split: str) -> None:
             raise UsageError(
                 f"--split {split}: a fold has a test set of its own; leave it out", "split-of-fold"
             )
-        trained = str(options.get("dataset.train_subset", "train")).split(",")
+        trained = str(options.get("dataset.train_subset", TRAIN)).split(",")
         if split in (*trained, selection_set(options)):
             raise UsageError(
                 f"--split {split}: the runs are trained on this set, or it selects their "

@@ -5,6 +5,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from data_prep.errors import CodedError
+from data_prep.schema import TRAIN
 from emo_fairseq.data.manifest import check_data_dir, manifests_digest, read_fold
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import PlannedRun
@@ -98,7 +99,7 @@ def learned_rows(options: Options) -> str | None:
 
     None where they cannot be read; the training then refuses them.
     """
-    names = str(options.get("dataset.train_subset", "train")).split(",")
+    names = str(options.get("dataset.train_subset", TRAIN)).split(",")
     names += [selecting] if (selecting := selection_set(options)) else []
     try:
         return manifests_digest(options.data, names, options.get(FOLD))

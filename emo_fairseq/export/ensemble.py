@@ -10,6 +10,7 @@ from data_prep.errors import ManifestError
 from data_prep.files.documents import JsonObject, load_json
 from data_prep.manifest.provenance import model_beside
 from data_prep.messages import first_few
+from data_prep.schema import TRAIN
 from emo_fairseq.checkpoint_schema import HEAD, head_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.ensembles import STACK, Stacking, align_members
@@ -30,7 +31,6 @@ from emo_fairseq.pretrained.weights import read_tensors
 
 logger = logging.getLogger(__name__)
 
-_TRAIN = "train"
 _OTHER = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -102,7 +102,7 @@ def fit_stacking(
     members: dict[str, LabelPredictions | NumberPredictions] = {}
     for number, file in enumerate(files, start=1):
         splits = read_predictions(file)
-        if len(splits) != 1 or _TRAIN in splits:
+        if len(splits) != 1 or TRAIN in splits:
             raise UsageError(
                 f"{file}: holds predictions of {', '.join(splits)}; give those of one split that "
                 "the models were not trained on, such as valid",

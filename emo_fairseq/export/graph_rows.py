@@ -11,7 +11,7 @@ import numpy as np
 from data_prep.audio.segment import audio_of
 from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.messages import first_few
-from data_prep.schema import Utterance, read_corpus, read_manifest
+from data_prep.schema import TRAIN, Utterance, read_corpus, read_manifest
 from data_prep.video.segment import video_of
 from emo_fairseq.data.turn_order import order_turns
 from emo_fairseq.errors import UsageError
@@ -26,7 +26,6 @@ from emo_fairseq.targets import Target
 
 logger = logging.getLogger(__name__)
 
-TRAIN = "train"
 _BATCH = 16
 
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
 
 from data_prep.manifest.provenance import Provenance
+from data_prep.schema import TRAIN
 from emo_fairseq.compat import apply_to_training
 from emo_fairseq.compat.checkpoints import LoadedState
 from emo_fairseq.compat.early_stop import keep_patience
@@ -28,7 +29,7 @@ from emo_fairseq.criterions.metric_logging import log_metrics, metric_names, met
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.annotations import Classes, target_of_classes
 from emo_fairseq.data.curriculum import NONE, CurriculumDataset
-from emo_fairseq.data.data_dir import TRAIN, DataDir
+from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.data.fit import fit_labels
 from emo_fairseq.data.manifest import Split

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.manifest.provenance import SELECTED, Provenance
-from emo_fairseq.data.data_dir import TRAIN, DataDir
+from data_prep.schema import TRAIN
+from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.leaks import OPTION as ALLOW_LEAK
 from emo_fairseq.data.leaks import HeldOut, describe_leak, warn_unknown
 from emo_fairseq.data.manifest import Split

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.manifest.provenance import Provenance, read_beside, write_beside
 from data_prep.messages import first_few
-from data_prep.schema import Utterance, read_corpus
+from data_prep.schema import TRAIN, Utterance, read_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import Estimate, Speakers
 from emo_fairseq.evaluation.predictions import read_facts
@@ -17,7 +17,6 @@ from emo_fairseq.vad_to_emotion.design import Design
 from emo_fairseq.vad_to_emotion.forest import RECORD, Forest, fit_forest
 from emo_fairseq.vad_to_emotion.out_of_fold import (
     MADE_BY_ZERO_SHOT,
-    TRAIN,
     changed_options,
     fitted_on,
     forest_record,

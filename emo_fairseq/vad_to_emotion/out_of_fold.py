@@ -16,7 +16,7 @@ from data_prep.folds.file import FOLDS_FOLDER, read_folds
 from data_prep.folds.records import Folds
 from data_prep.manifest.provenance import Provenance, read_beside, seen_rows
 from data_prep.messages import first_few
-from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
+from data_prep.schema import SPLITS, TRAIN, Utterance, read_corpus, read_manifest
 from emo_fairseq.data.leaks import HeldOut, LeakGuard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
@@ -26,7 +26,6 @@ from emo_fairseq.options.registered import kind_of
 from emo_fairseq.vad_to_emotion.forest import RECORD
 from emo_fairseq.vad_to_emotion.rows import Notes, VadRows, check_truth, gold_vad, read_vad
 
-TRAIN = "train"
 MADE_BY_ZERO_SHOT = "zero_shot"  # key of the facts beside predictions by untrained models
 _INPUT: Mapping[str, Callable[[Utterance], object]] = {
     TEXT: lambda row: row.text,

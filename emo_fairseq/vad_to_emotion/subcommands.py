@@ -5,12 +5,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from data_prep.schema import read_corpus, vad_scale
+from data_prep.schema import TRAIN, read_corpus, vad_scale
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion import commands
 from emo_fairseq.vad_to_emotion.design import Design
 from emo_fairseq.vad_to_emotion.forest import read_forest, write_forest
-from emo_fairseq.vad_to_emotion.out_of_fold import TRAIN
 from emo_fairseq.vad_to_emotion.outputs import (
     check_outputs,
     check_predictions,

@@ -17,6 +17,7 @@ import torch
 
 from data_prep.command_line import positive_number
 from data_prep.files.replacing import write_atomically
+from data_prep.schema import TRAIN
 from emo_fairseq.errors import UsageError
 
 _MB = 1_000_000
@@ -61,9 +62,9 @@ class Training:
         cfg = convert_namespace_to_omegaconf(args)
         task = tasks.setup_task(cfg.task)
         model, criterion = task.build_model(cfg.model), task.build_criterion(cfg.criterion)
-        task.load_dataset("train")
+        task.load_dataset(TRAIN)
         self.batch_size: int = cfg.dataset.batch_size
-        self.dataset: Any = task.dataset("train")
+        self.dataset: Any = task.dataset(TRAIN)
         self.trainer: Any = Trainer(cfg, task, model, criterion)
 
     @property

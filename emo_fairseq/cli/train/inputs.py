@@ -10,7 +10,7 @@ import numpy as np
 from data_prep.errors import ManifestError
 from data_prep.features.stored import FOLDER, are_missing
 from data_prep.manifest.table import count_distinct, counts, has
-from data_prep.schema import SAMPLE_RATE, SPLITS, Utterance, read_corpus, read_manifest
+from data_prep.schema import SAMPLE_RATE, SPLITS, TRAIN, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.data.manifest import read_fold_rows
 from emo_fairseq.errors import UsageError
@@ -61,7 +61,7 @@ def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
         has_test = any(data.folder.glob("test*")) or (data.folder / "label_file_test.csv").is_file()
         return Inputs(modalities, target, None, 0.0, "test" if has_test else "valid")
     splits = _read_splits(data.folder, options.fold)
-    rows = splits["train"]
+    rows = splits[TRAIN]
     notes: list[str] = []
     modalities = _modalities(options, data.folder, rows, notes)
     target = _target(options, data.folder, rows, notes)

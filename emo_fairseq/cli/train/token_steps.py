@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from data_prep.schema import SPLITS, read_manifest
+from data_prep.schema import SPLITS, TRAIN, read_manifest
 from data_prep.tokens.token_sets import FITTED_ON, FOLD, TokenSet, token_sets
 from emo_fairseq.cli import processes
 from emo_fairseq.data.token_choice import choose_tokens, has_tokens
@@ -82,6 +82,6 @@ def _is_train_apart(folder: Path, fold: str) -> bool:
     )
 
     _, sets = read_fold(folder, fold)
-    held_out = {name for part in SPLITS if part != "train" for name in sets[part]}
-    file = folder / "train.tsv"
+    held_out = {name for part in SPLITS if part != TRAIN for name in sets[part]}
+    file = folder / f"{TRAIN}.tsv"
     return file.is_file() and held_out.isdisjoint(row.id for row in read_manifest(file))
