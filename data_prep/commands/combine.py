@@ -16,23 +16,25 @@ after one of the folders is moved. Tokens and features are not combined: make th
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_prep.command_line import (
-    make_parser,
-    run,
+from data_prep.combining.label_maps import (
+    OPTIONS,
+    LabelMaps,
+    check_maps,
+    join_labels,
+    parse_maps,
+    twin_notes,
 )
+from data_prep.combining.sources import Source, read_sources, relative_path
+from data_prep.command_line import make_parser, run
 from data_prep.errors import CodedError, Fault, ManifestError
-from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.manifest.votes import format_votes, parse_votes, rename_votes
-from data_prep.prototypes.records import canonical_label
 from data_prep.schema import (
     CORPUS_FILE,
     LABEL_COLUMNS,
@@ -41,7 +43,6 @@ from data_prep.schema import (
     DroppedRow,
     Utterance,
     read_corpus,
-    read_manifest,
     write_corpus,
 )
 
@@ -184,6 +185,9 @@ def _origin(source: Source, out_dir: Path) -> str:
     return f"{source.name}: from {folder}, rows before the maps: {counts or 'none'}"
 
 
+# -- Command line ----------------------------------------------------------------------------------
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     options = combine_parser(__doc__ or "").parse_args(arguments)
@@ -203,211 +207,6 @@ def _combine(options: argparse.Namespace) -> None:
     print(f"  python -m data_prep.tokenize_text {options.out_dir}")
     if corpus.splits.get("train", {}).get("with_vad"):
         print(f"  python -m data_prep.fit_prototypes {options.out_dir}")
-
-
-# -- Sources: data dirs that can be combined -------------------------------------------------------
-
-_NOT_IN_NAMES = re.compile(r"[/:=]")  # separators after a name, in ids and options
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data dir: its folder, those of audio and video paths, its card and its rows by split."""
-
-    folder: Path
-    raw: Path
-    videos: Path
-    corpus: Corpus
-    splits: Mapping[str, Sequence[Utterance]]
-
-    @property
-    def name(self) -> str:
-        return self.corpus.name
-
-
-def read_sources(
-    data_dirs: Sequence[str | Path],
-    splits: Mapping[str, Sequence[str]] | None = None,
-    data_raw: Mapping[str, Path] | None = None,
-) -> list[Source]:
-    """Read the data dirs, with the wanted `splits` (corpus -> names, "" for other corpora).
-
-    Raises:
-        ManifestError: no data dir; or a corpus that cannot be combined with the others: without a
-            name of its own, of another sample rate, already combined, or with missing audio.
-        CodedError: `splits` or `data_raw` of an unknown corpus or split.
-    """
-    splits, data_raw = splits or {}, data_raw or {}
-    folders: dict[str, Path] = {}
-    corpora: dict[str, Corpus] = {}
-    for data_dir in map(Path, data_dirs):
-        corpus = read_corpus(data_dir)
-        _check_card(data_dir, corpus, folders, corpora)
-        folders[corpus.name], corpora[corpus.name] = data_dir, corpus
-    _check_options(corpora, splits, data_raw)
-    sources = []
-    for name, corpus in corpora.items():
-        wanted = splits.get(name, splits.get("", tuple(corpus.splits)))
-        rows = {s: read_manifest(folders[name] / f"{s}.tsv") for s in corpus.splits if s in wanted}
-        raw = audio_root(folders[name], data_raw.get(name), must_exist=False)
-        videos = video_root(folders[name], None, data_raw.get(name), must_exist=False)
-        sources.append(Source(folders[name], raw, videos, corpus, rows))
-        _check_rows(sources[-1])
-    return sources
-
-
-def relative_path(folder: Path, out_dir: Path) -> str:
-    """Return `folder` relative to `out_dir`; links are resolved, since ".." does not undo one."""
-    return Path(os.path.relpath(folder.resolve(), out_dir.resolve())).as_posix()
-
-
-def _check_options(
-    corpora: Mapping[str, Corpus],
-    splits: Mapping[str, Sequence[str]],
-    data_raw: Mapping[str, Path],
-) -> None:
-    for option, names in {"--splits": splits, "--data-raw": data_raw}.items():
-        if unknown := [name for name in names if name and name not in corpora]:
-            known = ", ".join(corpora)
-            message = f"{option} {unknown[0]}: no such corpus; there are {known}"
-            raise CodedError(message, "corpus-unknown")
-    for name, wanted in splits.items():
-        chosen = [corpora[name]] if name else list(corpora.values())
-        known_splits = list(dict.fromkeys(split for corpus in chosen for split in corpus.splits))
-        if absent := [split for split in wanted if split not in known_splits]:
-            owner = name or "the data dirs"
-            known = ", ".join(known_splits)
-            message = f"--splits {','.join(absent)}: {owner} have {known}"
-            raise CodedError(message, "split-unknown")
-
-
-def _check_card(
-    data_dir: Path, corpus: Corpus, folders: Mapping[str, Path], others: Mapping[str, Corpus]
-) -> None:
-    """Raise ManifestError for a name or a sample rate that does not fit with `others`."""
-    file = str(data_dir / CORPUS_FILE)
-    if _NOT_IN_NAMES.search(corpus.name):
-        problem, remedy = f"the corpus is named {corpus.name!r}", "remove / : = from its name"
-        raise ManifestError(Fault(file, None, problem, remedy, "name-malformed"))
-    if corpus.name in folders:
-        problem = f"the corpus is named {corpus.name} like that of {folders[corpus.name]}"
-        remedy = "name each data dir once, and each corpus differently"
-        raise ManifestError(Fault(file, None, problem, remedy, "corpus-repeated"))
-    for other in others.values():
-        if corpus.sample_rate != other.sample_rate:
-            problem = (
-                f"n_samples counts at {corpus.sample_rate} Hz, "
-                f"in {other.name} at {other.sample_rate}"
-            )
-            remedy = "prepare both at one sample rate"
-            raise ManifestError(Fault(file, None, problem, remedy, "sample-rate-mismatch"))
-
-
-def _check_rows(source: Source) -> None:
-    for split, rows in source.splits.items():
-        for number, row in enumerate(rows, start=2):
-            for problem, remedy, code in _row_faults(source, row):
-                file = str(source.folder / f"{split}.tsv")
-                raise ManifestError(Fault(file, number, problem, remedy, code))
-
-
-def _row_faults(source: Source, row: Utterance) -> Iterator[tuple[str, str, str]]:
-    if row.corpus is not None:
-        remedy = "combine the data dirs that this one was made of, all at once"
-        yield f"the row names a corpus already, {row.corpus}", remedy, "already-combined"
-    if row.audio is not None and Path(row.audio).is_absolute():
-        problem = f"audio {row.audio} is an absolute path"
-        yield problem, "write it relative to --data-raw", "path-absolute"
-    elif row.audio is not None and not (source.raw / row.audio).is_file():
-        remedy = f"give the folder that its paths start from: --data-raw {source.name}=FOLDER"
-        yield f"audio {row.audio} is not in {source.raw}", remedy, "audio-missing"
-    if row.video is not None and not (source.videos / row.video).exists():
-        remedy = f"write their folder to video_raw of {source.folder / CORPUS_FILE}"
-        yield f"video {row.video} is not in {source.videos}", remedy, "video-missing"
-
-
-# -- Label maps: corpus:label to label, or to nothing, which drops the row -------------------------
-
-LabelMaps = Mapping[str, Mapping[str, Mapping[str, str]]]  # column -> corpus -> label -> label
-OPTIONS = {"emotion": "--map", "sentiment": "--sentiment-map"}  # column -> what fills its maps
-
-
-def parse_maps(option: str, texts: Iterable[str]) -> dict[str, dict[str, str]]:
-    """["meld:joy=happy", "meld:fear="] -> {"meld": {"joy": "happy", "fear": ""}}."""
-    maps: dict[str, dict[str, str]] = {}
-    for text in texts:
-        left, equals, new = text.partition("=")
-        corpus, colon, old = left.partition(":")
-        if not (corpus and colon and old and equals) or old in maps.get(corpus, {}):
-            raise CodedError(
-                f"{option} {text}: write CORPUS:FROM=TO, or CORPUS:FROM= to drop its rows, and "
-                "each label once",
-                "option-malformed",
-            )
-        maps.setdefault(corpus, {})[old] = new
-    return maps
-
-
-def check_maps(maps: LabelMaps, labels: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-    """Raise CodedError if a map names an unknown corpus or label.
-
-    Args:
-        maps: column -> corpus -> label -> label.
-        labels: corpus -> column -> its labels.
-    """
-    for column, by_corpus in maps.items():
-        option = OPTIONS[column]
-        for corpus, changes in by_corpus.items():
-            if corpus not in labels:
-                message = f"{option} {corpus}: no such corpus; there are {_list(labels)}"
-                raise CodedError(message, "corpus-unknown")
-            known = labels[corpus].get(column, ())
-            if unknown := [old for old in changes if old not in known]:
-                raise CodedError(
-                    f"{option} {corpus}:{unknown[0]}=: {corpus} has no such {column}; "
-                    f"it has {_list(known) or 'none'}",
-                    "label-unknown",
-                )
-
-
-def join_labels(
-    maps: LabelMaps, labels: Mapping[str, Mapping[str, Sequence[str]]]
-) -> dict[str, tuple[str, ...]]:
-    """Return the joint label sets after the maps: column -> labels in order of appearance."""
-    joined = {}
-    for column in LABEL_COLUMNS:
-        changes = maps.get(column, {})
-        names = [
-            changes.get(corpus, {}).get(name, name)
-            for corpus, sets in labels.items()
-            for name in sets.get(column, ())
-        ]
-        if labels_of_column := tuple(dict.fromkeys(name for name in names if name)):
-            joined[column] = labels_of_column
-    return joined
-
-
-def twin_notes(labels: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a note on labels that are one class by their names, but were not mapped to one."""
-    notes = []
-    for column, names in labels.items():
-        twins: dict[str, list[str]] = {}
-        for name in names:
-            twins.setdefault(canonical_label(name), []).append(name)
-        notes += [
-            f"{column} {_list(same)} look like one class and stay apart; {OPTIONS[column]} joins "
-            "them"
-            for same in twins.values()
-            if len(same) > 1
-        ]
-    return notes
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
-# -- Command line ----------------------------------------------------------------------------------
 
 
 def combine_parser(description: str) -> argparse.ArgumentParser:
