@@ -122,9 +122,12 @@ def shard(module: nn.Module, mesh: DeviceMesh, precision: torch.dtype = torch.fl
         precision: of the computation; trained parameters, gradients and moments are float32.
     """
     frozen = {parameter for parameter in module.parameters() if not parameter.requires_grad}
-    for tensor in [*frozen, *module.buffers()]:
-        if tensor.dtype == torch.float32:
-            tensor.data = tensor.data.to(precision)
+
+    def cast(tensor: Tensor) -> Tensor:
+        is_cast = tensor.dtype == torch.float32 and not tensor.requires_grad
+        return tensor.to(precision) if is_cast else tensor
+
+    module._apply(cast)  # as .bfloat16() does, which modules may override
     is_half = precision != torch.float32
     policy = MixedPrecisionPolicy(precision, torch.float32) if is_half else MixedPrecisionPolicy()
     options: dict[str, Any] = {"mesh": mesh, "mp_policy": policy, "ignored_params": frozen}

@@ -58,9 +58,12 @@ class EncodedDataset(FairseqDataset):
     def collater(self, samples: list[tuple[Any, ...]]) -> dict[str, Tensor]:
         """Return ``encoded`` (B, T, K x C), ``padding_mask`` (B, T) and ``present`` (B,).
 
-        And ``focus`` (B, T), if the inputs have it.
+        And ``focus`` (B, T), if the inputs have it. ``encoded`` is the bits of float32 numbers as
+        int32: with ``--bf16`` and ``--fp16``, fairseq and FSDP cast every float32 tensor of a
+        batch, before the model can standardize it.
         """
         batch = collate_padded(samples, "encoded")
+        batch["encoded"] = batch["encoded"].view(torch.int32)
         if self._has_focus:
             focus = self.inputs.collater([sample[2] for sample in samples])["focus"]
             # A row that is not present is two tokens, but one frame.

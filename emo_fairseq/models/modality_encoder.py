@@ -224,8 +224,9 @@ class ModalityEncoder(nn.Module):
             present: (B,) bool; a row that lacks the modality is masked as a whole.
             focus: (B, T) bool: the only frames that the fusion may attend to; of tokens only.
             source: what the modality's dataset collates: the input and its ``padding_mask``; of a
-                frozen encoder, or lower part, whose outputs are on disk, ``encoded`` (B, T, K x C)
-                and that mask; nothing where no row has the modality.
+                frozen encoder, or lower part, whose outputs are on disk, ``encoded`` (B, T, K x C),
+                numbers or the bits of :class:`~emo_fairseq.data.encoded.EncodedDataset`, and that
+                mask; nothing where no row has the modality.
 
         Returns:
             Features (B, T, C), and their padding mask (B, T).
@@ -236,8 +237,11 @@ class ModalityEncoder(nn.Module):
         encode: Callable[..., tuple[Tensor, Tensor]] = self.encode
         padded_input = self.backbone.padded_input
         if "encoded" in source:
+            outputs = source["encoded"]
+            if outputs.dtype == torch.int32:
+                outputs = outputs.view(torch.float32)
             # B x T x KC -> B x T x K x C
-            source["encoded"] = source["encoded"].unflatten(2, (self._n_stored, -1))
+            source["encoded"] = outputs.unflatten(2, (self._n_stored, -1))
             encode, padded_input = self.encode_upper, 0
         if self.frozen and "encoded" in source:
             encoded, padding_mask = source["encoded"], source["padding_mask"]
@@ -245,10 +249,13 @@ class ModalityEncoder(nn.Module):
             encoded, padding_mask = encode_by_length(encode, source)
         else:
             encoded, padding_mask = encode(**source)
+        if self.mix is not None:
+            features = self.mix(encoded, self.standardize)
+        else:
+            one = encoded if self.standardize is None else self.standardize(encoded)
+            features = one[:, :, 0]
         if self.standardize is not None:
-            standardized = self.standardize(encoded)
-            encoded = standardized.masked_fill(padding_mask[:, :, None, None], 0)
-        features = encoded[:, :, 0] if self.mix is None else self.mix(encoded)
+            features = features.masked_fill(padding_mask[:, :, None], 0)
         if focus is not None:
             padding_mask = padding_mask | ~focus
         return features, padding_mask | ~present[:, None]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from emo_fairseq.modules.standardization import Standardization
+
 
 class LayerMix(nn.Module):
     """Sum the hidden states of all layers, weighted by a softmax of one learned scalar per layer.
@@ -21,8 +23,13 @@ class LayerMix(nn.Module):
         super().__init__()
         self.weights = nn.Parameter(torch.zeros(n_layers_plus_one))
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor, standardize: Standardization | None = None) -> Tensor:
         """Map hidden states (B, T, L + 1, C) to features (B, T, C).
+
+        Args:
+            hidden_states: of all layers.
+            standardize: with statistics (L + 1, C), for the sum of standardized states. Its result
+                is computed from the states as they are, since w (x - m) s = (w s) x - w s m.
 
         Raises:
             ValueError: the number of hidden states is not L + 1.
@@ -33,5 +40,13 @@ class LayerMix(nn.Module):
                 "LayerMix with the encoder's number of layers plus one"
             )
         precise = torch.promote_types(self.weights.dtype, torch.float32)
-        weights = self.weights.softmax(dim=0, dtype=precise)
-        return torch.einsum("l,btlc->btc", weights.to(hidden_states.dtype), hidden_states)
+        precise = torch.promote_types(hidden_states.dtype, precise)
+        scales = self.weights.softmax(dim=0, dtype=precise)[:, None]  # (L + 1, 1)
+        mixed = torch.zeros((), dtype=precise, device=hidden_states.device)
+        if standardize is not None:
+            scales = scales * standardize.scale  # (L + 1, C)
+            mixed = -(scales * standardize.mean).sum(dim=0)
+        # Layer by layer: an einsum over (B, T, L + 1, C) copies its input on CPUs.
+        for state, scale in zip(hidden_states.unbind(dim=2), scales.unbind(), strict=True):
+            mixed = torch.addcmul(mixed, state.to(precise), scale)
+        return mixed.to(hidden_states.dtype)

@@ -218,11 +218,18 @@ def test_fused_vectors_of_the_train_split_begin_at_mean_0_and_deviation_1(
     torch.testing.assert_close(std, torch.ones(16), rtol=1e-3, atol=0)
 
 
-def test_a_standardized_training_resumes_exactly(train: Callable[..., Path]) -> None:
-    whole = weights(train("whole", STANDARDIZED, updates=6))
-    train("parts", STANDARDIZED, updates=3)
-    resumed = weights(train("parts", STANDARDIZED, updates=6))
+@pytest.mark.parametrize("precision", ["", "--bf16"])
+def test_a_standardized_training_resumes_exactly(
+    precision: str, train: Callable[..., Path]
+) -> None:
+    options = (STANDARDIZED, precision)
+    whole = weights(train("whole", *options, updates=6))
+    train("parts", *options, updates=3)
+    resumed = weights(train("parts", *options, updates=6))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    statistics = [x for name, x in whole.items() if ".standardize." in name]
+    assert len(statistics) == 4
+    assert {x.dtype for x in statistics} == {torch.float32}
 
 
 COPIES = "--augment-noise-snr 5,20 --augment-speed 0.9,1.1 --augment-copies 2"

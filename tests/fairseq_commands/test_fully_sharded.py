@@ -40,14 +40,19 @@ def test_resumed_on_two_ranks(on_two_ranks, fairseq, commands, toy_corpus, tmp_p
     assert checkpoint(two)["model"].keys() == expected["model"].keys()
 
 
-@pytest.mark.slow
-def test_lora_in_bfloat16(on_two_ranks, fairseq, commands, copy_toy, tmp_path):
-    """The frozen weights stay whole on each rank; fairseq-validate reads the checkpoint."""
+def data_of_bert(copy_toy, tmp_path):
     data = copy_toy()
     texts = [str(row.text) for row in read_manifest(data / "train.tsv")]
     hf_folders.build(tmp_path / "bert", texts=texts)
     (data / "text").unlink()  # a link to the corpus that all tests share
     tokenize_with_hf(data, tmp_path / "bert")
+    return data
+
+
+@pytest.mark.slow
+def test_lora_in_bfloat16(on_two_ranks, fairseq, commands, copy_toy, tmp_path):
+    """The frozen weights stay whole on each rank; fairseq-validate reads the checkpoint."""
+    data = data_of_bert(copy_toy, tmp_path)
     model = f"{OF_BERT} --text-encoder hf:{tmp_path / 'bert'} --text-tuning lora --bf16"
     place = f"--data {data} --save-dir {tmp_path / 'two'} --max-update 3"
     trained = on_two_ranks("train", commands["validate"], model, place, SHARDED)
@@ -57,3 +62,27 @@ def test_lora_in_bfloat16(on_two_ranks, fairseq, commands, copy_toy, tmp_path):
     path = f"--data {data} --path {tmp_path / 'two' / 'checkpoint_last.pt'} --batch-size 8"
     scored = fairseq("validate", commands["validate"], path).figures("valid")
     assert scored["loss"] == pytest.approx(trained.figures("valid")["loss"], abs=0.02)
+
+
+@pytest.mark.slow
+def test_a_frozen_encoder_keeps_its_precision(on_two_ranks, commands, copy_toy, tmp_path):
+    """Else a resumed training would read outputs of other weights, which it would store first."""
+    data = data_of_bert(copy_toy, tmp_path)
+    model = f"""{OF_BERT} --text-encoder hf:{tmp_path / "bert"} --text-tuning frozen --bf16
+        --text-layer weighted --standardize-frozen --standardize-fused"""
+    place = f"--data {data} --save-dir {tmp_path / 'two'}"
+    cards, statistics = [], []
+    for updates in (1, 2):
+        end = f"--max-update {updates}"
+        finished = on_two_ranks("train", commands["validate"], model, place, end, SHARDED)
+        cards.append(sorted((data / "cache" / "text").glob("*/card.yaml")))
+        weights = checkpoint(tmp_path / "two")["model"]
+        statistics.append({name: x for name, x in weights.items() if ".standardize." in name})
+    assert "Loaded checkpoint" in finished.log
+    assert len(cards[0]) == 2  # train, valid
+    assert cards[1] == cards[0]
+    assert len(statistics[0]) == 4
+    for name, x in statistics[0].items():
+        assert x.dtype == torch.float32
+        assert torch.equal(x, statistics[1][name])
+        assert not torch.equal(x, x.bfloat16().float())

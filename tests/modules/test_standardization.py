@@ -1,9 +1,17 @@
 """The standardization of the outputs of a frozen encoder."""
 
-import numpy as np
-import torch
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+import torch
+from fairseq.trainer import Trainer
+
+from data_prep.features.frame_files import read_frames, write_frames
+from emo_fairseq.data.encoded import EncodedDataset
 from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.standardization import Standardization
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
@@ -19,6 +27,12 @@ def make_encoder(layer: str) -> ModalityEncoder:
     encoder = ModalityEncoder(TokenEncoder(30, 8, size), layer, standardizes=True)
     encoder.freeze()
     return encoder.train()
+
+
+class Inputs:
+    """What was encoded, of which no more than the sizes is read."""
+
+    sizes = np.array([60])
 
 
 class Model:
@@ -62,6 +76,40 @@ def test_each_layer_is_standardized_before_they_are_weighted() -> None:
     expected = ((frames - frames.mean(0)) / frames.std(0, correction=0)).mean(1)
     features, _ = encoder(torch.tensor([True, True]), tokens=TOKENS, padding_mask=PADDING)
     torch.testing.assert_close(features[~PADDING], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["1", "weighted"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_standardizes_in_single_precision(
+    layer: str, precision: str, tmp_path: Path
+) -> None:
+    """Outputs whose mean is 100 deviations, read as fairseq's trainer reads them from disk."""
+    encoder = make_encoder(layer)
+    assert encoder.standardize is not None
+    width = encoder.standardize.mean.numel()
+    frames = 100 + np.random.default_rng(1).normal(size=(60, width))
+    encoder.standardize.set(torch.from_numpy(frames.mean(0)), torch.from_numpy(frames.std(0)))
+    write_frames(tmp_path, "train", [frames], "float32")
+    rows = EncodedDataset(read_frames(tmp_path, "train"), Inputs())
+    batch = rows.collater([rows[0]])
+    expected, _ = encoder(**batch)
+    encoder.to(torch.bfloat16 if precision == "bf16" else torch.float16)
+    half = {"fp16": False, "bf16": False, precision: True}
+    trainer = SimpleNamespace(cfg=SimpleNamespace(common=SimpleNamespace(**half)))
+    features, _ = encoder(**Trainer._fp_convert_sample(trainer, batch))
+    assert expected.std() > 0.3
+    torch.testing.assert_close(features.float(), expected, rtol=0, atol=0.01)
+
+
+def test_a_standardized_sum_is_that_of_standardized_states() -> None:
+    mix, standardize = LayerMix(3).double(), Standardization(3, 5)
+    mean, std = torch.randn(3, 5), torch.rand(3, 5) + 0.1
+    standardize.set(mean, std)
+    with torch.no_grad():
+        mix.weights.copy_(torch.randn(3))
+    states = torch.randn(2, 4, 3, 5, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(mix(states, standardize), mix(standardize(states)))
+    assert torch.autograd.gradcheck(lambda x, _: mix(x, standardize), (states, mix.weights))
 
 
 def test_statistics_of_an_earlier_stage_stay() -> None:
