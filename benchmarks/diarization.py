@@ -22,7 +22,8 @@ import torch
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-from data_prep.audio.loading import FloatArray, load_audio
+from data_prep.audio.decoding import FloatArray
+from data_prep.audio.loading import load_audio
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Turn
 from emo_fairseq.diarization.activity import measure_activity

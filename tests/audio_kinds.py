@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.audio.loading import SILENCE
+from data_prep.audio.part import SILENCE
 
 RATE = 16_000
 VOICE = (0.4 * np.sin(np.arange(8000) ** 1.3 / 90)).astype(np.float32)

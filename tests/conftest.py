@@ -27,11 +27,11 @@ from toy_copies import copy_of_toy
 from unsynced_files import do_not_sync
 
 import emo_fairseq
-from data_prep.commands.tokenize_speech import tokenize_with_kmeans
 from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 from data_prep.corpora.toy import prepare_toy
 from data_prep.engines import local
 from data_prep.schema import Corpus, Utterance, write_corpus
+from data_prep.tokens.kmeans_corpus import tokenize_with_kmeans
 from emo_fairseq.compat.verbosity import VERBOSE_SWITCH
 from emo_fairseq.models.config import RobertaEMOConfig
 

@@ -10,13 +10,8 @@ import pytest
 import torch
 from audio_kinds import KINDS, VOICE, holed, stereo
 
-from data_prep.audio.loading import (
-    AudioError,
-    load_audio,
-    load_with_warnings,
-    measure_all,
-    measure_audio,
-)
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.loading import load_audio, load_with_warnings, measure_all, measure_audio
 from data_prep.audio.segment import as_segment
 from data_prep.commands.validate import validate
 from data_prep.errors import Fault

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.audio.loading import WINDOW_MS as FRAME_MS
-from data_prep.audio.loading import FloatArray
+from data_prep.audio.decoding import FloatArray
+from data_prep.audio.part import WINDOW_MS
 from data_prep.manifest.records import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -23,16 +23,6 @@ SHIFT_MS = 10
 # Kaldi's constants (energy floor, pre-emphasis of silence) expect 16-bit sample values.
 SIXTEEN_BIT = 32768.0
 DELTA_WINDOW = 2
-
-__all__ = [
-    "FRAME_MS",
-    "SHIFT_MS",
-    "FloatArray",
-    "deltas",
-    "log_mel",
-    "mfcc",
-    "num_frames",
-]
 
 
 def num_frames(n_samples: int, sample_rate: int = SAMPLE_RATE) -> int:
@@ -48,7 +38,7 @@ def num_frames_of(
     n_samples: npt.NDArray[np.integer], sample_rate: int = SAMPLE_RATE
 ) -> npt.NDArray[np.integer]:
     """Return `num_frames` of each of (N,) numbers of samples."""
-    frame = sample_rate * FRAME_MS // 1000
+    frame = sample_rate * WINDOW_MS // 1000
     shift = sample_rate * SHIFT_MS // 1000
     return np.where(n_samples < frame, 0, 1 + (n_samples - frame) // shift)
 
@@ -134,7 +124,7 @@ def deltas(frames: FloatArray) -> FloatArray:
 
 def _set_frames(options: kaldi_native_fbank.FrameExtractionOptions, sample_rate: int) -> None:
     options.samp_freq = sample_rate
-    options.frame_length_ms = FRAME_MS
+    options.frame_length_ms = WINDOW_MS
     options.frame_shift_ms = SHIFT_MS
     options.dither = 0.0
     options.snip_edges = True

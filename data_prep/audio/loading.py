@@ -37,34 +37,14 @@ from data_prep.audio.decoding import (
     FloatArray,
     Reader,
     Source,
-    TooLongError,
-    UnknownFormatError,
 )
 from data_prep.audio.opening import open_audio
-from data_prep.audio.part import SILENCE, WINDOW_MS, Measured, Part, blocks_of, pieces_of
-from data_prep.audio.resampling import Resampler, resampled, resampled_length
-from data_prep.engines import Workers, default_workers, ordered_map
+from data_prep.audio.part import Measured, Part, blocks_of, pieces_of
+from data_prep.audio.resampling import Resampler
+from data_prep.engines import Workers, ordered_map
 from data_prep.manifest.records import SAMPLE_RATE, Corpus
 from data_prep.messages import first_few
 from data_prep.progress import track
-
-__all__ = [
-    "SILENCE",
-    "WINDOW_MS",
-    "AudioError",
-    "AudioLimits",
-    "FloatArray",
-    "Measured",
-    "TooLongError",
-    "UnknownFormatError",
-    "default_workers",
-    "load_audio",
-    "load_with_warnings",
-    "measure_all",
-    "measure_audio",
-    "resampled",
-    "resampled_length",
-]
 
 Span: TypeAlias = tuple[float, float | None]  # start and end in seconds; None: end of recording
 Segment: TypeAlias = tuple[Path, float, float | None]

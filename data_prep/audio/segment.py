@@ -16,7 +16,7 @@ from data_prep.manifest.records import SAMPLE_RATE, Utterance
 from data_prep.manifest.segment import RecordingSegment
 
 if TYPE_CHECKING:
-    from data_prep.audio.loading import FloatArray
+    from data_prep.audio.decoding import FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +77,8 @@ class AudioSegment(RecordingSegment):
     ) -> tuple[FloatArray, tuple[str, ...]]:
         """Load as `load`, and return warnings instead of logging them."""
         # Imported here, since commands name segments without numpy and codecs.
-        from data_prep.audio.loading import (
-            AudioError,
-            load_with_warnings,
-        )
+        from data_prep.audio.decoding import AudioError
+        from data_prep.audio.loading import load_with_warnings
 
         try:
             return load_with_warnings(

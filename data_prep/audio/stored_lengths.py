@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.audio.loading import (
-    AudioError,
-    Measured,
-    measure_all,
-)
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.loading import measure_all
+from data_prep.audio.part import Measured
 from data_prep.engines import Workers
 from data_prep.progress import show_progress
 

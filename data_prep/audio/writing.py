@@ -13,14 +13,9 @@ import numpy.typing as npt
 import soundfile
 
 from data_prep.audio.containers import load_av
-from data_prep.audio.decoding import DEFAULT_LIMITS
-from data_prep.audio.loading import (
-    AudioError,
-    FloatArray,
-    Measured,
-    load_with_warnings,
-    measure_audio,
-)
+from data_prep.audio.decoding import DEFAULT_LIMITS, AudioError, FloatArray
+from data_prep.audio.loading import load_with_warnings, measure_audio
+from data_prep.audio.part import Measured
 from data_prep.engines import Workers, ordered_map
 from data_prep.files.replacing import replacing
 from data_prep.manifest.records import SAMPLE_RATE

@@ -35,7 +35,7 @@ from data_prep.features.extraction import (
     Source,
     extract,
 )
-from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
+from data_prep.features.log_mel import LOG_MEL, N_MELS
 from data_prep.features.pooling import POOLS
 from data_prep.features.stored import FOLDER as FEATURES
 from data_prep.files.mirror import is_mirror
@@ -44,8 +44,6 @@ from data_prep.packed_audio.card import FOLDER
 from data_prep.packed_audio.segment import AudioOf, audio_of_splits
 from data_prep.pretrained import pretrained_features
 from data_prep.video.faces import check_detector_name
-
-__all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 
 ANY_PACKED, NO_PACKED = PACKED_AUDIO = ("auto", "off")  # as --packed-audio of a training
 HALF, SINGLE = "float16", "float32"

@@ -36,7 +36,6 @@ from data_prep.files.remote import require_local
 from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.folder import DICT_FILE, TokenFolder, read_card
 from data_prep.tokens.kmeans_corpus import (
-    sample_frames,
     tokenize_with_kmeans,
     tokenize_with_kmeans_of,
 )
@@ -49,16 +48,6 @@ from data_prep.tokens.vq_wav2vec import (
     find_checkpoint,
 )
 from data_prep.tokens.vq_wav2vec_corpus import tokenize_with_vq_wav2vec
-
-__all__ = [
-    "load_speech_tokenizer",
-    "sample_frames",
-    "tokenize_again",
-    "tokenize_with_folder",
-    "tokenize_with_kmeans",
-    "tokenize_with_vq_wav2vec",
-]
-
 
 _SPEECH = "speech"
 

@@ -72,15 +72,6 @@ from data_prep.tokens.token_sets import (
 )
 from data_prep.tokens.tokenizer_files import TokenizerFiles
 
-__all__ = [
-    "load_text_tokenizer",
-    "tokenize_again",
-    "tokenize_with_folder",
-    "tokenize_with_gpt2",
-    "tokenize_with_hf",
-    "tokenize_with_sentencepiece",
-]
-
 logger = logging.getLogger(__name__)
 
 _TEXT = "text"

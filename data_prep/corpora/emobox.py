@@ -31,12 +31,9 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from data_prep.audio.loading import (
-    AudioError,
-    Measured,
-    measure_all,
-    note_warnings,
-)
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.loading import measure_all, note_warnings
+from data_prep.audio.part import Measured
 from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.files.documents import ForeignDocument, load_json, validate

@@ -17,10 +17,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from data_prep.audio.loading import (
-    AudioError,
-    measure_all,
-)
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.loading import measure_all
 from data_prep.corpora.recordings import (
     Sound,
     Splits,

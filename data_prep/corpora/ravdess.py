@@ -16,12 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.audio.loading import (
-    AudioError,
-    Measured,
-    measure_all,
-    note_warnings,
-)
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.loading import measure_all, note_warnings
+from data_prep.audio.part import Measured
 from data_prep.corpora.recordings import require_readable
 from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.audio.containers import load_av
-from data_prep.audio.loading import (
-    AudioError,
-    Measured,
-    note_warnings,
-)
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.loading import note_warnings
+from data_prep.audio.part import Measured
 from data_prep.audio.stored_lengths import measure_stored
 from data_prep.audio.writing import extract_all
 from data_prep.engines import Workers, ordered_map

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.audio.loading import FloatArray
+from data_prep.audio.decoding import FloatArray
 from data_prep.audio.segment import AudioSegment
 from data_prep.errors import CodedError
 from data_prep.schema import SAMPLE_RATE

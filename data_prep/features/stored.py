@@ -46,27 +46,12 @@ from data_prep.files.digests import (
     verify_all,
     warn_unverified,
 )
-from data_prep.files.documents import (
-    Count,
-    Document,
-    FileName,
-    JsonObject,
-    dump_yaml,
-    load_yaml,
-)
+from data_prep.files.documents import Count, Document, FileName, JsonObject, load_yaml
 from data_prep.files.replacing import replacing
+from data_prep.files.yaml_values import dump_yaml
 from data_prep.manifest.digests import rows_digest, sequence_digest, texts_digest, videos_digest
 from data_prep.messages import first_few
 from data_prep.schema import Utterance
-
-__all__ = [
-    "FloatArray",
-    "StoredFeatures",
-    "content_of",
-    "open_features",
-    "read_card",
-    "settings_digest",
-]
 
 logger = logging.getLogger(__name__)
 

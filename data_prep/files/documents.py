@@ -35,25 +35,7 @@ from pydantic import (
 from data_prep.errors import Fault, ManifestError
 from data_prep.files.document_errors import RefusedError, describe_fault, short
 from data_prep.files.json_values import build_json
-from data_prep.files.yaml_values import build_yaml, dump_yaml
-
-__all__ = [
-    "MAX_BYTES",
-    "Count",
-    "Document",
-    "FileName",
-    "ForeignDocument",
-    "JsonObject",
-    "bare_name",
-    "dump_yaml",
-    "load_json",
-    "load_yaml",
-    "parse_json",
-    "parse_json_line",
-    "parse_yaml",
-    "read_content",
-    "validate",
-]
+from data_prep.files.yaml_values import build_yaml
 
 MAX_BYTES = 64 * 2**20  # of a document, such as corpus.yaml with 600,000 dropped rows
 _SHOWN_FAULTS = 3  # in a message

@@ -17,17 +17,10 @@ from data_prep.errors import (
     Fault,
     ManifestError,
 )
-from data_prep.files.documents import (
-    Count,
-    Document,
-    FileName,
-    JsonObject,
-    dump_yaml,
-    load_yaml,
-    validate,
-)
+from data_prep.files.documents import Count, Document, FileName, JsonObject, load_yaml, validate
 from data_prep.files.remote import require_local
 from data_prep.files.replacing import write_atomically
+from data_prep.files.yaml_values import dump_yaml
 from data_prep.manifest.columns import AXES, LABEL_COLUMNS
 from data_prep.manifest.labels import check_labels
 from data_prep.manifest.records import CORPUS_FILE, SAMPLE_RATE, Corpus, DroppedRow, Utterance

@@ -22,8 +22,9 @@ from pathlib import Path
 from pydantic import Field
 
 from data_prep.files.digests import FileRecord
-from data_prep.files.documents import Count, Document, FileName, dump_yaml, load_yaml
+from data_prep.files.documents import Count, Document, FileName, load_yaml
 from data_prep.files.replacing import replacing
+from data_prep.files.yaml_values import dump_yaml
 
 FOLDER = "packed_audio"
 CARD_FILE = "packed_audio.yaml"

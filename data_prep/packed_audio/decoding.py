@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.audio.loading import AudioError, FloatArray, load_with_warnings
+from data_prep.audio.decoding import AudioError, FloatArray
+from data_prep.audio.loading import load_with_warnings
 from data_prep.audio.segment import AudioSegment
 from data_prep.audio.streaming import load_segments
 from data_prep.errors import CodedError

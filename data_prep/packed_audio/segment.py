@@ -14,7 +14,7 @@ from data_prep.packed_audio.stored import PackedAudio
 from data_prep.schema import SAMPLE_RATE, Utterance
 
 if TYPE_CHECKING:
-    from data_prep.audio.loading import FloatArray
+    from data_prep.audio.decoding import FloatArray
 
 # From the name of a split and its rows to their audio; None = a row has none.
 AudioOf = Callable[[str, Sequence[Utterance]], Sequence[AudioSegment | None]]

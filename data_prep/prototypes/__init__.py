@@ -25,7 +25,6 @@ from data_prep.prototypes.file import (
     write_prototypes,
 )
 from data_prep.prototypes.maths import (
-    STATISTICS,
     difficulties,
     fit,
     fit_by_domain,
@@ -33,9 +32,6 @@ from data_prep.prototypes.maths import (
 from data_prep.prototypes.records import (
     PUBLISHED,
     PUBLISHED_NAME,
-    PUBLISHED_WARNING,
-    SCOPES,
-    SYNONYMS,
     Centroid,
     Prototypes,
     canonical_label,
@@ -46,10 +42,6 @@ __all__ = [
     "PROTOTYPES_FILE",
     "PUBLISHED",
     "PUBLISHED_NAME",
-    "PUBLISHED_WARNING",
-    "SCOPES",
-    "STATISTICS",
-    "SYNONYMS",
     "Centroid",
     "Prototypes",
     "canonical_label",

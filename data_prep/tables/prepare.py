@@ -8,11 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.audio.loading import (
-    AudioError,
-    measure_all,
-    note_warnings,
-)
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.loading import measure_all, note_warnings
 from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.features.linked import Files, find_features, link_features

@@ -31,17 +31,10 @@ from data_prep.files.digests import (
     is_whole,
     records_of,
 )
-from data_prep.files.documents import (
-    Count,
-    Document,
-    FileName,
-    JsonObject,
-    dump_yaml,
-    load_json,
-    load_yaml,
-)
+from data_prep.files.documents import Count, Document, FileName, JsonObject, load_json, load_yaml
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
+from data_prep.files.yaml_values import dump_yaml
 from data_prep.tokens.token_files import check_token_files, write_token_files
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.audio.frames import FloatArray, num_frames
+from data_prep.audio.decoding import FloatArray
+from data_prep.audio.frames import num_frames
 from data_prep.audio.segment import audio_of
 from data_prep.engines import Workers, ordered_map
 from data_prep.engines.mapping import for_groups

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from data_prep.audio.frames import FloatArray, log_mel, mfcc
+from data_prep.audio.decoding import FloatArray
+from data_prep.audio.frames import log_mel, mfcc
 from data_prep.errors import (
     CodedError,
     Fault,

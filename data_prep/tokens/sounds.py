@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.audio.loading import FloatArray
+from data_prep.audio.decoding import FloatArray
 from data_prep.audio.segment import AudioSegment, audio_of
 from data_prep.errors import CodedError
 from data_prep.files.digests import file_digest

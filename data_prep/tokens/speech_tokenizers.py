@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from data_prep.audio.frames import FloatArray
+from data_prep.audio.decoding import FloatArray
 from data_prep.errors import CodedError
 from data_prep.tokens.checking import check_tokenizer
 from data_prep.tokens.folder import SpecialIds, Tokens, read_card

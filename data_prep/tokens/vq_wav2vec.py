@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.audio.frames import FloatArray
+from data_prep.audio.decoding import FloatArray
 from data_prep.errors import CodedError
 from data_prep.files.digests import digest_once
 from data_prep.files.replacing import replacing

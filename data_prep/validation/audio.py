@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.audio.decoding import AudioError
 from data_prep.audio.faults import LENGTH_TOLERANCE, none_exists, unreadable
-from data_prep.audio.loading import AudioError, Measured, measure_all
+from data_prep.audio.loading import measure_all
+from data_prep.audio.part import Measured
 from data_prep.audio.segment import audio_of
 from data_prep.engines import Workers
 from data_prep.errors import Fault

@@ -9,11 +9,9 @@ import torch
 from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
+from data_prep.audio.decoding import FloatArray
 from data_prep.audio.frames import num_frames_of
-from data_prep.audio.loading import (
-    WINDOW_MS,
-    FloatArray,
-)
+from data_prep.audio.part import WINDOW_MS
 from data_prep.audio.segment import AudioSegment, as_segment, audio_digests
 from data_prep.errors import ManifestError
 from data_prep.features.log_mel import frames_of

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 
 from data_prep.audio.frames import num_frames
 from data_prep.audio.segment import AudioRows
-from data_prep.features.frame_files import FrameRows, JoinedFeatures
+from data_prep.features.frame_files import FrameRows, JoinedFeatures, StoredFeatures
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
-from data_prep.features.stored import StoredFeatures, open_features
+from data_prep.features.stored import open_features
 from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.manifest.lazy_rows import LazyRows
 from data_prep.manifest.provenance import (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from data_prep.audio.frames import FRAME_MS
+from data_prep.audio.part import WINDOW_MS
 from data_prep.schema import SAMPLE_RATE
 from data_prep.video.loading import PictureOptions
 from emo_fairseq.data.dialogue import ContextOptions
@@ -12,7 +12,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT
 
 # One analysis window, which is also the receptive field of wav2vec 2.0's convolutions.
-MIN_SAMPLES = SAMPLE_RATE * FRAME_MS // 1000
+MIN_SAMPLES = SAMPLE_RATE * WINDOW_MS // 1000
 _MAX_TOKENS = {TEXT: 512, SPEECH: 2048}
 
 

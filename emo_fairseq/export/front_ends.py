@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data_prep.audio.frames import FRAME_MS, SHIFT_MS, SIXTEEN_BIT
+from data_prep.audio.frames import SHIFT_MS, SIXTEEN_BIT
+from data_prep.audio.part import WINDOW_MS
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.log_mel import N_MELS
 from data_prep.schema import SAMPLE_RATE
@@ -42,7 +43,7 @@ class LogMelFrames(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        length, shift = SAMPLE_RATE * FRAME_MS // 1000, SAMPLE_RATE * SHIFT_MS // 1000
+        length, shift = SAMPLE_RATE * WINDOW_MS // 1000, SAMPLE_RATE * SHIFT_MS // 1000
         self.length, self.shift = length, shift
         self.block = shift // 2  # a frame begins with every second block, and has five
         cosines, sines = _half_frame_kernels(length)

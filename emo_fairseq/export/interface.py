@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from data_prep.audio.loading import WINDOW_MS
-from data_prep.files.documents import dump_yaml
+from data_prep.audio.part import WINDOW_MS
+from data_prep.files.yaml_values import dump_yaml
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.data.dialogue import has_context

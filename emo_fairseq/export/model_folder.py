@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import emo_fairseq
 from data_prep.errors import ManifestError
 from data_prep.files.digests import file_digest
-from data_prep.files.documents import JsonObject, dump_yaml, load_json
+from data_prep.files.documents import JsonObject, load_json
 from data_prep.files.hub import parse_hub_name
+from data_prep.files.yaml_values import dump_yaml
 from data_prep.messages import sentence
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
 from data_prep.tokens.vq_wav2vec import PATH_FILE

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_prep.audio.frames import FloatArray
+from data_prep.audio.decoding import FloatArray
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq import pretrained

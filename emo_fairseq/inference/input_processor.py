@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from data_prep.audio.frames import FloatArray
+from data_prep.audio.decoding import FloatArray
 from data_prep.features import egemaps
 from data_prep.features.egemaps import EGEMAPS
 from data_prep.features.log_mel import LOG_MEL, frames_of

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
 
-from data_prep.audio.loading import (
-    AudioError,
-    FloatArray,
-    load_with_warnings,
-)
+from data_prep.audio.decoding import AudioError, FloatArray
+from data_prep.audio.loading import load_with_warnings
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.manifest.cells import read_text
 from data_prep.schema import SAMPLE_RATE

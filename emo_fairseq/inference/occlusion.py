@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from data_prep.audio.frames import FloatArray
+from data_prep.audio.decoding import FloatArray
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.inference.inputs import Audio, Item, load_item_audio
 from emo_fairseq.inference.prediction import Prediction, Truncation

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_prep.audio.frames import FRAME_MS, SHIFT_MS
-from data_prep.audio.loading import resampled
+from data_prep.audio.frames import SHIFT_MS
+from data_prep.audio.part import WINDOW_MS
+from data_prep.audio.resampling import resampled
 from data_prep.features.log_mel import LOG_MEL
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
@@ -349,7 +350,7 @@ class Preprocessor:
         """Return the seconds of --max-frames; infinite unless a frame's length is known."""
         most, settings = self._state.options.max_frames, self._extractors[SPEECH].settings
         is_kaldi = settings["features"] == LOG_MEL and settings.get("pool", "none") == "none"
-        return (FRAME_MS + (most - 1) * SHIFT_MS) / 1000 if most and is_kaldi else math.inf
+        return (WINDOW_MS + (most - 1) * SHIFT_MS) / 1000 if most and is_kaldi else math.inf
 
     # -- truncation --------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from data_prep.audio.loading import SILENCE
+from data_prep.audio.part import SILENCE
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.errors import UsageError

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.audio.frames import FloatArray
+from data_prep.audio.decoding import FloatArray
 from data_prep.messages import one_line
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never

@@ -17,7 +17,7 @@ from fairseq import utils
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.audio.loading import default_workers
+from data_prep.engines import default_workers
 from data_prep.features.extraction import ALL_LAYERS
 from data_prep.progress import show_progress
 from emo_fairseq.modalities import PIXELS, TOKENS, WAVEFORM

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.audio.loading import SILENCE
+from data_prep.audio.part import SILENCE
 from data_prep.errors import CodedError
 from data_prep.messages import sentence
 from emo_fairseq.compat.excepthook import find_mistake

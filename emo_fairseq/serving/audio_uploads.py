@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from data_prep.audio.decoding import DEFAULT_LIMITS
-from data_prep.audio.loading import (
+from data_prep.audio.decoding import (
+    DEFAULT_LIMITS,
     AudioError,
     FloatArray,
     TooLongError,
     UnknownFormatError,
-    load_with_warnings,
 )
+from data_prep.audio.loading import load_with_warnings
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.serving.http_errors import HttpError
 

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.audio.frames import FloatArray
+from data_prep.audio.decoding import FloatArray
 
 SAMPLE_BYTES = 2
 _TEXT_CHARACTERS = 1000

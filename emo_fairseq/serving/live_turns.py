@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from data_prep.audio.frames import FloatArray
+from data_prep.audio.decoding import FloatArray
 from data_prep.schema import SAMPLE_RATE
 
 

@@ -29,16 +29,10 @@ from data_prep.files.digests import (
     verify_all,
     warn_unverified,
 )
-from data_prep.files.documents import (
-    Count,
-    Document,
-    FileName,
-    JsonObject,
-    dump_yaml,
-    load_yaml,
-)
+from data_prep.files.documents import Count, Document, FileName, JsonObject, load_yaml
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
+from data_prep.files.yaml_values import dump_yaml
 from emo_fairseq.data.augmentation import changes_audio, unaugmented
 from emo_fairseq.data.encoded import EncodedDataset, content_digest
 from emo_fairseq.data.modality_dataset import RowsDataset

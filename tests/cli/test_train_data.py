@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 from codes import raises
 
-from data_prep.sources import add_preparation_options
+from data_prep.tables.options import add_preparation_options
 from emo_fairseq.cli.train.data import find_data
 from emo_fairseq.modalities import MODALITIES
 

@@ -11,10 +11,8 @@ import torch
 from codes import raises
 
 from data_prep.audio.frames import log_mel
-from data_prep.commands.extract_features import (
-    N_MELS,
-    extract_log_mel,
-)
+from data_prep.commands.extract_features import extract_log_mel
+from data_prep.features.log_mel import N_MELS
 from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
 from emo_fairseq.data.frame_statistics import FrameStatistics, Normalization
 from emo_fairseq.data.frames import NormalizedFrames

@@ -11,7 +11,7 @@ import pytest
 import torch
 from codes import raises
 
-from data_prep.features.stored import StoredFeatures
+from data_prep.features.frame_files import StoredFeatures
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq.data.frame_statistics import FrameStatistics, Normalization
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames

@@ -13,9 +13,9 @@ import torch
 from codes import raises
 from token_folders import tokens_of
 
-from data_prep.commands.tokenize_text import load_text_tokenizer
 from data_prep.schema import Utterance, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
+from data_prep.tokens.text_tokenizers import load_text_tokenizer
 
 SPEECH_FIELDS = {"waveform": ("waveform",), "log_mel": ("frames",), "tokens": ("tokens",)}
 

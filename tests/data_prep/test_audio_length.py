@@ -10,17 +10,11 @@ import soundfile
 import soxr
 from codes import raises
 
-from data_prep.audio.decoding import Reader
-from data_prep.audio.loading import (
-    AudioError,
-    Measured,
-    load_audio,
-    load_with_warnings,
-    measure_all,
-    measure_audio,
-    resampled_length,
-)
+from data_prep.audio.decoding import AudioError, Reader
+from data_prep.audio.loading import load_audio, load_with_warnings, measure_all, measure_audio
 from data_prep.audio.opening import open_audio
+from data_prep.audio.part import Measured
+from data_prep.audio.resampling import resampled_length
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])

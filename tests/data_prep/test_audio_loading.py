@@ -14,12 +14,8 @@ import soundfile
 from audio_kinds import VOICE, encode, encode_by_pyav, wav, with_rate, with_size
 from codes import raises
 
-from data_prep.audio.decoding import DEFAULT_LIMITS
-from data_prep.audio.loading import (
-    AudioError,
-    load_audio,
-    measure_audio,
-)
+from data_prep.audio.decoding import DEFAULT_LIMITS, AudioError
+from data_prep.audio.loading import load_audio, measure_audio
 from data_prep.audio.opening import is_sequential
 from data_prep.audio.streaming import stream_audio
 

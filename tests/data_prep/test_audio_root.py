@@ -8,7 +8,7 @@ import pytest
 from codes import raises
 
 from data_prep.commands.validate import main, validate
-from data_prep.files.documents import dump_yaml
+from data_prep.files.yaml_values import dump_yaml
 from data_prep.manifest.audio_root import audio_root, to_record
 from data_prep.manifest.corpus_card import write_card
 from data_prep.schema import Corpus, Utterance, read_corpus, write_corpus

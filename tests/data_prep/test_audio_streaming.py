@@ -8,7 +8,8 @@ import soundfile
 from audio_kinds import encode, encode_by_pyav, wav
 from codes import raises
 
-from data_prep.audio.loading import AudioError, AudioLimits, load_audio
+from data_prep.audio.decoding import AudioError, AudioLimits
+from data_prep.audio.loading import load_audio
 from data_prep.audio.segment import AudioSegment
 from data_prep.audio.streaming import load_segments, stream_audio
 

@@ -12,7 +12,7 @@ from document_mutations import mutations
 
 from data_prep.errors import ManifestError
 from data_prep.features import stored
-from data_prep.files.documents import dump_yaml
+from data_prep.files.yaml_values import dump_yaml
 from data_prep.folds.file import read_folds
 from data_prep.prototypes import read_prototypes
 from data_prep.tokens import folder as token_folder

@@ -18,12 +18,12 @@ from data_prep.files.documents import (
     FileName,
     ForeignDocument,
     JsonObject,
-    dump_yaml,
     load_json,
     load_yaml,
     parse_json,
     parse_yaml,
 )
+from data_prep.files.yaml_values import dump_yaml
 
 REMEDY = "write it again"
 

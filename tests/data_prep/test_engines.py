@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.audio.loading import TooLongError
+from data_prep.audio.decoding import TooLongError
 from data_prep.engines import Engine, mapping, open_pool, ordered_map
 from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.engines.pool import Answer, Build, Outcome, Ticket

@@ -17,15 +17,10 @@ from pretrained import tiny_checkpoints
 
 from data_prep.audio.loading import load_audio
 from data_prep.commands import pack_audio
-from data_prep.commands.extract_features import (
-    N_MELS,
-    NO_PACKED,
-    extract_log_mel,
-    frames_of,
-    main,
-)
+from data_prep.commands.extract_features import NO_PACKED, extract_log_mel, main
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.features.frame_files import StoredFeatures
+from data_prep.features.log_mel import N_MELS, frames_of
 from data_prep.features.stored import open_features, read_card
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus, write_manifest
 from emo_fairseq import pretrained

@@ -11,15 +11,13 @@ from codes import raises
 from token_folders import tokens_of
 
 from data_prep.audio.segment import AudioSegment, as_segment, audio_digests, audio_of
-from data_prep.commands.extract_features import (
-    extract_log_mel,
-    frames_of,
-)
-from data_prep.commands.tokenize_speech import tokenize_with_kmeans
+from data_prep.commands.extract_features import extract_log_mel
 from data_prep.corpora.toy import prepare_toy
+from data_prep.features.log_mel import frames_of
 from data_prep.features.stored import open_features, read_card
 from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
+from data_prep.tokens.kmeans_corpus import tokenize_with_kmeans
 from data_prep.tokens.sounds import speech_job
 
 

@@ -13,7 +13,8 @@ from data_prep.commands.validate import validate
 from data_prep.corpora.mmsa import COLUMNS as MMSA_COLUMNS
 from data_prep.corpora.registry import CORPORA
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
-from data_prep.sources import add_preparation_options, find_source
+from data_prep.sources import find_source
+from data_prep.tables.options import add_preparation_options
 
 REAL = Path(os.environ.get("EMO_FAIRSEQ_DATA", "absent"))
 # corpus -> files of its official layout, empty ones.

@@ -17,12 +17,7 @@ from token_folders import tokens_of
 
 from data_prep.audio.frames import log_mel, mfcc, num_frames
 from data_prep.audio.loading import load_audio
-from data_prep.commands.tokenize_speech import (
-    QUANTIZERS,
-    main,
-    sample_frames,
-    tokenize_with_kmeans,
-)
+from data_prep.commands.tokenize_speech import QUANTIZERS, main
 from data_prep.corpora.toy import prepare_toy
 from data_prep.errors import ManifestError
 from data_prep.schema import (
@@ -32,6 +27,7 @@ from data_prep.schema import (
     write_corpus,
 )
 from data_prep.tokens.folder import EOS, SpecialIds, load_dictionary, read_card
+from data_prep.tokens.kmeans_corpus import sample_frames, tokenize_with_kmeans
 from data_prep.tokens.kmeans_tokenizer import KMeansTokenizer
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 

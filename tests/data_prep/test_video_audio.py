@@ -14,12 +14,9 @@ from codes import raises
 from video_clips import tones, write_video
 
 from data_prep.audio import writing
-from data_prep.audio.loading import (
-    AudioError,
-    Measured,
-    load_audio,
-    load_with_warnings,
-)
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.loading import load_audio, load_with_warnings
+from data_prep.audio.part import Measured
 from data_prep.audio.streaming import stream_audio
 from data_prep.audio.writing import (
     extract_all,

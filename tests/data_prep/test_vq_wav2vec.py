@@ -21,10 +21,7 @@ from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 from token_folders import tokens_of
 
 from data_prep.audio.loading import load_audio
-from data_prep.commands.tokenize_speech import (
-    main,
-    tokenize_with_vq_wav2vec,
-)
+from data_prep.commands.tokenize_speech import main
 from data_prep.corpora.toy import prepare_toy
 from data_prep.files.digests import file_digest
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
@@ -37,6 +34,7 @@ from data_prep.tokens.vq_wav2vec import (
     cut_evenly,
     in_batches,
 )
+from data_prep.tokens.vq_wav2vec_corpus import tokenize_with_vq_wav2vec
 
 SPLITS = ("train", "valid", "test")
 RATE = 16_000

@@ -11,8 +11,8 @@ from extended import all_but
 from sklearn.metrics import recall_score
 from toy_copies import copy_of_toy
 
-from data_prep.commands.tokenize_speech import tokenize_with_kmeans
 from data_prep.schema import Utterance, read_manifest
+from data_prep.tokens.kmeans_corpus import tokenize_with_kmeans
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.models.fusions import FUSIONS
 

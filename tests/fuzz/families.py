@@ -302,8 +302,8 @@ def _build_foreign_features(folder: Path) -> None:
 @functools.cache
 def toy_data_dir(place: Path) -> Path:
     """A toy data dir with tokens, made once."""
-    from data_prep.commands.tokenize_speech import tokenize_with_kmeans
     from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
+    from data_prep.tokens.kmeans_corpus import tokenize_with_kmeans
 
     prepare_toy(place, n_train=16, n_valid=8, n_test=8, speakers=(2, 2, 2))
     tokenize_with_sentencepiece(place, vocab_size=300, name=".")

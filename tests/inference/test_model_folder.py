@@ -21,12 +21,12 @@ from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 from token_folders import tokens_of
 
 from data_prep.commands.extract_features import main as extract_features
-from data_prep.commands.tokenize_speech import tokenize_with_vq_wav2vec
 from data_prep.commands.tokenize_text import (
     tokenize_with_gpt2,
     tokenize_with_hf,
 )
 from data_prep.schema import read_corpus, read_manifest, write_corpus
+from data_prep.tokens.vq_wav2vec_corpus import tokenize_with_vq_wav2vec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import PROBABILITY
 from emo_fairseq.export.model_folder import write_model_folder

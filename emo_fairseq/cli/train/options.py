@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import positive_int, positive_number
-from data_prep.sources import add_preparation_options
+from data_prep.tables.options import add_preparation_options
 from emo_fairseq.cli import processes
 from emo_fairseq.targets import TARGETS
 
