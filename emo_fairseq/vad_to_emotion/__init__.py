@@ -15,6 +15,9 @@ above it:
     entailment   models of NLI, from Hugging Face or fairseq
     zero_shot    VAD by entailment
     table        metrics with intervals, and the table of systems
+    fit          a forest, on out-of-fold predictions or on gold VAD
+    evaluated_split, notes   what a table is made of, and what is noted below it
+    apply        emotions by a forest, and the upper bound
+    compare      all systems in one table
     outputs      checks of what a command writes
-    commands     fit, apply, gold and compare
 """

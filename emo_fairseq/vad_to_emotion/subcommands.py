@@ -7,50 +7,41 @@ from pathlib import Path
 
 from data_prep.schema import TRAIN, read_corpus, vad_scale
 from emo_fairseq.errors import UsageError
-from emo_fairseq.vad_to_emotion import commands
+from emo_fairseq.vad_to_emotion.apply import apply, gold
+from emo_fairseq.vad_to_emotion.compare import Sources, compare, vad_table
 from emo_fairseq.vad_to_emotion.design import Design
+from emo_fairseq.vad_to_emotion.fit import fit
 from emo_fairseq.vad_to_emotion.forest import read_forest, write_forest
-from emo_fairseq.vad_to_emotion.outputs import (
-    check_outputs,
-    check_predictions,
-    of_data,
-    with_facts,
-)
+from emo_fairseq.vad_to_emotion.outputs import check_outputs, check_predictions, of_data, with_facts
 from emo_fairseq.vad_to_emotion.table import SystemTable, print_table, write_table
 
 
-def fit(args: argparse.Namespace) -> None:
-    """Run the subcommand."""
+def _fit(args: argparse.Namespace) -> None:
     design = Design(args.trees, args.seed, args.class_weight, args.min_samples_leaf)
     check_outputs({"--output": args.output}, [*with_facts(*args.predictions), *of_data(args.data)])
-    forest, notes = commands.fit(args.predictions, args.data, design, args.allow_leak)
+    forest, notes = fit(args.predictions, args.data, design, args.allow_leak)
     write_forest(forest, args.output)
     counts = ", ".join(f"{name} {n}" for name, n in forest.about["rows_by_label"].items())
     lines = [f"{args.output}: {design.trees} trees, {forest.about['rows']} rows ({counts})", *notes]
     sys.stdout.write("\n  ".join(lines) + "\n")
 
 
-def apply(args: argparse.Namespace) -> None:
-    """Run the subcommand."""
+def _apply(args: argparse.Namespace) -> None:
     check_predictions(
         args.output, [args.forest, *with_facts(args.predictions), *of_data(args.data)]
     )
     forest = read_forest(args.forest)
-    table = commands.apply(
-        forest, args.predictions, args.data, args.output, args.units, args.allow_leak
-    )
+    table = apply(forest, args.predictions, args.data, args.output, args.units, args.allow_leak)
     _show(table, args.output)
 
 
-def gold(args: argparse.Namespace) -> None:
-    """Run the subcommand."""
+def _gold(args: argparse.Namespace) -> None:
     check_predictions(args.output, [args.forest, *of_data(args.data)])
     design = read_forest(args.forest).design
-    _show(commands.gold(design, args.data, args.split, args.output, args.units), args.output)
+    _show(gold(design, args.data, args.split, args.output, args.units), args.output)
 
 
-def zero_shot(args: argparse.Namespace) -> None:
-    """Run the subcommand."""
+def _zero_shot(args: argparse.Namespace) -> None:
     import torch
 
     from emo_fairseq.vad_to_emotion.entailment import open_entailment
@@ -64,11 +55,10 @@ def zero_shot(args: argparse.Namespace) -> None:
     if args.split == TRAIN:
         sys.stdout.write(f"VAD: {args.output}\n")
     else:
-        _show(commands.vad_table(args.output, args.data, args.units), args.output)
+        _show(vad_table(args.output, args.data, args.units), args.output)
 
 
-def compare(args: argparse.Namespace) -> None:
-    """Run the subcommand."""
+def _compare(args: argparse.Namespace) -> None:
     if args.zero_shot_forest and not (args.zero_shot and args.forest):
         raise UsageError(
             "--zero-shot-forest belongs to --zero-shot and --forest; leave it out",
@@ -78,9 +68,9 @@ def compare(args: argparse.Namespace) -> None:
     read = [*with_facts(args.regressor, args.zero_shot), args.forest, args.zero_shot_forest]
     check_outputs({f"--{form}": file for form, file in files.items()}, [*read, *of_data(args.data)])
     forest, other = (file and read_forest(file) for file in (args.forest, args.zero_shot_forest))
-    sources = commands.Sources(args.regressor, args.zero_shot, forest, other)
+    sources = Sources(args.regressor, args.zero_shot, forest, other)
     scale = vad_scale(read_corpus(args.data)) if args.own_scale else (0.0, 1.0)
-    table = commands.compare(sources, args.data, args.units, scale, args.allow_leak)
+    table = compare(sources, args.data, args.units, scale, args.allow_leak)
     print_table(table)
     write_table(table, files)
 
@@ -91,9 +81,9 @@ def _show(table: SystemTable, output: Path) -> None:
 
 
 SUBCOMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
-    "fit": fit,
-    "apply": apply,
-    "gold": gold,
-    "zero-shot": zero_shot,
-    "compare": compare,
+    "fit": _fit,
+    "apply": _apply,
+    "gold": _gold,
+    "zero-shot": _zero_shot,
+    "compare": _compare,
 }

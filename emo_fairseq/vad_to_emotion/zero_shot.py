@@ -15,28 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.manifest.provenance import (
-    Provenance,
-    write_beside,
-)
+from data_prep.manifest.provenance import Provenance, write_beside
 from data_prep.messages import first_few
 from data_prep.progress import show_progress
 from data_prep.schema import AXES, read_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.evaluation.predictions import (
-    PREDICTION_OF,
-    TRUTH_OF,
-)
+from emo_fairseq.evaluation.predictions import PREDICTION_OF, TRUTH_OF
 from emo_fairseq.vad_to_emotion.entailment import EntailmentModel, Pair
 from emo_fairseq.vad_to_emotion.out_of_fold import MADE_BY_ZERO_SHOT
-from emo_fairseq.vad_to_emotion.rows import (
-    Notes,
-    gold_vad,
-    read_rows,
-    refuse_constant,
-    write_facts,
-)
+from emo_fairseq.vad_to_emotion.rows import Notes, gold_vad, read_rows, refuse_constant, write_facts
 
 logger = logging.getLogger(__name__)
 

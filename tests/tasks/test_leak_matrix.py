@@ -31,11 +31,9 @@ from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.as_checkpoint import write_checkpoint
 from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.tasks.run_config import RunConfig
-from emo_fairseq.vad_to_emotion.commands import (
-    apply,
-    fit_gold,
-)
+from emo_fairseq.vad_to_emotion.apply import apply
 from emo_fairseq.vad_to_emotion.design import Design
+from emo_fairseq.vad_to_emotion.fit import fit_gold
 from emo_fairseq.vad_to_emotion.forest import RECORD
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "data_integrity.md"
@@ -229,7 +227,7 @@ class Ways:
         if record is not None:
             return self.forest(Provenance(), allow_leak, of_vad=record)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("emo_fairseq.vad_to_emotion.commands.read_beside", lambda file: None)
+            patch.setattr("emo_fairseq.vad_to_emotion.apply.read_beside", lambda file: None)
             return self.forest(Provenance())
 
     def by_name(self) -> dict[str, Way]:
