@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_prep.files.hub import local_folder
+from emo_fairseq.checkpoint_files import BEST, LAST
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.model_folder.files import is_ensemble, is_model_folder
 
 logger = logging.getLogger(__name__)
-
-BEST, LAST = "checkpoint_best.pt", "checkpoint_last.pt"  # of a training
 
 
 def is_model(path: Path) -> bool:

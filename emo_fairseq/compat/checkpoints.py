@@ -2,9 +2,7 @@
 
 import argparse
 import contextlib
-import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,9 +31,6 @@ from emo_fairseq.errors import UsageError
 
 TASK_NAME = "emotion_prediction"
 _ANOTHER = "take another checkpoint"
-
-# Of an epoch, of updates, the best, or among the best; not last, which is resumed from anyway.
-_OF_TRAINING = re.compile(r"checkpoint(\d+|_\d+_\d+|_best|\.best_.+)\.pt")
 
 
 class LoadedState(dict[str, Any]):
@@ -233,16 +228,6 @@ def _unfinished(filename: str) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint of a training that was written last, by the time of its file."""
-    written = [
-        file
-        for file in folder.glob("checkpoint*.pt")
-        if _OF_TRAINING.fullmatch(file.name) and zipfile.is_zipfile(file)
-    ]
-    return max(written, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
 def _copy_whole(copy: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from fairseq.distributed.utils import is_master
 
+from emo_fairseq.checkpoint_files import BEST, LAST
 from emo_fairseq.compat.patching import wrap
 
 logger = logging.getLogger(__name__)
@@ -58,11 +59,10 @@ def _warn(cfg: Any) -> None:
     options = cfg.checkpoint
     if options.no_save or cfg.dataset.disable_validation:
         return
-    suffix = options.get("checkpoint_suffix") or ""
-    best = Path(options.save_dir) / f"checkpoint_best{suffix}.pt"
+    folder, suffix = Path(options.save_dir), options.get("checkpoint_suffix") or ""
+    best, last = (folder / name.replace(".pt", f"{suffix}.pt") for name in (BEST, LAST))
     if best.is_file() or not is_master(cfg.distributed_training):
         return
-    last = best.with_name(f"checkpoint_last{suffix}.pt")
     kept = f"{last.name} is the model after the last update" if last.is_file() else "nothing is"
     logger.warning(
         "%s: no %s was kept, since --best-checkpoint-metric %s was defined in no validation; %s, "

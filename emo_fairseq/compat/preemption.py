@@ -25,6 +25,7 @@ from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 
+from emo_fairseq.checkpoint_files import LAST
 from emo_fairseq.compat.patching import wrap
 
 logger = logging.getLogger(__name__)
@@ -168,5 +169,5 @@ def _save(cfg: Any, trainer: Any, epoch_itr: Any, name: str) -> None:
     if options.no_save or options.no_last_checkpoints:
         kept = "its checkpoint is not saved, with --no-save or --no-last-checkpoints"
     else:
-        kept = f"{options.save_dir}/checkpoint_last.pt is saved, and the same command resumes it"
+        kept = f"{options.save_dir}/{LAST} is saved, and the same command resumes it"
     logger.warning("%s: training stopped after update %d; %s", name, updates, kept)

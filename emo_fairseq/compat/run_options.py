@@ -18,6 +18,7 @@ from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import OmegaConf
 
+from emo_fairseq.checkpoint_files import LAST
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.compat.fully_sharded import check_fully_sharded
 from emo_fairseq.errors import UsageError
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_ARCH = "robertaEMO"
 _OURS = "emo_fairseq"
-_LAST = "checkpoint_last.pt"
 _NO_FILE = "None"  # commands of BERT-like have --restore-file None, to begin afresh
 _DEFAULT_LR = 0.25  # fairseq's, for SGD
 _MISSING = (None, "???")
@@ -221,7 +221,7 @@ def _check_stages(options: Any) -> None:
 
 def _check_files(options: Any) -> None:
     given = {"--finetune-from-model": options.finetune_from_model}
-    if options.restore_file not in (_LAST, _NO_FILE):
+    if options.restore_file not in (LAST, _NO_FILE):
         given["--restore-file"] = options.restore_file
     for option, file in given.items():
         if file and not Path(file).exists():

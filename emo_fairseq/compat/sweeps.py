@@ -8,6 +8,7 @@ import hydra._internal.callbacks
 from fairseq import checkpoint_utils
 from fairseq.logging import progress_bar
 
+from emo_fairseq.checkpoint_files import LAST
 from emo_fairseq.compat.torch_files import load_torch_file
 
 
@@ -44,7 +45,7 @@ def return_best_metric() -> None:
 
 def _best_metric(config: Any) -> float:
     best = getattr(checkpoint_utils.save_checkpoint, "best", None)
-    file = Path(str(config.checkpoint.save_dir)) / "checkpoint_last.pt"
+    file = Path(str(config.checkpoint.save_dir)) / LAST
     if best is None and file.is_file():  # by processes of their own, one a GPU
         best = load_torch_file(file, with_tensors=False)["extra_state"].get("best")
     return math.nan if best is None else float(best)

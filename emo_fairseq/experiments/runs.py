@@ -25,6 +25,7 @@ from data_prep.files.replacing import write_atomically
 from data_prep.folds.file import fold_names, folds_path
 from data_prep.manifest.provenance import allowed_leaks, transductive_notes
 from data_prep.schema import CORPUS_FILE, TEST, read_corpus, read_manifest
+from emo_fairseq.checkpoint_files import BEST, LAST
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.evaluation.statistics import Predictions, read_predictions
@@ -78,12 +79,12 @@ class RunFolder:
     @property
     def best(self) -> Path:
         """The checkpoint that a validation set has selected."""
-        return self.checkpoints / "checkpoint_best.pt"
+        return self.checkpoints / BEST
 
     @property
     def last(self) -> Path:
         """The checkpoint that training resumes from."""
-        return self.checkpoints / "checkpoint_last.pt"
+        return self.checkpoints / LAST
 
     def predictions_file(self, name: str = "") -> Path:
         """Return the predictions file of its own test set, or of another set by name."""

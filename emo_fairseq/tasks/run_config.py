@@ -13,7 +13,7 @@ from fairseq.distributed.utils import is_master
 from omegaconf import OmegaConf, open_dict
 from torch import nn
 
-from emo_fairseq.compat.checkpoints import newest_checkpoint
+from emo_fairseq.checkpoint_files import LAST, newest_checkpoint
 from emo_fairseq.compat.distributed import launched_ranks
 from emo_fairseq.compat.early_stop import has_run_out
 from emo_fairseq.compat.run_options import DEFAULT_ARCH
@@ -34,7 +34,6 @@ from emo_fairseq.training.freezing import check_ddp_backend
 
 logger = logging.getLogger(__name__)
 
-_LAST = "checkpoint_last.pt"
 _NO_EPOCH = -1  # of --max-epoch: 0 would mean any number
 
 
@@ -148,8 +147,8 @@ class RunConfig:
         if not self.is_training:
             return
         options = self._run.checkpoint
-        last = Path(options.save_dir) / _LAST
-        if options.restore_file != _LAST or options.no_last_checkpoints or last.exists():
+        last = Path(options.save_dir) / LAST
+        if options.restore_file != LAST or options.no_last_checkpoints or last.exists():
             return
         newest = newest_checkpoint(Path(options.save_dir))
         if newest is not None:
@@ -163,7 +162,7 @@ class RunConfig:
             return None
         options = self._run.checkpoint
         file = Path(options.restore_file)
-        if options.restore_file == _LAST:
+        if options.restore_file == LAST:
             file = Path(options.save_dir) / file
         return file if file.exists() else None
 

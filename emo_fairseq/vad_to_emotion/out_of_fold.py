@@ -17,6 +17,7 @@ from data_prep.folds.records import Folds
 from data_prep.manifest.provenance import Provenance, read_beside, seen_rows
 from data_prep.messages import first_few
 from data_prep.schema import SPLITS, TRAIN, Utterance, read_corpus, read_manifest
+from emo_fairseq.checkpoint_files import LAST
 from emo_fairseq.data.leaks import HeldOut, LeakGuard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
@@ -33,7 +34,7 @@ _INPUT: Mapping[str, Callable[[Utterance], object]] = {
 }
 _SECTIONS = ("task.", "model.", "criterion.", "optimizer.", "optimization.", "lr_scheduler.")
 # Values of options that take another training's file, which name none.
-_NO_OTHER_RUN = ("", "checkpoint_last.pt", "published")
+_NO_OTHER_RUN = ("", LAST, "published")
 
 
 class Unseen(NamedTuple):

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from emo_fairseq.compat.checkpoints import newest_checkpoint
+from emo_fairseq.checkpoint_files import newest_checkpoint
 from emo_fairseq.errors import UsageError
 
 TEXT = "--modality text --batch-size 8 --disable-validation --save-interval-updates 2"

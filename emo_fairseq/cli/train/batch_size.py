@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.files.documents import Count, Document, load_json
+from emo_fairseq.checkpoint_files import LAST
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.checkpoints import LAST
 
 _RESULT_FILE = "batch_size.json"
 _BATCH_SIZE, _UPDATE_FREQ = "--batch-size", "--update-freq"

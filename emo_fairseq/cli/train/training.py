@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emo_fairseq.checkpoint_files import BEST, LAST
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.checkpoints import BEST, LAST, find_checkpoint
+from emo_fairseq.cli.checkpoints import find_checkpoint
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
