@@ -1,6 +1,6 @@
 """Criterions: what is minimized, and the sums that metrics are derived from.
 
-    output of the model ──primary_loss──▶ (B,) losses ──terms──▶ loss of the batch
+    output of the model ──classification_loss, regression_loss──▶ (B,) losses ──terms──▶ loss
     output of the model ──scoring──▶ statistics that add up ──metric_logging──▶ metrics
 
 :mod:`.emotion_criterion` does both, :mod:`.registered` has the criterions of ``--criterion``,

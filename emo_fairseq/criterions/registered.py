@@ -9,19 +9,15 @@ from dataclasses import dataclass
 from fairseq.criterions import register_criterion
 from fairseq.dataclass import FairseqDataclass
 
+from emo_fairseq.criterions.classification_loss import ClassificationLoss, ClassificationLossConfig
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
-from emo_fairseq.criterions.primary_loss import (
-    AnyTargetConfig,
-    ClassificationLoss,
-    ClassificationLossConfig,
-    RegressionLoss,
-    RegressionLossConfig,
-    primary_loss,
-)
+from emo_fairseq.criterions.primary_loss import PrimaryLoss
+from emo_fairseq.criterions.regression_loss import RegressionLoss, RegressionLossConfig
 from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.contrastive import ContrastiveConfig
 from emo_fairseq.criterions.terms.distillation import DistillationConfig
 from emo_fairseq.criterions.terms.registry import TermsConfig, build_terms
+from emo_fairseq.targets import TargetKind
 
 
 @dataclass
@@ -54,6 +50,20 @@ class EmotionRegressionCriterion(EmotionCriterion):
         )
 
 
+# -- of any target ---------------------------------------------------------------------------------
+
+
+@dataclass
+class AnyTargetConfig(ClassificationLossConfig, RegressionLossConfig):
+    """The options of the losses of labels and of numbers."""
+
+
+def _primary_loss(cfg: AnyTargetConfig, task: EmotionTask) -> PrimaryLoss:
+    """Return the loss that the target needs: of labels or of numbers."""
+    is_continuous = task.target.kind is TargetKind.CONTINUOUS
+    return (RegressionLoss if is_continuous else ClassificationLoss)(cfg, task)
+
+
 @dataclass
 class EmotionSupConConfig(ContrastiveConfig, AnyTargetConfig, TermsConfig):
     """The primary loss, the contrastive one, and the terms of any criterion."""
@@ -64,7 +74,9 @@ class EmotionSupConCriterion(EmotionCriterion):
     """Primary loss + lambda x :func:`emo_fairseq.losses.supervised_contrastive`."""
 
     def __init__(self, cfg: EmotionSupConConfig, task: EmotionTask) -> None:
-        super().__init__(task, primary_loss(cfg, task), build_terms(cfg, task, EmotionSupConConfig))
+        super().__init__(
+            task, _primary_loss(cfg, task), build_terms(cfg, task, EmotionSupConConfig)
+        )
 
 
 @dataclass
@@ -78,7 +90,7 @@ class EmotionDistillationCriterion(EmotionCriterion):
 
     def __init__(self, cfg: EmotionDistillationConfig, task: EmotionTask) -> None:
         super().__init__(
-            task, primary_loss(cfg, task), build_terms(cfg, task, EmotionDistillationConfig)
+            task, _primary_loss(cfg, task), build_terms(cfg, task, EmotionDistillationConfig)
         )
 
 

@@ -14,7 +14,7 @@ from criterion_cases import (
     value_batch,
 )
 
-from emo_fairseq.criterions.primary_loss import parse_mixture
+from emo_fairseq.criterions.regression_loss import parse_mixture
 
 
 def test_squared_and_absolute_error() -> None:
