@@ -9,12 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from data_prep.audio.decoding import AudioError
 from data_prep.command_line import run as data_prep_run
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-    raise_faults,
-)
+from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from emo_fairseq.cli.__main__ import main as emotion_recognize
 from emo_fairseq.compat import excepthook
 from emo_fairseq.errors import UsageError
@@ -54,7 +51,7 @@ def hooked(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[str, 
     return printed.getvalue(), handed_on
 
 
-@pytest.mark.parametrize("kind", [UsageError, ManifestError])
+@pytest.mark.parametrize("kind", [UsageError, ManifestError, CodedError, AudioError])
 def test_a_mistake_is_one_sentence(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     printed, handed_on = hooked(kind("train.tsv: row 3: no id; give one"), monkeypatch)
     assert printed == "error: train.tsv: row 3: no id; give one\n"

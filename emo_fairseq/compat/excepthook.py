@@ -5,7 +5,7 @@ import os
 import sys
 from types import TracebackType
 
-from data_prep.errors import ManifestError
+from data_prep.errors import CodedError
 from data_prep.messages import (
     FAILED_CODE,
     INTERRUPTED,
@@ -61,10 +61,10 @@ def apply() -> None:
 
 
 def find_mistake(error: BaseException | None) -> BaseException | None:
-    """Return the `UsageError` or `ManifestError` that an error is, or was raised from."""
+    """Return the mistake that an error is, or was raised from; None if it is of neither kind."""
     if type(error) is AssertionError and str(error) in _ASSERTIONS:
         return _ASSERTIONS[str(error)]
-    while error is not None and not isinstance(error, UsageError | ManifestError):
+    while error is not None and not isinstance(error, CodedError):
         # fairseq raises a bare Exception while it handles ours; any other one is a bug of its own.
         error = error.__cause__ or (error.__context__ if type(error) is Exception else None)
     return error

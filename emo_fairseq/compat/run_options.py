@@ -256,7 +256,7 @@ def _check_momentum(cfg: Any) -> None:
         if cfg.common[option]:
             raise UsageError(
                 f"--momentum-encoder with --{option.replace('_', '-')}: the steps of the averages "
-                "are too small for half precision; use --amp",
+                "are too small for half precision; leave it out",
                 "half-precision-unsupported",
             )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from data_prep.errors import ManifestError
+from data_prep.errors import CodedError
 from emo_fairseq.compat.size_limits import (
     build_within,
     check_sizes,
@@ -88,7 +88,7 @@ def build(encoder_spec: EncoderSpec) -> Encoder:
     try:
         with build_within(None, encoder_spec.spec, "take another encoder"):
             encoder: Encoder = _family(encoder_spec).build(encoder_spec)
-    except (UsageError, ManifestError):
+    except CodedError:
         raise
     except _CONFIGURATION_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

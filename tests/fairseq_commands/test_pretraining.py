@@ -10,6 +10,7 @@ from in_process import TRAIN
 
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_manifest
+from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.checkpoint import load_checkpoint_model
 
 CONTRASTIVE = "--criterion emotion_pretraining --modality text --pretraining-projection-dim 8"
@@ -172,6 +173,14 @@ def test_masked_tokens_then_emotions(words, toy_corpus, fairseq, tmp_path):
 def test_refused(options, code, toy_corpus, fairseq, commands, tmp_path):
     with raises(code):
         fairseq("train", commands["train"], *place(toy_corpus, tmp_path / "run"), options)
+
+
+def test_the_remedy_of_half_precision_is_one_that_is_taken(toy_corpus, fairseq, commands, tmp_path):
+    """``--amp`` is refused as well."""
+    options = f"{VIEWS} --momentum-encoder 0.9 --bf16"
+    with pytest.raises(UsageError, match="leave it out") as refused:
+        fairseq("train", commands["train"], *place(toy_corpus, tmp_path / "run"), options)
+    assert "--amp" not in str(refused.value)
 
 
 def test_a_frozen_encoder_is_refused(words, fairseq, tmp_path):
