@@ -26,7 +26,7 @@ from emo_fairseq.modalities import TEXT, TOKENS, masked_modalities
 from emo_fairseq.targets import TARGETS, LabeledTarget
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.tasks.encoder_cache import FrozenEncoders
+from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 
 logger = logging.getLogger(__name__)
 

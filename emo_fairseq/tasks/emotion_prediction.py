@@ -62,9 +62,9 @@ from emo_fairseq.tasks.datasets import (
     PretrainingInputs,
     auxiliary_annotators,
 )
-from emo_fairseq.tasks.encoder_cache import FrozenEncoders
 from emo_fairseq.tasks.encoders import check_same_encoders, check_same_features
 from emo_fairseq.tasks.fit_state import fit_task_state
+from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 from emo_fairseq.tasks.head_initialization import initialize_heads
 from emo_fairseq.tasks.loggers import ValidationLoggers
 from emo_fairseq.tasks.pretraining import augments_inputs, check_masks_text, check_pretraining

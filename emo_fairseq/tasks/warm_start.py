@@ -27,7 +27,7 @@ from emo_fairseq.modules.lora import has_lora, merged_state_dict
 from emo_fairseq.pretrained.peft_adapters import library_model, load_adapter
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.tasks.encoder_cache import beside_weights
+from emo_fairseq.tasks.outputs_identity import beside_weights
 from emo_fairseq.tasks.provenance import Accept, stored_provenance
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from emo_fairseq.tasks.datasets import DatasetBuilder, PretrainingInputs
-from emo_fairseq.tasks.encoder_cache import FrozenEncoders
+from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 
 
 def test_two_views_of_a_frozen_encoder_are_different_copies(

@@ -31,13 +31,9 @@ from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
 from emo_fairseq.tasks import encoder_cache
-from emo_fairseq.tasks.encoder_cache import (
-    FrozenEncoders,
-    cached_outputs,
-    key_of,
-    outputs_identity,
-    weights_digest,
-)
+from emo_fairseq.tasks.encoder_cache import cached_outputs
+from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
+from emo_fairseq.tasks.outputs_identity import key_of, outputs_identity, weights_digest
 
 SIZE = TransformerSize(16, 24, 2, 2, dropout=0.5, attention_dropout=0.5)
 CARD = EncoderSpec("fairseq:models/tiny", "tokens", {"family": "roberta", "size": {"layers": 2}})
