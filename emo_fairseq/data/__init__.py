@@ -16,5 +16,5 @@ It uses fairseq's datasets, and no model. The modules, in the order in which the
 | dialogues, order of turns | :mod:`.turn_order`, :mod:`.dialogue_rows`, :mod:`.dialogue_windows` |
 | dialogues, texts | :mod:`.dialogue` |
 | shared by all inputs | :mod:`.modality_dataset`, :mod:`.input_limits`, :mod:`.row_warnings` |
-| training only | :mod:`.augmentation`, :mod:`.fit`, :mod:`.leaks` |
+| training only | :mod:`.augmentation`, :mod:`.fit`, :mod:`.leaks`, :mod:`.tokenizer_provenance` |
 """

@@ -15,22 +15,21 @@ from emo_fairseq.data import legacy
 from emo_fairseq.data.annotations import group_names, truth_array
 from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.frame_statistics import FrameStatistics
-from emo_fairseq.data.leaks import tokenizer_provenance
 from emo_fairseq.data.manifest import (
     Split,
     read_corpus_file,
 )
 from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.data.token_choice import tokenize_command
+from emo_fairseq.data.tokenizer_provenance import tokenizer_provenance
 from emo_fairseq.data.vocabulary import (
     Vocabulary,
     assume_vocabulary,
     check_fits,
     read_vocabulary,
 )
-from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import FRAMES, LOG_MEL, TEXT, TOKENS, WAVEFORM
+from emo_fairseq.modalities import FRAMES, LOG_MEL, TOKENS
 from emo_fairseq.targets import TARGETS, Target, TargetKind
 
 logger = logging.getLogger(__name__)
@@ -38,15 +37,6 @@ logger = logging.getLogger(__name__)
 _STATISTICS_SAMPLE = 1000  # utterances that the statistics of frames are fitted on
 _STATISTICS_SEED = 0
 _ROUNDING = 1e-9  # of a sum of shares
-
-
-def scratch_spec(source: DataDir, modality: str) -> EncoderSpec:
-    """Return the spec of an encoder without pretrained weights, which reads ``--speech-input``."""
-    spec = getattr(source.cfg, f"{modality}_encoder") or "scratch:"
-    if modality == TEXT:
-        return EncoderSpec(spec, TOKENS)
-    kind = source.cfg.speech_input or (TOKENS if source.is_legacy else WAVEFORM)
-    return EncoderSpec(spec, str(kind))
 
 
 def fit_labels(source: DataDir, target: Target) -> list[str]:

@@ -16,7 +16,6 @@ from data_prep.manifest.table import ManifestTable
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq import pretrained
 from emo_fairseq.data.data_dir import DataDir
-from emo_fairseq.data.fit import scratch_spec
 from emo_fairseq.data.manifest import read_corpus_file
 from emo_fairseq.encoder_spec import (
     PRETRAINED,
@@ -25,7 +24,7 @@ from emo_fairseq.encoder_spec import (
     check_spec,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import FRAMES, SPEECH, VIDEO
+from emo_fairseq.modalities import FRAMES, SPEECH, TEXT, TOKENS, VIDEO, WAVEFORM
 
 logger = logging.getLogger(__name__)
 
@@ -81,12 +80,21 @@ def _describe(source: DataDir, modality: str, spec: str | None) -> EncoderSpec:
             "option-unused",
         )
     if spec is None or kind == "scratch":
-        return scratch_spec(source, modality)
+        return _scratch_spec(source, modality)
     if kind == "features":
         return _describe_features(source.folder, spec)
     encoder_spec = pretrained.describe(modality, spec, str(source.cfg.whisper_padding))
     logger.info("%s: encoder %s, weights %s", modality, spec, encoder_spec.weights[:12])
     return encoder_spec
+
+
+def _scratch_spec(source: DataDir, modality: str) -> EncoderSpec:
+    """Return the spec of an encoder without pretrained weights, which reads ``--speech-input``."""
+    spec = getattr(source.cfg, f"{modality}_encoder") or "scratch:"
+    if modality == TEXT:
+        return EncoderSpec(spec, TOKENS)
+    kind = source.cfg.speech_input or (TOKENS if source.is_legacy else WAVEFORM)
+    return EncoderSpec(spec, str(kind))
 
 
 def _describe_features(data_dir: Path, spec: str) -> EncoderSpec:
