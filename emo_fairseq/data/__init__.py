@@ -14,7 +14,7 @@ It uses fairseq's datasets, and no model. The modules, in the order in which the
 | tokens | :mod:`.vocabulary`, :mod:`.token_choice`, :mod:`.token_rows`, :mod:`.masking` |
 | frames | :mod:`.frame_statistics`, :mod:`.normalization` |
 | dialogues, order of turns | :mod:`.turn_order`, :mod:`.dialogue_rows`, :mod:`.dialogue_windows` |
-| dialogues, texts | :mod:`.dialogue` |
+| dialogues, texts | :mod:`.neighbors`, :mod:`.context_rows` |
 | shared by all inputs | :mod:`.modality_dataset`, :mod:`.input_limits`, :mod:`.row_warnings` |
 | training only | :mod:`.augmentation`, :mod:`.fit`, :mod:`.leaks`, :mod:`.tokenizer_provenance` |
 """

@@ -12,9 +12,10 @@ import numpy as np
 from data_prep.audio.frames import num_frames
 from data_prep.features.log_mel import frames_of
 from data_prep.video.loading import PictureOptions
-from emo_fairseq.data.dialogue import NO_PREFIX, ContextRows, Neighbors, focus_of, has_context
+from emo_fairseq.data.context_rows import NO_PREFIX, ContextRows, focus_of
 from emo_fairseq.data.frame_statistics import FrameStatistics, Normalizer
 from emo_fairseq.data.input_limits import MIN_SAMPLES, InputLimits
+from emo_fairseq.data.neighbors import Neighbors, has_context
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.data.token_rows import BOUNDARIES, check_max_tokens, with_boundaries
 from emo_fairseq.data.vocabulary import Vocabulary

@@ -6,7 +6,7 @@ from typing import Protocol
 from data_prep.audio.part import WINDOW_MS
 from data_prep.schema import SAMPLE_RATE
 from data_prep.video.loading import PictureOptions
-from emo_fairseq.data.dialogue import ContextOptions
+from emo_fairseq.data.neighbors import ContextOptions
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT

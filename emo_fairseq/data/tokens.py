@@ -12,17 +12,11 @@ from data_prep.manifest.table import values
 from data_prep.schema import Utterance
 from data_prep.tokens.checking import check_tokens
 from data_prep.tokens.folder import SpecialIds
-from emo_fairseq.data.dialogue import (
-    NO_PREFIX,
-    ContextRows,
-    Neighbors,
-    focus_of,
-    has_context,
-    speaker_prefixes,
-)
+from emo_fairseq.data.context_rows import NO_PREFIX, ContextRows, focus_of, speaker_prefixes
 from emo_fairseq.data.input_limits import InputLimits
 from emo_fairseq.data.manifest import Split, report_rows
 from emo_fairseq.data.modality_dataset import collate_padded
+from emo_fairseq.data.neighbors import Neighbors, has_context
 from emo_fairseq.data.token_rows import check_max_tokens, with_boundaries
 from emo_fairseq.data.turn_order import find_hidden, find_neighbors, have_turns
 from emo_fairseq.errors import UsageError

@@ -8,7 +8,12 @@ import numpy as np
 from data_prep.errors import CodedError
 from data_prep.manifest.table import codes, counts, has, select
 from data_prep.schema import Utterance
-from emo_fairseq.data.dialogue import NeighborTable
+from emo_fairseq.data.neighbors import NeighborTable
+
+
+def has_turn(utterance: Utterance) -> bool:
+    """Return whether a row names its dialogue and its turn in it."""
+    return utterance.dialogue is not None and utterance.turn is not None
 
 
 def have_turns(utterances: Sequence[Utterance]) -> np.ndarray:

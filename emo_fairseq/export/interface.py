@@ -15,8 +15,8 @@ from data_prep.audio.part import WINDOW_MS
 from data_prep.files.yaml_values import dump_yaml
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import TOKENIZER_FILE
-from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.data.input_limits import MIN_SAMPLES
+from emo_fairseq.data.neighbors import has_context
 from emo_fairseq.export.front_ends import outside
 from emo_fairseq.inference.graph_inputs import TENSOR_OF, graph_name
 from emo_fairseq.inference.model import LoadedModel

@@ -17,7 +17,7 @@ import yaml
 from data_prep.files.replacing import write_atomically
 from data_prep.manifest.provenance import Provenance
 from data_prep.schema import CORPUS_FILE, Corpus, read_corpus
-from emo_fairseq.data.dialogue import has_context
+from emo_fairseq.data.neighbors import has_context
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_UTTERANCES
 from emo_fairseq.evaluation.names import display_name
 from emo_fairseq.evaluation.tables import Table, format_interval, format_number, to_markdown

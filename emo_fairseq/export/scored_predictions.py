@@ -14,7 +14,8 @@ from data_prep.manifest.provenance import allowed_leaks, model_beside, transduct
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from data_prep.video.segment import VideoSegment, video_of
 from emo_fairseq.checkpoint_schema import head_digest
-from emo_fairseq.data.dialogue import has_context, has_turn
+from emo_fairseq.data.neighbors import has_context
+from emo_fairseq.data.turn_order import has_turn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.bootstrap import Estimate, estimates

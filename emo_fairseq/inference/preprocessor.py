@@ -16,15 +16,10 @@ from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from data_prep.video.loading import Clip, PictureOptions
-from emo_fairseq.data.dialogue import (
-    NO_PREFIX,
-    Neighbors,
-    has_context,
-    name_prefixes,
-    neighbors_of,
-)
+from emo_fairseq.data.context_rows import NO_PREFIX, name_prefixes
 from emo_fairseq.data.dialogue_windows import Window, plan_windows
 from emo_fairseq.data.in_memory import Collated, InMemoryData, ModalityRows, TextContext
+from emo_fairseq.data.neighbors import Neighbors, has_context, neighbors_of
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.data.token_rows import BOUNDARIES
 from emo_fairseq.errors import UsageError

@@ -14,11 +14,8 @@ from token_folders import tokens_of
 from data_prep.schema import Utterance, read_manifest
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from emo_fairseq.data.dialogue import (
-    NO_PREFIX,
-    Neighbors,
-    speaker_prefixes,
-)
+from emo_fairseq.data.context_rows import NO_PREFIX, speaker_prefixes
+from emo_fairseq.data.neighbors import Neighbors
 from emo_fairseq.data.tokens import ContextDataset
 
 FIRST, LAST, PAD = 0, 2, 1

@@ -6,7 +6,8 @@ from codes import raises
 
 from data_prep.schema import Utterance
 from data_prep.tokens.folder import SpecialIds
-from emo_fairseq.data.dialogue import NO_PREFIX, ContextRows, Neighbors, NeighborTable, neighbors_of
+from emo_fairseq.data.context_rows import NO_PREFIX, ContextRows
+from emo_fairseq.data.neighbors import Neighbors, NeighborTable, neighbors_of
 from emo_fairseq.data.turn_order import find_hidden, find_neighbors, group_turns
 
 

@@ -12,11 +12,9 @@ from data_prep.features.frame_files import StoredFeatures, read_frames, write_fr
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.augmentation import AddedNoise, Babble, Gain, Speed, TokenDropout
-from emo_fairseq.data.dialogue import (
-    NO_PREFIX,
-    Neighbors,
-)
+from emo_fairseq.data.context_rows import NO_PREFIX
 from emo_fairseq.data.encoded import EncodedCopies, EncodedDataset, content_digest
+from emo_fairseq.data.neighbors import Neighbors
 from emo_fairseq.data.tokens import ContextDataset, TokenDataset
 from emo_fairseq.errors import UsageError
 

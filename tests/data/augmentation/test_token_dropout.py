@@ -9,10 +9,8 @@ from input_examples import make_texts
 
 from data_prep.tokens.folder import BOS, EOS, PAD, UNK, SpecialIds
 from emo_fairseq.data.augmentation import TokenDropout
-from emo_fairseq.data.dialogue import (
-    NO_PREFIX,
-    Neighbors,
-)
+from emo_fairseq.data.context_rows import NO_PREFIX
+from emo_fairseq.data.neighbors import Neighbors
 from emo_fairseq.data.tokens import ContextDataset, TokenDataset
 
 MASK = 99
