@@ -53,6 +53,7 @@ from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.targets import LabeledTarget, Target
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks import resume
+from emo_fairseq.tasks.attending import attend
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig, add_task_args
@@ -79,7 +80,6 @@ from emo_fairseq.tasks.provenance import ScoringGuard, stored_provenance, traini
 from emo_fairseq.tasks.run_config import RunConfig
 from emo_fairseq.tasks.scoring_files import (
     ScoringFiles,
-    attend,
     check_files_writable,
     refuse_undefined_loss,
 )
