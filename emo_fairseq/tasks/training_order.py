@@ -6,13 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from emo_fairseq.data.annotations import group_ids, group_names
-from emo_fairseq.data.curriculum import (
-    MODEL_CONFIDENCE,
-    NONE,
-    CurriculumDataset,
-    CurriculumTraits,
-    read_preset,
-)
+from emo_fairseq.data.curriculum.dataset import CurriculumDataset
+from emo_fairseq.data.curriculum.orders import MODEL_CONFIDENCE, NONE, CurriculumTraits, read_preset
 from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.samplers import SAMPLERS, RowTraits
