@@ -14,7 +14,7 @@ from pretrained import tiny_checkpoints
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.lora import is_adapter
-from emo_fairseq.tasks.warm_start import check_same_outputs
+from emo_fairseq.tasks.stage_checks import check_same_outputs
 
 Trained = Callable[[str], Path]
 
