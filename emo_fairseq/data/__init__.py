@@ -9,6 +9,7 @@ It uses fairseq's datasets, and no model. The modules, in the order in which the
 
 | topic | modules |
 |---|---|
+| rows that are used, sets of a fold | :mod:`.usable_rows`, :mod:`.fold`, :mod:`.manifests_digest` |
 | order of batches | :mod:`.samplers`, :mod:`.curriculum` |
 | truth and votes | :mod:`.annotations`, :mod:`.votes` |
 | tokens | :mod:`.vocabulary`, :mod:`.token_choice`, :mod:`.token_rows`, :mod:`.masking` |

@@ -29,6 +29,7 @@ from data_prep.tokens.folder import SpecialIds
 from data_prep.video.segment import video_of
 from emo_fairseq.data import legacy
 from emo_fairseq.data.audio import PackedWaveforms, WaveformDataset
+from emo_fairseq.data.fold import read_fold
 from emo_fairseq.data.frame_statistics import MIN_FRAMES, FrameStatistics, Normalization
 from emo_fairseq.data.frames import StoredFrames
 from emo_fairseq.data.input_limits import InputLimits, InputOptions
@@ -47,7 +48,6 @@ from emo_fairseq.data.manifest import (
     check_data_dir,
     join_splits,
     read_corpus_file,
-    read_fold,
     read_split,
     report_rows,
 )

@@ -9,8 +9,9 @@ import numpy as np
 
 from data_prep.errors import CodedError
 from emo_fairseq.data.dialogue_windows import Window, plan_windows
-from emo_fairseq.data.manifest import Split, find_usable, no_usable_row, report_rows
+from emo_fairseq.data.manifest import Split, report_rows
 from emo_fairseq.data.turn_order import find_hidden, group_turns, have_turns
+from emo_fairseq.data.usable_rows import find_usable, no_usable_row
 from emo_fairseq.errors import UsageError
 from emo_fairseq.targets import Target
 
@@ -51,7 +52,7 @@ def select_turns(
         present: for each modality which rows have it, (N,) bool.
         size: most turns of a window.
         causal: whether turns are predicted from those before them alone.
-        labels: of a distribution; see :func:`emo_fairseq.data.manifest.find_usable`.
+        labels: of a distribution; see :func:`emo_fairseq.data.usable_rows.find_usable`.
 
     Raises:
         UsageError: no row can be scored, none names its dialogue, or two have the same turn.

@@ -19,7 +19,7 @@ from data_prep.manifest.audio_root import audio_root, has_videos, video_root
 from data_prep.manifest.corpus_card import write_card
 from data_prep.manifest.votes import format_votes, parse_votes, rename_votes
 from data_prep.schema import CORPUS_FILE, TEST, read_corpus
-from emo_fairseq.data.manifest import manifests_digest
+from emo_fairseq.data.manifests_digest import manifests_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
 from emo_fairseq.experiments.jobs import Command, Errors, Outcome, Steps, failure, run_all

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from data_prep.errors import CodedError
 from data_prep.schema import TRAIN
-from emo_fairseq.data.manifest import check_data_dir, manifests_digest, read_fold
+from emo_fairseq.data.fold import read_fold
+from emo_fairseq.data.manifest import check_data_dir
+from emo_fairseq.data.manifests_digest import manifests_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import PlannedRun
 from emo_fairseq.experiments.jobs import Command, Outcome, failure

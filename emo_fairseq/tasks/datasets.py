@@ -17,9 +17,10 @@ from emo_fairseq.data.dialogue_rows import DialogueRows, report_hidden_turns, se
 from emo_fairseq.data.encoded import EncodedCopies
 from emo_fairseq.data.fit import check_vocabularies
 from emo_fairseq.data.inputs import unchanged
-from emo_fairseq.data.manifest import Split, read_corpus_file, select_rows
+from emo_fairseq.data.manifest import Split, read_corpus_file
 from emo_fairseq.data.masking import MaskedTokens, find_mask
 from emo_fairseq.data.modality_dataset import MissingDataset, RowsDataset
+from emo_fairseq.data.usable_rows import select_rows
 from emo_fairseq.data.utterance_dataset import UtteranceDataset, presence_cases
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT, TOKENS, masked_modalities

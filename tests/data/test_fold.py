@@ -22,7 +22,7 @@ from data_prep.folds.file import FOLDS_FOLDER, read_base
 from data_prep.manifest.provenance import provenance_path
 from data_prep.schema import SPLITS, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
-from emo_fairseq.data.manifest import read_fold
+from emo_fairseq.data.fold import read_fold
 from emo_fairseq.errors import UsageError
 
 PROTOCOL = "by_speaker"  # of no known name: held to its unit alone, not to dialogues

@@ -12,13 +12,8 @@ from codes import raises
 from data_prep.errors import ManifestError
 from data_prep.schema import Utterance
 from emo_fairseq.data.annotations import truth_array
-from emo_fairseq.data.manifest import (
-    Split,
-    check_data_dir,
-    read_corpus_file,
-    read_split,
-    select_rows,
-)
+from emo_fairseq.data.manifest import Split, check_data_dir, read_corpus_file, read_split
+from emo_fairseq.data.usable_rows import select_rows
 from emo_fairseq.targets import TARGETS
 
 BOTH = ("text", "speech")

@@ -10,7 +10,8 @@ from codes import raises
 from data_prep.schema import Utterance
 from emo_fairseq.data.annotations import truth_array
 from emo_fairseq.data.dialogue_rows import select_turns
-from emo_fairseq.data.manifest import Split, select_rows
+from emo_fairseq.data.manifest import Split
+from emo_fairseq.data.usable_rows import select_rows
 from emo_fairseq.targets import TARGETS
 
 LABELS = ["sad", "happy"]

@@ -37,8 +37,8 @@ from data_prep.segmentation.formats import FORMATS, read_segmentation, write_tur
 from data_prep.segmentation.turn import Turn
 from data_prep.tables.prepare import prepare_table
 from data_prep.tables.recipe import TableRecipe
+from emo_fairseq.data.fold import read_fold
 from emo_fairseq.data.legacy import read_split as read_legacy
-from emo_fairseq.data.manifest import read_fold
 from emo_fairseq.data.tokens import open_binarized
 from emo_fairseq.data.vocabulary import read_vocabulary
 from emo_fairseq.evaluation import (

@@ -12,7 +12,7 @@ from data_prep.features.stored import FOLDER, are_missing
 from data_prep.manifest.table import count_distinct, counts, has
 from data_prep.schema import SAMPLE_RATE, SPLITS, TRAIN, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train.data import DataFolder
-from emo_fairseq.data.manifest import read_fold_rows
+from emo_fairseq.data.fold import read_fold_rows
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import MODALITY_LETTERS, SPEECH, TEXT, VIDEO, parse_modalities
 from emo_fairseq.targets import TARGETS, TargetKind

@@ -77,9 +77,7 @@ def _may_read(tokens: TokenSet, fold: str | None, holds_out_train: bool) -> bool
 
 def _is_train_apart(folder: Path, fold: str) -> bool:
     """Return whether there is a train split, and the fold holds out none of its rows."""
-    from emo_fairseq.data.manifest import (
-        read_fold,
-    )
+    from emo_fairseq.data.fold import read_fold
 
     _, sets = read_fold(folder, fold)
     held_out = {name for part in SPLITS if part != TRAIN for name in sets[part]}

@@ -1,0 +1,49 @@
+"""One fold of a data dir: which rows are its train, valid and test sets."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
+from data_prep.manifest.table import ManifestTable, rows_of_ids
+from emo_fairseq.errors import UsageError
+
+
+def read_fold(folder: Path, fold: str) -> tuple[Sequence[str], Mapping[str, Sequence[str]]]:
+    """Read the fold that ``--fold PROTOCOL/FOLD`` names.
+
+    Returns:
+        The names of the splits on disk that it divides, and the ids of each set.
+
+    Raises:
+        UsageError: no such file, or no such fold in it.
+    """
+    protocol, _, number = fold.partition("/")
+    file = folder / FOLDS_FOLDER / f"{protocol}.json"
+    if not file.exists():
+        known = sorted(path.stem for path in (folder / FOLDS_FOLDER).glob("*.json"))
+        others = f"choose one of {', '.join(known)}, or " if known else ""
+        raise UsageError(
+            f"--fold {fold}: {file} is not there; {others}make it with "
+            f"`python -m data_prep.folds {folder} --protocol {protocol}`",
+            "folds-missing",
+        )
+    try:
+        content = read_folds(file)
+    except ValueError as error:
+        raise UsageError.of(error, "folds-invalid") from error
+    if number not in content.folds:
+        names = ", ".join(content.folds)
+        raise UsageError(f"--fold {fold}: {file} has the folds {names}", "fold-unknown")
+    return content.bases, content.folds[number]
+
+
+def read_fold_rows(folder: Path, fold: str) -> dict[str, ManifestTable]:
+    """Return the rows of each set of a fold, in the order of the manifests.
+
+    Raises:
+        UsageError: no such file, or no such fold in it.
+        data_prep.errors.ManifestError: a row that breaks the data contract.
+    """
+    bases, sets = read_fold(folder, fold)
+    rows = read_base(folder, bases)
+    return {name: rows.take(rows_of_ids(rows, ids)) for name, ids in sets.items()}
