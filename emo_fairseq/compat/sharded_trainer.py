@@ -113,7 +113,7 @@ def _without_bf16(cfg: Any) -> Iterator[None]:
 # -- tensors ---------------------------------------------------------------------------------------
 
 
-def shard(module: nn.Module, mesh: DeviceMesh, precision: torch.dtype = torch.float32) -> nn.Module:
+def shard(module: nn.Module, mesh: DeviceMesh, precision: torch.dtype) -> nn.Module:
     """Shard the trained parameters of a model or a criterion in place, and return it.
 
     Args:

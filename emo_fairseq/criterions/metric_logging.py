@@ -59,7 +59,7 @@ def log_metrics(
 def metric_names(
     statistics: Mapping[str, Tensor],
     labels: Sequence[str],
-    auxiliary_labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    auxiliary_labels: Mapping[str, Sequence[str]],
 ) -> list[str]:
     """Return the names that :func:`log_metrics` logs of such statistics, whatever their values."""
     with fairseq_metrics.aggregate(new_root=True) as logged:
@@ -70,7 +70,7 @@ def metric_names(
 def metric_values(
     logging_outputs: Sequence[Mapping[str, Any]],
     labels: Sequence[str],
-    auxiliary_labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    auxiliary_labels: Mapping[str, Sequence[str]],
 ) -> dict[str, float]:
     """Return the metrics that :func:`log_metrics` logs, by name, and log nothing."""
     with fairseq_metrics.aggregate(new_root=True) as logged:

@@ -44,7 +44,7 @@ class DialogueDataset(FairseqDataset):
         turns: UtteranceDataset,
         windows: Sequence[Window],
         speakers: Sequence[str | None],
-        cases: Sequence[str] | None = None,
+        cases: Sequence[str] | None,
     ) -> None:
         super().__init__()
         self.turns = turns

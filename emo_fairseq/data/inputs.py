@@ -91,9 +91,9 @@ INPUT_KINDS: dict[str, InputKind] = {
 def build_modality_dataset(
     kind: str,
     rows: RowReader,
-    vocabulary: Vocabulary | None = None,
-    normalization: Normalization | None = None,
-    augment: Augment = unchanged,
+    vocabulary: Vocabulary | None,
+    normalization: Normalization | None,
+    augment: Augment,
 ) -> FairseqDataset:
     """Build the dataset of one modality.
 

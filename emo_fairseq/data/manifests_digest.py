@@ -11,7 +11,7 @@ from emo_fairseq.data import legacy
 from emo_fairseq.data.fold import read_fold
 
 
-def manifests_digest(folder: Path, splits: Sequence[str], fold: str | None = None) -> str | None:
+def manifests_digest(folder: Path, splits: Sequence[str], fold: str | None) -> str | None:
     """Return a digest of the files that splits of a data dir are read from.
 
     Args:

@@ -49,7 +49,7 @@ def find_usable(
     split: Split,
     target: Target,
     present: Mapping[str, np.ndarray],
-    labels: Sequence[str] = (),
+    labels: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which rows have a modality, and which a truth: (N,) bool each.
 

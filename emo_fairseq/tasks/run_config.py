@@ -202,7 +202,7 @@ class RunConfig:
         return self.is_training and bool(self._run.checkpoint.reset_meters)
 
     def end_if_finished(
-        self, checkpoint: Path, n_updates: int, patience: dict[str, Any], is_solved: bool = False
+        self, checkpoint: Path, n_updates: int, patience: dict[str, Any], is_solved: bool
     ) -> None:
         """Let fairseq-train end at once if the training of a checkpoint is finished.
 
