@@ -21,7 +21,7 @@ from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
-_TORCHRUN = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK")
+_TORCHRUN = {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"}
 _SRUN = (
     "SLURM_STEP_NUM_TASKS",
     "SLURM_STEP_NUM_NODES",
@@ -31,10 +31,14 @@ _SRUN = (
 )
 
 
+def is_under_torchrun() -> bool:
+    """Return whether ``torchrun`` has started this process."""
+    return os.environ.keys() >= _TORCHRUN
+
+
 def launched_ranks() -> int:
     """Return the number of processes of ``torchrun``; 1 if this process was not started by it."""
-    launched = all(name in os.environ for name in _TORCHRUN)
-    return int(os.environ["WORLD_SIZE"]) if launched else 1
+    return int(os.environ["WORLD_SIZE"]) if is_under_torchrun() else 1
 
 
 def apply() -> None:
@@ -58,10 +62,9 @@ def _follow_torchrun(infer: Callable[..., None]) -> Callable[..., None]:
     """
 
     def infer_init_method(cfg: Any, force_distributed: bool = False) -> None:
-        launched = all(name in os.environ for name in _TORCHRUN)
-        if not launched or cfg.distributed_init_method is not None or cfg.tpu:
+        if not is_under_torchrun() or cfg.distributed_init_method is not None or cfg.tpu:
             return infer(cfg, force_distributed)
-        cfg.distributed_world_size = int(os.environ["WORLD_SIZE"])
+        cfg.distributed_world_size = launched_ranks()
         if torch.cuda.is_available() or cfg.distributed_world_size == 1:
             return infer(cfg, force_distributed)
         cfg.distributed_init_method = "env://"

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from emo_fairseq.checkpoint_files import LAST
 from emo_fairseq.compat.checkpoints import TASK_NAME
+from emo_fairseq.compat.distributed import is_under_torchrun
 from emo_fairseq.compat.fully_sharded import check_fully_sharded
 from emo_fairseq.errors import UsageError
 
@@ -56,7 +57,6 @@ _PARTS = {
     "lr_scheduler": ("--lr-scheduler", "fixed", "polynomial_decay"),
 }
 _LARGEST_SEED = 2**32 - 1  # numpy's
-_TORCHRUN = {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"}
 
 
 def set_default_architecture(parser: argparse.ArgumentParser, task: str | None) -> None:
@@ -264,5 +264,4 @@ def _check_momentum(cfg: Any) -> None:
 def _starts_all_ranks(options: Any) -> bool:
     """Return whether fairseq starts all processes here; torchrun and Slurm start their own."""
     is_under_slurm = options.distributed_port > 0 and "SLURM_STEP_NODELIST" in os.environ
-    is_under_torchrun = os.environ.keys() >= _TORCHRUN
-    return options.distributed_init_method is None and not (is_under_slurm or is_under_torchrun)
+    return options.distributed_init_method is None and not (is_under_slurm or is_under_torchrun())

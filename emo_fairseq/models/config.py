@@ -10,13 +10,15 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from emo_fairseq.modalities import LOG_MEL, SPEECH, TEXT, VIDEO, WAVEFORM
 from emo_fairseq.models.dialogue_encoders import DialogueEncoderConfig
-from emo_fairseq.models.fusions import (
-    BY_ARCHITECTURE,
-    FusionConfig,
-    fusion_name,
-)
+from emo_fairseq.models.fusions import BY_ARCHITECTURE, FusionConfig, fusion_of
 from emo_fairseq.option_values import CONCAT, CROSS_ATTENTION, FROZEN, FULL, LORA, TUNINGS
-from emo_fairseq.options.conditions import HAS_LORA, Condition, OptionContext, is_read
+from emo_fairseq.options.conditions import (
+    HAS_LORA,
+    KEEPS_OUTPUTS,
+    Condition,
+    OptionContext,
+    is_read,
+)
 from emo_fairseq.options.option import (
     LAYERS,
     NOT_NEGATIVE,
@@ -140,10 +142,6 @@ def _builds_any(context: OptionContext) -> bool:
     return any(context.is_built_here(name) for name in context.encoders)
 
 
-def _fusion_of(context: OptionContext) -> str:
-    return fusion_name(context.model, len(context.encoders))
-
-
 _SPEECH_FROM_SCRATCH = Condition(
     lambda context: not context.reads(SPEECH) or context.is_built_here(SPEECH, "scratch"),
     "the speech encoder is not from scratch",
@@ -182,9 +180,6 @@ _TRAINS_AN_ENCODER = Condition(
 _FREEZES_AN_ENCODER = Condition(
     lambda context: context.tunes(FROZEN), "no encoder is frozen", needs="model"
 )
-_KEEPS_OUTPUTS = Condition(
-    lambda context: not context.task.no_encoder_cache, "--no-encoder-cache keeps no outputs"
-)
 _IS_NO_PROBE = Condition(
     lambda context: not context.task.probe, "--probe standardizes its vectors by itself"
 )
@@ -200,14 +195,14 @@ _KEEPS_PRETRAINED = Condition(
     needs="model",
 )
 _HAS_DROPOUT = Condition(
-    lambda context: _builds_any(context) or _fusion_of(context) != CONCAT,
+    lambda context: _builds_any(context) or fusion_of(context) != CONCAT,
     "every encoder is pretrained, and --fusion concat has no dropout",
     needs="model",
 )
 _HAS_ATTENTION = Condition(
     lambda context: (
         any(_has_layers(context, name) for name in context.encoders)
-        or _fusion_of(context) == CROSS_ATTENTION
+        or fusion_of(context) == CROSS_ATTENTION
     ),
     "no encoder that is not pretrained has layers, and there is no cross-attention",
     needs="model",
@@ -385,7 +380,7 @@ class TuningConfig(FairseqDataclass):
         False,
         "bring each number of the outputs of frozen encoders to zero mean and unit deviation over "
         "the train split",
-        acts=(_FREEZES_AN_ENCODER, _KEEPS_OUTPUTS),
+        acts=(_FREEZES_AN_ENCODER, KEEPS_OUTPUTS),
     )
     standardize_fused: bool = option(
         False,

@@ -265,7 +265,7 @@ def cross_attention_query(cfg: "RobertaEMOConfig") -> str:
 def has_fusion(*names: str) -> Condition:
     """Return the condition of an option that acts on these fusions only."""
     return Condition(
-        lambda context: _fusion_of(context) in names,
+        lambda context: fusion_of(context) in names,
         is_none_of("--fusion", names),
         needs="model",
     )
@@ -286,7 +286,8 @@ def _used_by_fusion(name: str) -> tuple[Condition, Condition]:
     return nothing_to_fuse, acting
 
 
-def _fusion_of(context: OptionContext) -> str:
+def fusion_of(context: OptionContext) -> str:
+    """Return the fusion that the options choose."""
     return fusion_name(context.model, len(context.encoders))
 
 

@@ -166,6 +166,9 @@ HAS_FROZEN_ENCODER = Condition(
     "no encoder has --{some}-tuning frozen, and outputs of others are not kept",
     needs="model",
 )
+KEEPS_OUTPUTS = Condition(
+    lambda context: not context.task.no_encoder_cache, "--no-encoder-cache keeps no outputs"
+)
 PREDICTS_LABELS = Condition(
     lambda context: context.target.has_labels,  # type: ignore[union-attr]
     "--target has numbers, and no labels",

@@ -20,11 +20,12 @@ from emo_fairseq.models.dialogue_encoders import (
     DIALOGUE_ENCODERS,
     HAS_DIALOGUE_ENCODER,
 )
-from emo_fairseq.models.fusions import fusion_name
+from emo_fairseq.models.fusions import fusion_of
 from emo_fairseq.option_values import BY_TRAIN, CROSS_ATTENTION, NORMALIZATIONS
 from emo_fairseq.options.conditions import (
     HAS_FROZEN_ENCODER,
     HAS_LORA,
+    KEEPS_OUTPUTS,
     READS_AUDIO,
     READS_FEATURES,
     READS_FRAMES,
@@ -228,7 +229,7 @@ _HAS_CONTEXT = Condition(
 def _pools_beyond_first(context: OptionContext) -> bool:
     """Return whether the fusion reads the text's tokens, and not the first one alone."""
     pooling = str(getattr(context.model, "text_pooling", None) or "first")
-    name = fusion_name(context.model, len(context.encoders))
+    name = fusion_of(context)
     return name == CROSS_ATTENTION or pooling != "first"
 
 
@@ -284,11 +285,6 @@ class DialogueConfig(FairseqDataclass):
     )
 
 
-_KEEPS_OUTPUTS = Condition(
-    lambda context: not context.task.no_encoder_cache, "--no-encoder-cache keeps no outputs"
-)
-
-
 _AUGMENTS_FROZEN = Condition(
     lambda context: any(
         context.stores_outputs_of(name) and changes_inputs(context.task, name, spec.input)
@@ -306,13 +302,13 @@ class EncoderCacheConfig(FairseqDataclass):
     cache_dir: Optional[str] = option(
         None,
         "folder for the outputs of frozen encoders, which run once (default: cache/ in --data)",
-        acts=(HAS_FROZEN_ENCODER, _KEEPS_OUTPUTS),
+        acts=(HAS_FROZEN_ENCODER, KEEPS_OUTPUTS),
         kind=Kind.OUTPUT,
     )
     cache_dtype: ChoiceEnum(["float16", "float32"]) = option(  # type: ignore[valid-type]
         "float16",
         "precision in which these outputs are stored",
-        acts=(HAS_FROZEN_ENCODER, _KEEPS_OUTPUTS),
+        acts=(HAS_FROZEN_ENCODER, KEEPS_OUTPUTS),
     )
     no_encoder_cache: bool = option(
         False,
@@ -324,7 +320,7 @@ class EncoderCacheConfig(FairseqDataclass):
         "training: store the outputs of a frozen encoder for so many augmented copies of its "
         "inputs, too; each epoch reads, of every row, its input or one of the copies, in turn",
         within=Range(0, most=100),
-        acts=(_AUGMENTS_FROZEN, _KEEPS_OUTPUTS),
+        acts=(_AUGMENTS_FROZEN, KEEPS_OUTPUTS),
     )
 
 

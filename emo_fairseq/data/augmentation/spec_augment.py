@@ -25,7 +25,19 @@ def draw_spans(
     return [slice(start, start + width) for start, width in zip(starts, widths, strict=True)]
 
 
-class TimeMasks(AugmentedDataset):
+class _Masks(AugmentedDataset):
+    """So many masks in every utterance, each of a random width up to the largest."""
+
+    def __init__(self, dataset: FairseqDataset, n_masks: int, max_width: int, seed: int) -> None:
+        super().__init__(dataset, seed)
+        self.n_masks = n_masks
+        self.max_width = max_width
+
+    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
+        return [self.n_masks, self.max_width]
+
+
+class TimeMasks(_Masks):
     """Masks segments of time.
 
     Args:
@@ -35,14 +47,6 @@ class TimeMasks(AugmentedDataset):
         seed: see :class:`AugmentedDataset`.
     """
 
-    def __init__(self, dataset: FairseqDataset, n_masks: int, max_width: int, seed: int) -> None:
-        super().__init__(dataset, seed)
-        self.n_masks = n_masks
-        self.max_width = max_width
-
-    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
-        return [self.n_masks, self.max_width]
-
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         frames, present = item[0].clone(), item[1]
         max_width = min(self.max_width, int(MAX_TIME_SHARE * len(frames) / self.n_masks))
@@ -51,7 +55,7 @@ class TimeMasks(AugmentedDataset):
         return frames, present
 
 
-class FeatureMasks(AugmentedDataset):
+class FeatureMasks(_Masks):
     """Masks bands of neighboring features, such as mel bins, throughout an utterance.
 
     Args:
@@ -60,14 +64,6 @@ class FeatureMasks(AugmentedDataset):
         max_width: of each, in features; all together must be narrower than the frames.
         seed: see :class:`AugmentedDataset`.
     """
-
-    def __init__(self, dataset: FairseqDataset, n_masks: int, max_width: int, seed: int) -> None:
-        super().__init__(dataset, seed)
-        self.n_masks = n_masks
-        self.max_width = max_width
-
-    def settings(self, digest_of: Callable[[FairseqDataset], str]) -> list[Any]:
-        return [self.n_masks, self.max_width]
 
     def change(self, item: Item, generator: np.random.Generator) -> Item:
         frames, present = item[0].clone(), item[1]
