@@ -14,7 +14,7 @@ from data_prep.files.digests import file_digest
 from data_prep.files.documents import JsonObject, load_json
 from data_prep.files.hub import parse_hub_name
 from data_prep.files.yaml_values import dump_yaml
-from data_prep.messages import sentence
+from data_prep.messages import error_code, sentence
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
 from data_prep.tokens.vq_wav2vec import PATH_FILE
 from emo_fairseq.encoder_spec import PRETRAINED, EncoderSpec
@@ -229,7 +229,7 @@ def _write_processor(processor: InputProcessor, out: Path) -> None:
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{folder}: the tokenizer cannot be copied to {out / modality}: {sentence(error)}",
-                "tokenizer-unreadable",
+                error_code(error) or "tokenizer-unreadable",
             ) from error
 
 

@@ -3,8 +3,8 @@
 Of int8, weights of matrix products are quantized per output channel, and embeddings of tokens per
 row (:mod:`emo_fairseq.export.token_tables`). Activations are quantized by the range of each input
 as it comes (dynamic), or by ranges that were measured on rows of the train split (static), which
-saves measuring them and quantizes convolutions, too. Front ends and heads keep single precision:
-they are a small part of the time and a large part of the error.
+saves measuring them and quantizes convolutions, too. Front ends, standardization and heads keep
+single precision: they are a small part of the time and a large part of the error.
 """
 
 import contextlib
@@ -25,8 +25,9 @@ from emo_fairseq.inference.onnx_model import load_library
 
 GraphInputs = Mapping[str, np.ndarray]  # by name
 
-# Scopes of nodes: `frames` are log-mel frames, of a front end or of Whisper.
-_KEPT = re.compile(r"/(frames|normalize|head|auxiliary_heads\W\w+)/")
+# Scopes of nodes: `frames` are log-mel frames, of a front end or of Whisper, and `mix` is a sum of
+# layers, which may standardize them.
+_KEPT = re.compile(r"/(frames|normalize|standardize|mix|head|auxiliary_heads\W\w+)/")
 # Those of an encoder of samples, which normalize them: its convolutions, and its own nodes.
 _OVER_SAMPLES = re.compile(r"/feature_extractor/|^/(model/)?speech/[^/]+$")
 _PRODUCTS, _CONVOLUTION = ("MatMul", "Gemm"), "Conv"

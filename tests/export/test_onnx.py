@@ -1,5 +1,6 @@
 """Models as ONNX graphs: the same answers, and no file where they are not the same."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,9 @@ from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export import graph_files
 from emo_fairseq.export import onnx as onnx_export
-from emo_fairseq.export.dynamo import DYNAMO
+from emo_fairseq.export.dynamo import DYNAMO, TRACE, scope_of
 from emo_fairseq.export.example_batches import make_batch, make_dialogue
+from emo_fairseq.export.graphs import GraphOptions, export_graphs
 from emo_fairseq.export.onnx import export_onnx
 from emo_fairseq.inference.model_folder.files import (
     WEIGHTS_FILE,
@@ -93,7 +95,7 @@ def rows(data: Path, model: Any) -> dict[str, list[Any]]:
     return given
 
 
-def assert_same_answers(folder: Path, data: Path) -> None:
+def assert_same_answers(folder: Path, data: Path, tolerance: float = PARITY) -> None:
     graph, model = load_predictor(folder, onnx=True), load_predictor(folder, "cpu")
     asked = rows(data, model)
     few = {name: values[:1] for name, values in asked.items()}
@@ -106,10 +108,10 @@ def assert_same_answers(folder: Path, data: Path) -> None:
         for found, expected in answers:
             assert found.label == expected.label
             assert found.modalities == expected.modalities
-            assert np.abs(found.embedding - expected.embedding).max() < PARITY
+            assert np.abs(found.embedding - expected.embedding).max() < tolerance
             for name in ("probabilities", "values"):
-                assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=PARITY)
-            assert {k: pytest.approx(v, abs=PARITY) for k, v in found.auxiliary.items()} == dict(
+                assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=tolerance)
+            assert {k: pytest.approx(v, abs=tolerance) for k, v in found.auxiliary.items()} == dict(
                 expected.auxiliary
             )
 
@@ -152,6 +154,49 @@ def test_pretrained_encoders_with_lora_and_norms_over_time(trained_models, own_f
     folder = own_folder(trained_models.folder(options, hf_toy / "data", sizes))
     assert export_onnx(folder, check=5) < PARITY
     assert_same_answers(folder, hf_toy / "data")
+
+
+STANDARDIZED = "--standardize-frozen --standardize-fused"
+
+
+@pytest.mark.parametrize("exporter", all_but({TRACE}, [TRACE, DYNAMO]))
+def test_a_standardized_sum_of_layers(exporter, trained_models, own_folder, hf_toy):
+    options = f"""--modality text --text-encoder hf:{hf_toy / "bert"} --text-tuning frozen
+        --text-layer weighted --text-pooling mean {STANDARDIZED}"""
+    sizes = "--arch robertaEMO_tiny --embedding-dim 16"
+    folder = own_folder(trained_models.folder(options, hf_toy / "data", sizes))
+    export_graphs(folder, GraphOptions(precisions=("int8", "fp16"), check=5, exporter=exporter))
+    assert_same_answers(folder, hf_toy / "data", tolerance=5e-4)
+    model = load_predictor(folder, "cpu")
+    asked = rows(hf_toy / "data", model)
+    expected = model.predict(**asked)
+    for precision, tolerance in {"fp16": 5e-3, "int8": 5e-2}.items():
+        found = load_predictor(folder, precision=precision).predict(**asked)
+        for one, other in zip(found, expected, strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=tolerance)
+    halved = onnx.load(str(folder / "model.fp16.onnx"))
+    standardizing = [n for n in halved.graph.node if re.search("standardize|/mix/", scope_of(n))]
+    stored = {x.name: x.data_type for x in halved.graph.initializer}
+    read = {stored[name] for node in standardizing for name in node.input if name in stored}
+    assert onnx.TensorProto.FLOAT in read
+    assert onnx.TensorProto.FLOAT16 not in read
+
+
+def test_rounding_that_standardization_multiplies_is_accepted(
+    trained_models, own_folder, hf_toy, monkeypatch
+):
+    """Of fused vectors whose means are 1000 deviations."""
+    options = f"""--modality text+speech --text-encoder hf:{hf_toy / "bert"} --text-tuning frozen
+        --speech-encoder hf:{hf_toy / "wav2vec2"} --speech-tuning frozen --fusion concat
+        {STANDARDIZED}"""
+    sizes = "--arch robertaEMO_tiny --embedding-dim 16"
+    folder = own_folder(trained_models.folder(options, hf_toy / "data", sizes))
+    monkeypatch.setattr(onnx_export, "TOLERANCE", 1e-9)
+    difference = export_onnx(folder, check=5)
+    assert 1e-9 < difference < 1e-3
+    monkeypatch.setattr(onnx_export, "_ROUNDINGS", 0.01)
+    with raises("graph-differs"):
+        export_onnx(folder, check=5)
 
 
 @pytest.mark.parametrize("padding", ["full", "none"])

@@ -1,7 +1,9 @@
 """Model folders: they answer as the checkpoint does, need nothing beside them, and run no code."""
 
 import contextlib
+import errno
 import json
+import os
 import pickle
 import re
 import shutil
@@ -450,6 +452,19 @@ def test_what_cannot_be_written_is_told(trained_models, toy_corpus, data, tmp_pa
     with pytest.raises(UsageError, match="not loaded"):
         write_model_folder(data / "corpus.yaml", None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_no_unreadable_tokenizer(trained_models, tmp_path, monkeypatch):
+    checkpoint = trained_models.checkpoint("--modality text")
+
+    def fill(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with raises("disk-full") as error:
+        write_model_folder(checkpoint, None, tmp_path / "out")
+    assert "no space left on device; free some space" in str(error.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_prototypes_are_told_to_readers_of_the_folder(trained_models, tmp_path):
