@@ -25,6 +25,7 @@ class Reach(NamedTuple):
 
 
 NO_CONTEXT = Reach()
+ONE_DIALOGUE = "dialogue"  # the name of the dialogue, where all items are of one
 
 
 class Chunk(NamedTuple):

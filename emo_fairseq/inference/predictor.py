@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import overload
 
 from data_prep.audio.decoding import Source
-from data_prep.audio.segment import AudioSegment, as_segment
+from data_prep.audio.segment import AudioSegment
 from data_prep.audio.segment_reader import SegmentReader
 from data_prep.files.hub import local_folder
-from data_prep.files.remote import RemotePath
-from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
-from data_prep.video.segment import VideoSegment
 from emo_fairseq.compat.deferred_imports import import_fairseq
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.chunks import group_turns
+from emo_fairseq.inference.chunks import ONE_DIALOGUE, group_turns
 from emo_fairseq.inference.conversation import Conversation
 from emo_fairseq.inference.engine import Engine, ModelEngine
 from emo_fairseq.inference.graph_folder import read_graph_folder
@@ -35,18 +32,16 @@ from emo_fairseq.inference.inputs import (
 from emo_fairseq.inference.model_folder.files import is_ensemble
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.predict_conversation import predict_conversation
+from emo_fairseq.inference.predict_segments import predict_segments
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.providers import CPU
 from emo_fairseq.inference.stopping import ShouldStop, never
-from emo_fairseq.inference.timeline import Segment, cut_item, windows
+from emo_fairseq.inference.timeline import Segment, predict_timeline
 from emo_fairseq.inference.transcribing import Transcribe
-from emo_fairseq.inference.videos import Video, VideoReader, describe_unread, has_pictures
-from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
+from emo_fairseq.inference.videos import Video, VideoReader
 from emo_fairseq.requirements import is_installed, require_training_stack
 
 logger = logging.getLogger(__name__)
-
-_ONE_DIALOGUE = "dialogue"  # the name of the only one
 
 
 class EmotionPredictor:
@@ -78,6 +73,7 @@ class EmotionPredictor:
         labels: in the order of the probabilities; empty for a target of numbers.
         axes: of a target of numbers, in order; else empty.
         auxiliary: labels or axes of each auxiliary target, by its name.
+        reader: reads recordings, texts and videos for the model.
     """
 
     def __init__(self, engine: Engine, face_detector: str | None = None) -> None:
@@ -90,7 +86,7 @@ class EmotionPredictor:
         self.auxiliary = engine.auxiliary
         self._logged: set[str] = set()
         videos = VideoReader(engine.picture_options, face_detector)
-        self._reader = ItemReader(engine.modalities, engine.normalizes_text, videos)
+        self.reader = ItemReader(engine.modalities, engine.normalizes_text, videos)
 
     @classmethod
     def from_pretrained(
@@ -256,7 +252,7 @@ class EmotionPredictor:
             for row in order:
                 name, audio, text, speaker, dialogue, video = given[row]
                 try:
-                    item = self._reader.read(
+                    item = self.reader.read(
                         name, audio, text, sample_rate, transcribe, segments.load, video
                     )
                 except (UsageError, OSError) as error:  # of the system: a path that it refuses
@@ -305,37 +301,17 @@ class EmotionPredictor:
             UsageError: as :meth:`predict`; the model reads no speech; a window that is longer than
                 the model reads at once, or shorter than a hop or than 25 ms.
         """
-        check_batch_size(batch_size)
-        if SPEECH not in self.modalities:
-            raise UsageError(
-                "timeline: the model reads no speech; use predict", "modality-not-read"
-            )
-        item = self._reader.read("the input", audio, text, sample_rate, transcribe)
-        if item.samples is None:
-            raise UsageError("timeline: there is no audio; give some", "audio-missing")
-        slices = windows(len(item.samples), window_seconds, hop_seconds, self.max_seconds())
-        offset = audio.start if isinstance(audio, AudioSegment) else 0.0
-        times = [
-            (offset + part.start / SAMPLE_RATE, offset + part.stop / SAMPLE_RATE) for part in slices
-        ]
-        items = [self._cut(item, part) for part in slices]
-        video = _video_file_of(audio) if VIDEO in self.modalities else None
-        if VIDEO in self.modalities and video is None:
-            unread = describe_unread(self.modalities)
-            items = [replace(part, warnings=(*part.warnings, unread)) for part in items]
-        predictions: list[Prediction] = []
-        for start in range(0, len(items), batch_size):
-            batch = items[start : start + batch_size]  # features are extracted of these alone
-            if video is not None:
-                segments = [VideoSegment(video, *x) for x in times[start : start + batch_size]]
-                batch = list(map(self._reader.read_pictures, batch, segments))
-            predictions += self.predict_items(
-                batch, batch_size, truncates_speech=False, should_stop=should_stop
-            )
-        return [
-            Segment(*of_window, prediction)
-            for of_window, prediction in zip(times, predictions, strict=True)
-        ]
+        return predict_timeline(
+            self,
+            audio,
+            window_seconds=window_seconds,
+            hop_seconds=hop_seconds,
+            sample_rate=sample_rate,
+            text=text,
+            batch_size=batch_size,
+            transcribe=transcribe,
+            should_stop=should_stop,
+        )
 
     def predict_segments(
         self,
@@ -370,27 +346,14 @@ class EmotionPredictor:
             UsageError: as :meth:`predict`; a turn beyond the end of the recording, or shorter than
                 25 ms.
         """
-        reads_audio = SPEECH in self.modalities or transcribe is not None
-        order = sorted(
-            range(len(turns)), key=lambda number: (turns[number].start, turns[number].end)
-        )
-        in_order = [turns[number] for number in order]
-        reads_video = VIDEO in self.modalities and has_pictures(Path(recording))
-        in_time_order = self.predict(
-            [_segment_of(recording, turn) if reads_audio else None for turn in in_order],
-            [turn.text if TEXT in self.modalities else None for turn in in_order],
-            video=[_video_of(recording, turn) if reads_video else None for turn in in_order],
+        return predict_segments(
+            self,
+            recording,
+            turns,
             batch_size=batch_size,
             transcribe=transcribe,
-            speaker=[turn.speaker for turn in in_order],
-            dialogue=_ONE_DIALOGUE,
             should_stop=should_stop,
         )
-        predictions = dict(zip(order, in_time_order, strict=True))
-        return [
-            Segment(float(turn.start), float(turn.end), predictions[number], turn.speaker)
-            for number, turn in enumerate(turns)
-        ]
 
     def conversation(
         self,
@@ -444,12 +407,6 @@ class EmotionPredictor:
             should_stop=should_stop,
         )
 
-    def _cut(self, item: Item, window: slice) -> Item:
-        cut = cut_item(item, window)
-        if item.transcript is None or cut.transcript is None or not item.transcript.words:
-            return cut
-        return replace(cut, text=self._reader.read_text(cut.name, cut.transcript.text))
-
     def max_seconds(self) -> float:
         """Return the longest recording that is read whole; see :meth:`Preprocessor.max_seconds`."""
         return self.engine.max_seconds()
@@ -470,7 +427,7 @@ class EmotionPredictor:
 
         `name` is of the item, for messages.
         """
-        item = self._reader.read(name, audio, text, sample_rate, transcribe, video=video)
+        item = self.reader.read(name, audio, text, sample_rate, transcribe, video=video)
         return replace(item, speaker=speaker, dialogue=dialogue)
 
     def predict_items(
@@ -510,7 +467,7 @@ class EmotionPredictor:
             should_stop: see :meth:`predict`.
         """
         check_batch_size(batch_size)
-        items = map(partial(replace, dialogue=_ONE_DIALOGUE), turns)
+        items = map(partial(replace, dialogue=ONE_DIALOGUE), turns)
         return self.engine.predict(items, batch_size, should_stop=should_stop)
 
 
@@ -547,22 +504,6 @@ def describe_missing(modalities: Sequence[str], given: Sequence[Collection[str]]
     if not parts:
         return ""
     return f"{', '.join(parts)}, and masked: the model reads {' and '.join(modalities)}"
-
-
-def _video_file_of(audio: Audio) -> Path | None:
-    """Return the file of a recording if it holds pictures, too."""
-    if not isinstance(audio, str | Path | AudioSegment):
-        return None
-    path = as_segment(audio).path
-    return path if not isinstance(path, RemotePath) and has_pictures(path) else None
-
-
-def _segment_of(recording: str | Path, turn: Turn) -> AudioSegment:
-    return AudioSegment(Path(recording), float(turn.start), float(turn.end), turn.channel)
-
-
-def _video_of(recording: str | Path, turn: Turn) -> VideoSegment:
-    return VideoSegment(Path(recording), float(turn.start), float(turn.end))
 
 
 def load_predictor(

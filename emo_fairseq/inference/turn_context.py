@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emo_fairseq.data.dialogue_windows import Window
-from emo_fairseq.inference.chunks import Chunk
+from emo_fairseq.inference.chunks import ONE_DIALOGUE, Chunk
 from emo_fairseq.inference.encoded_turns import EncodedTurn, ItemFacts
 from emo_fairseq.inference.engine import Engine, ModelEngine
 from emo_fairseq.inference.inputs import Item
@@ -16,7 +16,6 @@ from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.modalities import TEXT
 
 _BATCH = 32
-_NAME = "dialogue"
 
 
 class TurnContext(NamedTuple):
@@ -52,7 +51,7 @@ def encode_context(
     contexts = []
     for member in engine.members:
         sides = [[turn for turn in side if member.reads(turn)] for side in (before, after)]
-        items = [replace(turn, dialogue=_NAME) for turn in (*sides[0], item, *sides[1])]
+        items = [replace(turn, dialogue=ONE_DIALOGUE) for turn in (*sides[0], item, *sides[1])]
         n_before = len(sides[0])
         if member.preprocessor.encodes_dialogues:
             rows = [row for row in range(len(items)) if row != n_before]
