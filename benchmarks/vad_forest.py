@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data_prep.command_line import positive_int
+from data_prep.number_types import positive_int
 from examples.vad_forest import run
 
 OUTPUTS = Path("outputs/benchmarks/vad_forest")

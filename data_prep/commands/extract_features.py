@@ -21,25 +21,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import (
-    make_parser,
-    positive_number,
-    run_on_data_dir,
-)
+from data_prep.command_line import make_parser, run_on_data_dir
 from data_prep.engines import Workers
 from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
 from data_prep.features import egemaps, log_mel
-from data_prep.features.extraction import (
-    ALL_LAYERS,
-    AudioFeatures,
-    Source,
-    extract,
-)
+from data_prep.features.extraction import ALL_LAYERS, AudioFeatures, Source, extract
 from data_prep.features.log_mel import LOG_MEL, N_MELS
 from data_prep.features.pooling import POOLS
 from data_prep.features.stored import FOLDER as FEATURES
 from data_prep.files.mirror import is_mirror
 from data_prep.manifest.audio_root import audio_root, video_root
+from data_prep.number_types import positive_number
 from data_prep.packed_audio.card import FOLDER
 from data_prep.packed_audio.segment import AudioOf, audio_of_splits
 from data_prep.pretrained import pretrained_features

@@ -24,29 +24,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.command_line import (
-    make_parser,
-    positive_int,
-    positive_number,
-    run_on_data_dir,
-)
+from data_prep.command_line import make_parser, run_on_data_dir
 from data_prep.engines import Workers
 from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
 from data_prep.files.remote import require_local
+from data_prep.number_types import positive_int, positive_number
 from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.folder import DICT_FILE, TokenFolder, read_card
-from data_prep.tokens.kmeans_corpus import (
-    tokenize_with_kmeans,
-    tokenize_with_kmeans_of,
-)
+from data_prep.tokens.kmeans_corpus import tokenize_with_kmeans, tokenize_with_kmeans_of
 from data_prep.tokens.kmeans_tokenizer import FEATURES
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.token_sets import FITTED_ELSEWHERE, FITTED_ON, TokenSet
-from data_prep.tokens.vq_wav2vec import (
-    BATCH_SECONDS,
-    MAX_SECONDS,
-    find_checkpoint,
-)
+from data_prep.tokens.vq_wav2vec import BATCH_SECONDS, MAX_SECONDS, find_checkpoint
 from data_prep.tokens.vq_wav2vec_corpus import tokenize_with_vq_wav2vec
 
 _SPEECH = "speech"

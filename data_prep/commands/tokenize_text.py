@@ -27,11 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_prep.command_line import (
-    make_parser,
-    positive_int,
-    run_on_data_dir,
-)
+from data_prep.command_line import make_parser, run_on_data_dir
 from data_prep.engines import Workers
 from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.files.digests import file_digest
@@ -39,6 +35,7 @@ from data_prep.files.remote import require_local
 from data_prep.folds.file import train_set
 from data_prep.manifest.digests import texts_digest
 from data_prep.manifest.table import values
+from data_prep.number_types import positive_int
 from data_prep.schema import Utterance
 from data_prep.tokens.binarize import (
     SplitJob,
@@ -63,13 +60,7 @@ from data_prep.tokens.text_tokenizers import (
     load_text_tokenizer,
     train_sentencepiece,
 )
-from data_prep.tokens.token_sets import (
-    FITTED_ON,
-    FOLD,
-    TokenSet,
-    copied_settings,
-    place_tokens,
-)
+from data_prep.tokens.token_sets import FITTED_ON, FOLD, TokenSet, copied_settings, place_tokens
 from data_prep.tokens.tokenizer_files import TokenizerFiles
 
 logger = logging.getLogger(__name__)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Any
 
 from data_prep.engines.engine import LOCAL, RAY, Engine
 from data_prep.engines.mapping import ENGINES
 from data_prep.errors import CodedError
+from data_prep.number_types import positive_int, positive_number
 
 DEFAULT_WORKERS = "one for each core, at most 8"  # in a help; of `default_workers`
 
@@ -21,13 +21,13 @@ def add_engine_options(parser: argparse.ArgumentParser, workers: str) -> None:
         workers: what a worker does on this machine and how many are the default, for the help.
     """
     option = parser.add_argument_group("engine").add_argument
-    option("--workers", type=_positive, default=None, metavar="N", help=workers)
+    option("--workers", type=positive_int, default=None, metavar="N", help=workers)
     engine = "processes of this machine, or a Ray cluster (extra ray) (default: local)"
     option("--engine", choices=tuple(ENGINES), default=LOCAL, help=engine)
     address = "address of a running Ray cluster, or auto (default: start one on this machine)"
     option("--ray-address", default=None, metavar="HOST:PORT", help=address)
     gpus = "GPUs for each worker on Ray, such as 1 or 0.5 (default: 0)"
-    option("--gpus-per-worker", type=_share, default=None, metavar="X", help=gpus)
+    option("--gpus-per-worker", type=positive_number, default=None, metavar="X", help=gpus)
 
 
 def take_engine(options: argparse.Namespace) -> Engine:
@@ -47,17 +47,3 @@ def take_engine(options: argparse.Namespace) -> Engine:
                     f"{flag}: is of --engine ray; give that, too, or leave it out", "option-idle"
                 )
     return Engine(name, workers, address, gpus or 0.0)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_prep.command_line import positive_int
+from data_prep.number_types import positive_int
 from emo_fairseq.cli.checkpoints import check_supported_inputs, find_checkpoint
 from emo_fairseq.cli.evaluate.several_models import BALANCED, COMBINATIONS, STACK, check_balanced
 from emo_fairseq.cli.processes import write

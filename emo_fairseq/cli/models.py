@@ -5,8 +5,8 @@ import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_prep.command_line import positive_int
 from data_prep.files.digests import digest_once
+from data_prep.number_types import positive_int
 from emo_fairseq.cli.checkpoints import check_supported_inputs, find_checkpoint, find_model
 from emo_fairseq.compat.garbage_collection import no_garbage_collection
 from emo_fairseq.inference.model_folder.files import CONFIG_FILE, GRAPH_FILES, is_ensemble

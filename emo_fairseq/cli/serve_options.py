@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import positive_int
+from data_prep.number_types import positive_int
 from emo_fairseq.cli.models import FACE_DETECTOR
 from emo_fairseq.cli.transcription import DEVICES
 from emo_fairseq.errors import UsageError

@@ -17,7 +17,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import positive_int
+from data_prep.number_types import positive_int
 from emo_fairseq.compat import excepthook
 from emo_fairseq.evaluation.names import N_RESAMPLES
 from emo_fairseq.experiments.names import BY, metric_key

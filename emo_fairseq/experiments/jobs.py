@@ -5,7 +5,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import torch
 from data_prep.errors import CodedError
 from data_prep.messages import sentence_with_code
 from emo_fairseq.cli.fairseq_tool import started
+from emo_fairseq.cli.processes import tool
 
 _POLL = 0.05  # seconds
 _TERMINATION_TIMEOUT = 10.0  # seconds
@@ -107,19 +107,13 @@ def start(command: Command, environment: Mapping[str, str]) -> Process:
         log.write(f"{_PROMPT}{shlex.join(command.words)}\n")
         log.flush()
         return subprocess.Popen(
-            started([_executable(command.words[0]), *command.words[1:]]),
+            started([tool(command.words[0]), *command.words[1:]]),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=(command.lock,),
             env={**os.environ, **environment},
         )
-
-
-def _executable(name: str) -> str:
-    """fairseq's command of this environment, active or not."""
-    beside = Path(sys.executable).parent / name
-    return str(beside) if beside.exists() else name
 
 
 @contextmanager

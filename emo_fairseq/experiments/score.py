@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import positive_int
+from data_prep.number_types import positive_int
 from data_prep.schema import TEST
 from emo_fairseq.compat import excepthook
 

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import positive_int
+from data_prep.number_types import positive_int
 from emo_fairseq.compat import excepthook
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.names import ALL_OF, FOLD

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from emo_fairseq.experiments.options import Options, changed_options
+from emo_fairseq.experiments.options import Options
 from emo_fairseq.experiments.runs import Result, Unfinished, folds_of
+from emo_fairseq.options.differences import changed_options
 
 SeedAndFold = tuple[int, str]
 _MOST_OPTIONS = 4  # in the name of a system

@@ -13,13 +13,9 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import PlannedRun
 from emo_fairseq.experiments.jobs import Command, Outcome, failure
 from emo_fairseq.experiments.names import FOLD
-from emo_fairseq.experiments.options import (
-    Options,
-    changed_options,
-    read_checkpoint,
-    selection_set,
-)
+from emo_fairseq.experiments.options import Options, read_checkpoint, selection_set
 from emo_fairseq.experiments.runs import TRAINED, TRAINING, RunFolder
+from emo_fairseq.options.differences import changed_options
 
 _SHOWN_CHANGES = 5
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from data_prep.command_line import number_from_zero, positive_int, positive_number
+from data_prep.number_types import number_from_zero, positive_int, positive_number
 from emo_fairseq.errors import UsageError
 
 MEGABYTE = 1_000_000

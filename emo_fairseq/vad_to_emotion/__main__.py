@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data_prep.command_line import positive_int
+from data_prep.number_types import positive_int
 from emo_fairseq.compat import excepthook
 from emo_fairseq.data.leaks import OPTION as ALLOW_LEAK
 from emo_fairseq.vad_to_emotion.design import CLASS_WEIGHTS, Design

@@ -6,8 +6,9 @@ from typing import Any
 
 from data_prep.messages import first_few
 from data_prep.schema import Utterance, read_corpus
+from emo_fairseq.options.differences import changed_options
 from emo_fairseq.vad_to_emotion.forest import Forest
-from emo_fairseq.vad_to_emotion.out_of_fold import changed_options, regressor_options
+from emo_fairseq.vad_to_emotion.out_of_fold import regressor_options
 from emo_fairseq.vad_to_emotion.rows import Notes, VadRows
 
 

@@ -22,6 +22,7 @@ from emo_fairseq.data.leaks import HeldOut, LeakGuard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.modalities import SPEECH, TEXT, parse_modalities
+from emo_fairseq.options.differences import changed_options
 from emo_fairseq.options.option import Kind
 from emo_fairseq.options.registered import kind_of
 from emo_fairseq.vad_to_emotion.forest import RECORD
@@ -290,12 +291,3 @@ def regressor_options(facts: Mapping[str, Any]) -> dict[str, Any]:
         if (name == "common.seed" or name.startswith(_SECTIONS))
         and kind_of(name) not in (Kind.DATA, Kind.OUTPUT)
     }
-
-
-def changed_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return each option in which two regressors differ, with both values."""
-    return [
-        f"{name} {before.get(name)} -> {now.get(name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]

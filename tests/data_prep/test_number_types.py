@@ -2,10 +2,7 @@ import argparse
 
 import pytest
 
-from data_prep.command_line import (
-    positive_int,
-    positive_number,
-)
+from data_prep.number_types import positive_int, positive_number
 
 
 def test_counts_start_at_one() -> None:

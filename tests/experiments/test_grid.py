@@ -6,7 +6,8 @@ import pytest
 from codes import raises
 
 from emo_fairseq.experiments.grid import combinations, plan_runs, run_name
-from emo_fairseq.experiments.options import Options, changed_options
+from emo_fairseq.experiments.options import Options
+from emo_fairseq.options.differences import changed_options
 
 YAML = """# @package _group_
 common: {seed: 1}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from data_prep.command_line import positive_number
+from data_prep.number_types import positive_number
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
 

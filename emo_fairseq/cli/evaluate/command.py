@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import positive_int
+from data_prep.number_types import positive_int
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import find_checkpoint
 from emo_fairseq.cli.evaluate import fairseq_command, recordings, several_models

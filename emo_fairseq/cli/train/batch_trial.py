@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from data_prep.command_line import positive_number
 from data_prep.files.replacing import write_atomically
+from data_prep.number_types import positive_number
 from data_prep.schema import TRAIN
 from emo_fairseq.errors import UsageError
 

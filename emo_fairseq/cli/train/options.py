@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import positive_int, positive_number
+from data_prep.number_types import positive_int, positive_number
 from data_prep.tables.options import add_preparation_options
 from emo_fairseq.cli import processes
 from emo_fairseq.targets import TARGETS
