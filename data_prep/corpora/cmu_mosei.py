@@ -2,7 +2,7 @@
 
 Layout of MMSA: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.corpora.mmsa`.
 The official split has 16,326/1,871/4,659 sentences, whole videos in each.
-Not used: the pictures. Not in label.csv: the six emotions.
+Not in label.csv: the six emotions.
 """
 
 from __future__ import annotations

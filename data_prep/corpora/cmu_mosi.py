@@ -2,7 +2,6 @@
 
 Layout of MMSA: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.corpora.mmsa`.
 The official split has 1,284/229/686 sentences, whole videos in each.
-Not used: the pictures.
 """
 
 from __future__ import annotations

@@ -227,7 +227,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-seconds",
         type=float,
         metavar="S",
-        help=f"leave out the sound of clips longer than this (default: {MAX_SECONDS:g})",
+        help=f"leave out clips longer than this, sound and pictures (default: {MAX_SECONDS:g})",
     )
 
 
