@@ -22,7 +22,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from data_prep.command_line import make_parser, run_on_data_dir
 from data_prep.engines import Workers
@@ -33,6 +32,7 @@ from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.folder import DICT_FILE, TokenFolder, read_card
 from data_prep.tokens.kmeans_corpus import tokenize_with_kmeans, tokenize_with_kmeans_of
 from data_prep.tokens.kmeans_tokenizer import FEATURES
+from data_prep.tokens.methods import Method, given_flags, has_tokens, parameters_of
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.token_sets import FITTED_ELSEWHERE, FITTED_ON, TokenSet
 from data_prep.tokens.vq_wav2vec import BATCH_SECONDS, MAX_SECONDS, find_checkpoint
@@ -41,16 +41,9 @@ from data_prep.tokens.vq_wav2vec_corpus import tokenize_with_vq_wav2vec
 _SPEECH = "speech"
 
 
-class _Quantizer(NamedTuple):
-    tokenize: Callable[..., TokenFolder]
-    parameters: Mapping[str, str]  # by the flags that are its own
-    needs: tuple[str, ...] = ()
-
-
-# --quantizer -> what does it. Reading its tokens back is the business of the class under the same
-# name in speech_tokenizers.TOKENIZERS.
-QUANTIZERS: Mapping[str, _Quantizer] = {
-    "kmeans": _Quantizer(
+# By --quantizer. The class of this name in speech_tokenizers.TOKENIZERS reads the tokens back.
+QUANTIZERS: Mapping[str, Method] = {
+    "kmeans": Method(
         tokenize_with_kmeans,
         {
             "--features": "features",
@@ -60,7 +53,7 @@ QUANTIZERS: Mapping[str, _Quantizer] = {
             "--deduplicate": "deduplicate",
         },
     ),
-    "vq-wav2vec": _Quantizer(
+    "vq-wav2vec": Method(
         tokenize_with_vq_wav2vec,
         {
             "--checkpoint": "checkpoint",
@@ -88,42 +81,21 @@ def _choose(
 ) -> Callable[[], TokenFolder]:
     """Return what tokenizes by the options; end with a usage error where these contradict."""
     place, source = (options.data_dir, options.data_raw), options.tokenizer
-    flags = {flag: name for of in QUANTIZERS.values() for flag, name in of.parameters.items()}
-    flags = {"--quantizer": "quantizer", **flags}
-    given = [flag for flag, parameter in flags.items() if hasattr(options, parameter)]
+    kind = getattr(options, "quantizer", None)
+    given = [*["--quantizer"] * (kind is not None), *given_flags(options, QUANTIZERS)]
     engine = take_engine(options)
     if source is not None:
         require_local(source, "--tokenizer", "copy the token folder here")
         if given:
             parser.error(f"--tokenizer takes no {', '.join(given)}")
         return partial(tokenize_with_folder, *place, source, options.name, engine)
-    if not given and _exists(options.data_dir, options.name):
+    if not given and has_tokens(options.data_dir, _SPEECH, options.name):
         return partial(tokenize_again, *place, options.name, engine)
-    kind = getattr(options, "quantizer", "kmeans")
-    parameters = _parameters(parser, options, kind)
+    kind = kind or "kmeans"
+    parameters = parameters_of(parser, options, QUANTIZERS, kind, "--quantizer")
     return partial(
         QUANTIZERS[kind].tokenize, *place, **parameters, workers=engine, name=options.name
     )
-
-
-def _exists(data_dir: Path, name: str | None) -> bool:
-    return name is not None and TokenSet(data_dir, _SPEECH, name).has_card
-
-
-def _parameters(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, kind: str
-) -> dict[str, object]:
-    """Return the options of the command line as parameters of the quantizer's function."""
-    chosen = QUANTIZERS[kind]
-    for quantizer in QUANTIZERS.values():
-        present = [flag for flag, name in quantizer.parameters.items() if hasattr(options, name)]
-        if quantizer is not chosen and present:
-            parser.error(f"--quantizer {kind} takes no {', '.join(present)}")
-        absent = [flag for flag in quantizer.needs if flag not in present]
-        if quantizer is chosen and absent:
-            parser.error(f"--quantizer {kind} needs {', '.join(absent)}")
-    given = vars(options)
-    return {name: given[name] for name in chosen.parameters.values() if name in given}
 
 
 def tokenize_with_folder(

@@ -22,10 +22,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from data_prep.command_line import make_parser, run_on_data_dir
 from data_prep.engines import Workers
@@ -54,6 +54,7 @@ from data_prep.tokens.folder import (
     special_ids,
 )
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
+from data_prep.tokens.methods import Method, given_flags, has_tokens, parameters_of
 from data_prep.tokens.text_tokenizers import (
     ENCODER_FILE,
     MERGES_FILE,
@@ -234,53 +235,44 @@ def _choose(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> Callable[[], TokenFolder]:
     """Return what tokenizes by the options; end with a usage error where these contradict."""
-    given = vars(options)
-    kind, _, model = str(given.pop("bpe", "")).partition(":")
-    common = {name: given.pop(name) for name in ("data_dir", "name")}
-    common["workers"] = take_engine(options).with_default(1)
-    tokenizer = given.pop("tokenizer")
-    if tokenizer is not None:
-        require_local(tokenizer, "--tokenizer", "copy the token folder here")
-        if kind or given:
-            parser.error(f"--tokenizer takes no {', '.join(_flags(given, kind))}")
-        return partial(tokenize_with_folder, tokenizer=tokenizer, **common)
-    if not (kind or given) and _exists(common["data_dir"], common["name"]):
-        return partial(tokenize_again, **common)
-    bpe = BPES[kind or "sentencepiece"]
-    if idle := [name for name in given if name not in bpe.parameters]:
-        parser.error(f"--bpe {kind or 'sentencepiece'} takes no {', '.join(_flags(idle))}")
-    if absent := [name for name in bpe.needs if name not in given]:
-        parser.error(f"--bpe {kind} needs {', '.join(_flags(absent))}")
-    source = {"model": model} if kind == "hf" else {}
-    return partial(bpe.tokenize, **common, **source, **given)
+    kind, _, model = getattr(options, "bpe", "").partition(":")
+    given = [*["--bpe"] * bool(kind), *given_flags(options, BPES)]
+    data_dir, source = options.data_dir, options.tokenizer
+    common = {"name": options.name, "workers": take_engine(options).with_default(1)}
+    if source is not None:
+        require_local(source, "--tokenizer", "copy the token folder here")
+        if given:
+            parser.error(f"--tokenizer takes no {', '.join(given)}")
+        return partial(tokenize_with_folder, data_dir, source, **common)
+    if not given and has_tokens(data_dir, _TEXT, options.name):
+        return partial(tokenize_again, data_dir, **common)
+    kind = kind or "sentencepiece"
+    parameters = parameters_of(parser, options, BPES, kind, "--bpe")
+    of_model = {"model": model} if kind == "hf" else {}
+    return partial(BPES[kind].tokenize, data_dir, **of_model, **parameters, **common)
 
 
-def _exists(data_dir: Path, name: str | None) -> bool:
-    return name is not None and TokenSet(data_dir, _TEXT, name).has_card
+_GPT2_FILES = {
+    "--encoder-json": "encoder_json",
+    "--vocab-bpe": "vocab_bpe",
+    "--dict": "dictionary",
+}
 
-
-def _flags(parameters: Iterable[str], bpe: str = "") -> list[str]:
-    named = {"dictionary": "--dict"}
-    flags = [named.get(name, f"--{name.replace('_', '-')}") for name in parameters]
-    return [*(["--bpe"] if bpe else []), *flags]
-
-
-class _Bpe(NamedTuple):
-    tokenize: Callable[..., TokenFolder]
-    parameters: tuple[str, ...] = ()  # that are its own
-    needs: tuple[str, ...] = ()
-
-
-_GPT2_FILES = ("encoder_json", "vocab_bpe", "dictionary")
-
-# By --bpe. The class under the same name in text_tokenizers.TOKENIZERS reads the tokens back.
-BPES: Mapping[str, _Bpe] = {
-    "sentencepiece": _Bpe(
+# By --bpe. The class of this name in text_tokenizers.TOKENIZERS reads the tokens back.
+BPES: Mapping[str, Method] = {
+    "sentencepiece": Method(
         tokenize_with_sentencepiece,
-        ("fold", "vocab_size", "model_type", "character_coverage", "byte_fallback", "lowercase"),
+        {
+            "--fold": "fold",
+            "--vocab-size": "vocab_size",
+            "--model-type": "model_type",
+            "--character-coverage": "character_coverage",
+            "--byte-fallback": "byte_fallback",
+            "--lowercase": "lowercase",
+        },
     ),
-    "gpt2": _Bpe(tokenize_with_gpt2, _GPT2_FILES, needs=_GPT2_FILES),
-    "hf": _Bpe(tokenize_with_hf),
+    "gpt2": Method(tokenize_with_gpt2, _GPT2_FILES, needs=tuple(_GPT2_FILES)),
+    "hf": Method(tokenize_with_hf),
 }
 
 

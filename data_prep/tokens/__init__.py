@@ -7,5 +7,6 @@
 | speech, vq-wav2vec | :mod:`.vq_wav2vec` | :mod:`.vq_wav2vec_corpus` |
 
 :mod:`.folder` describes a token folder and its card, :mod:`.token_files` fairseq's ``.bin`` and
-``.idx``, :mod:`.token_sets` where the folders are; :mod:`.checking` verifies them on opening.
+``.idx``, :mod:`.token_sets` where the folders are; :mod:`.checking` verifies them on opening, and
+:mod:`.methods` are the choices of a command line.
 """
