@@ -82,6 +82,7 @@ def combine(
     order = [s for s in SPLITS if s in names] + [s for s in names if s not in SPLITS]
     joined: dict[str, list[Utterance]] = {split: [] for split in order}
     for source in sources:
+        corpus.dropped += _dropped_before(source, "")  # of no split: before splits were drawn
         changed: Counter[tuple[str, str, str]] = Counter()
         for split in order:
             joined[split] += _join(source, split, maps, out_dir, corpus.dropped, changed)
@@ -123,11 +124,7 @@ def _join(
     changed: Counter[tuple[str, str, str]],
 ) -> list[Utterance]:
     """Return a split's rows with prefixes; fills `dropped`, and counts the `changed` labels."""
-    dropped += [
-        replace(row, id=f"{source.name}/{row.id}", reason=f"{source.name}: {row.reason}")
-        for row in source.corpus.dropped
-        if row.split == split
-    ]
+    dropped += _dropped_before(source, split)
     rows = []
     raw = PurePosixPath(relative_path(source.raw, out_dir))
     videos = PurePosixPath(relative_path(source.videos, out_dir))
@@ -154,6 +151,15 @@ def _join(
             values["votes"] = format_votes(rename_votes(parse_votes(row.votes), names))
         rows.append(replace(row, **values))
     return rows
+
+
+def _dropped_before(source: Source, split: str) -> list[DroppedRow]:
+    """Return the rows of a split that the source has dropped, with its name before theirs."""
+    return [
+        replace(row, id=f"{source.name}/{row.id}", reason=f"{source.name}: {row.reason}")
+        for row in source.corpus.dropped
+        if row.split == split
+    ]
 
 
 def _card(sources: Sequence[Source], out_dir: Path) -> Corpus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.errors import CodedError, ManifestError
@@ -32,6 +33,7 @@ def describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Corp
         split_of = _draw(sizes, recipe, records)
         for record, group in zip(records, groups, strict=True):
             record.split = split_of[group]
+        _fill_in_splits(records, corpus)
         if coarse := coarse_sentence(sizes, split_of, recipe.fractions, recipe.split_by):
             logger.warning("--split-by %s: %s", recipe.split_by, coarse)
             corpus.notes.append(coarse)
@@ -39,6 +41,15 @@ def describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Corp
         corpus.protocol = f"drawn at random by {recipe.split_by}, seed {recipe.seed}: {shares}"
         apart |= {recipe.split_by} & {"speaker", "dialogue"}
     corpus.disjoint = tuple(sorted(apart))
+
+
+def _fill_in_splits(records: Sequence[Record], corpus: Corpus) -> None:
+    """Name the split of parts of rows that were dropped before the splits were drawn."""
+    split_of = {record.utterance.id: record.split for record in records}
+    corpus.dropped = [
+        row if row.what == "row" else replace(row, split=split_of.get(row.id, row.split))
+        for row in corpus.dropped
+    ]
 
 
 def _draw(

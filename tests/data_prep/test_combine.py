@@ -190,7 +190,11 @@ def test_labels_that_are_one_class_are_pointed_out_not_joined(
 
 
 def test_earlier_dropped_rows_and_sources_are_kept_on_the_card(tmp_path: Path) -> None:
-    lost = [DroppedRow("train", "u9", "no text"), DroppedRow("test", "u8", "no text")]
+    lost = [
+        DroppedRow("train", "u9", "no text"),
+        DroppedRow("test", "u8", "no text"),
+        DroppedRow("", "u7", "--drop-label fear"),  # before the splits were drawn
+    ]
     for name, more in {
         "a": {"dropped": lost, "license": "CC0", "disjoint": ("speaker",), "citation": "A. (1999)"},
         "b": {"vad": {"source_scale": [1, 5]}, "disjoint": ()},
@@ -198,7 +202,10 @@ def test_earlier_dropped_rows_and_sources_are_kept_on_the_card(tmp_path: Path) -
         splits = {"train": [row("train0")], "test": [row("test0")]}
         write_data_dir(tmp_path / name, splits, **more)
     card = combine([tmp_path / "a", tmp_path / "b"], tmp_path / "out", splits={"": ["train"]})
-    assert card.dropped == [DroppedRow("train", "a/u9", "a: no text")]
+    assert card.dropped == [
+        DroppedRow("", "a/u7", "a: --drop-label fear"),
+        DroppedRow("train", "a/u9", "a: no text"),
+    ]
     assert (card.license, card.citation) == ("a: CC0", "a: A. (1999)")
     assert card.disjoint == ()  # b says nothing of its speakers
     assert card.vad == {"scale": [0.0, 1.0], "sources": {"b": {"source_scale": [1, 5]}}}

@@ -439,6 +439,21 @@ def test_bad_audio_stops_the_run_unless_told_to_drop_it(
     assert validate(out, tmp_path / "sound") == []
 
 
+def test_dropped_audio_has_the_split_that_is_drawn(
+    tmp_path: Path, write_sound: Callable[..., Path]
+) -> None:
+    rows = [f"u{n},{n}.wav,hi,,,sad," for n in range(9)]
+    for n in range(6):
+        write_sound(tmp_path / "sound" / f"{n}.wav")
+    out = tmp_path / "out"
+    arguments = [write_table(tmp_path / "mine.csv", rows), out, *SPOKEN, "--column", "audio=wav"]
+    arguments += ["--data-raw", tmp_path / "sound", "--drop-bad-audio", "--split-by", "row"]
+    assert main([*map(str, arguments)]) == 0
+    split_of = {row.id: split for split, rows in splits_of(out).items() for row in rows}
+    dropped = {row.id: row.split for row in read_corpus(out).dropped}
+    assert dropped == {name: split_of[name] for name in ("u6", "u7", "u8")}
+
+
 def test_absolute_audio_paths_are_made_relative_or_refused(
     tmp_path: Path, write_sound: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
