@@ -37,9 +37,10 @@ from data_prep.engines.options import take_engine
 from data_prep.files.remote import require_local
 from data_prep.schema import AXES
 from data_prep.tables.audformat import HEADER, open_audformat
+from data_prep.tables.completed_recipe import Inference
 from data_prep.tables.datasets_table import HUB, is_saved_dataset, open_hub, open_saved
 from data_prep.tables.decisions import given_options_of, raise_decisions, render
-from data_prep.tables.inference import Inference, infer_opened
+from data_prep.tables.inference import infer_opened
 from data_prep.tables.options import corpus_name, recipe_of, tables_of
 from data_prep.tables.published import ROW_ID, Sources, make_plan, prepare_hf_table
 from data_prep.tables.reader import open_table

@@ -22,7 +22,8 @@ from data_prep.schema import AXES, LABEL_COLUMNS
 from data_prep.tables.column_contents import Contents, is_number
 from data_prep.tables.column_map import Decision
 from data_prep.tables.column_names import rank
-from data_prep.tables.inference import GivenOptions, Inference, infer
+from data_prep.tables.completed_recipe import GivenOptions, Inference
+from data_prep.tables.inference import infer
 from data_prep.tables.options import columns_of, corpus_name, recipe_of
 from data_prep.tables.recipe import TableRecipe, check_recipe
 

@@ -10,7 +10,8 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
 from data_prep.errors import CodedError
-from data_prep.tables.inference import GivenOptions, Inference, infer
+from data_prep.tables.completed_recipe import GivenOptions, Inference
+from data_prep.tables.inference import infer
 from data_prep.tables.recipe import TableRecipe
 
 N_ROWS = 24
