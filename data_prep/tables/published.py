@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from data_prep.engines import Workers
-from data_prep.errors import CodedError, Fault, raise_faults
-from data_prep.features.frame_files import FloatArray
-from data_prep.features.stored import write_split
-from data_prep.files.listing import suffix_of
-from data_prep.manifest.cells import file_stem, find_id_fault
-from data_prep.manifest.digests import sequence_digest
-from data_prep.schema import AXES, LABEL_COLUMNS, Corpus, read_manifest
-from data_prep.tables.cells import class_name, plain, text_cell
+from data_prep.errors import CodedError
+from data_prep.schema import LABEL_COLUMNS, Corpus
 from data_prep.tables.prepare import prepare_table
-from data_prep.tables.published_cells import Sound, as_frames, as_sound
+from data_prep.tables.published_cells import as_sound
+from data_prep.tables.published_columns import TIMES, map_features, map_known_columns
+from data_prep.tables.published_rows import ROW_ID, Loaded, Plan, load, write_features
 from data_prep.tables.reader import check_has_columns, check_has_rows
-from data_prep.tables.recipe import FIELDS, TableRecipe, check_recipe
+from data_prep.tables.recipe import TableRecipe, check_recipe
 from data_prep.tables.table import Table
 
 STORED_NOTE = "audio was written into this folder"
@@ -93,7 +85,7 @@ def make_plan(
     try:
         folders = map_features([c for c in first.columns if c not in ignored], features)
         others = [*ignored, *unmapped, *folders.values()]
-        columns = map_columns(first.columns, recipe.columns, others)
+        columns = map_known_columns(first.columns, recipe.columns, others)
     except ValueError as error:
         code = error.code if isinstance(error, CodedError) else ""
         raise CodedError(f"{first.path}: {error}", code) from None
@@ -172,227 +164,3 @@ def _with_audio_root(loaded: Iterable[Loaded], recipe: TableRecipe, out_dir: Pat
     if stored:
         return replace(recipe, data_raw=out_dir, notes=[*recipe.notes, STORED_NOTE])
     return replace(recipe, data_raw=recipe.data_raw or out_dir)
-
-
-# -- Columns: by the names that published tables use -----------------------------------------------
-
-# Names of valence, arousal and dominance; a table has those of one line.
-VAD_NAMES: Sequence[tuple[str, str, str]] = (
-    ("valence", "arousal", "dominance"),
-    ("valence", "arousal", "domination"),
-    ("consensus_valence", "consensus_arousal", "consensus_dominance"),
-    ("EmoVal", "EmoAct", "EmoDom"),
-    ("V", "A", "D"),
-)
-# Field -> further names of its column; a column of the field's own name always fills it.
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "text": ("transcript",),
-    **{
-        axis: tuple(dict.fromkeys(name for name in names if name != axis))
-        for axis, names in zip(AXES, zip(*VAD_NAMES, strict=True), strict=True)
-    },
-}
-TIMES = ("start", "end")  # of audio
-SEGMENTS = {"file", *TIMES}  # audformat's index of segments; a "file" alone may be any
-FEATURES = {"emotion2vec": "emotion2vec_features"}  # feature folder -> column
-
-
-def map_columns(
-    columns: Sequence[str], given: Mapping[str, str], ignored: Collection[str] = ()
-) -> dict[str, str]:
-    """Return {field: column}: the given ones, then columns of a known name.
-
-    Raises CodedError if a given or ignored column does not exist, if two columns could fill a
-    field, or if valence, arousal and dominance have names of different sets.
-    """
-    known = {*columns, *(f"{name}.path" for name in columns)}
-    if absent := [name for name in (*given.values(), *ignored) if name not in known]:
-        names = ", ".join(columns)
-        raise CodedError(f"no column {', '.join(absent)}; there are {names}", "column-missing")
-    taken = {*given.values(), *ignored}
-    free = [name for name in columns if name not in taken]
-    mapped = dict(given)
-    if "audio" not in {*columns, *given} and set(free) >= SEGMENTS:
-        mapped["audio"] = "file"
-    for name in FIELDS:
-        candidates = [alias for alias in (name, *ALIASES.get(name, ())) if alias in free]
-        if name not in given and len(candidates) > 1:
-            raise CodedError(
-                f"{' and '.join(candidates)} could both be {name}; give "
-                f"--column {name}={candidates[0]}, or --ignore {candidates[1]}",
-                "column-ambiguous",
-            )
-        is_time_of_text = name in TIMES and "audio" not in mapped
-        if name not in given and candidates and not is_time_of_text:
-            mapped[name] = candidates[0]
-    _check_one_set({axis: mapped[axis] for axis in AXES if axis in mapped and axis not in given})
-    return mapped
-
-
-def _check_one_set(axes: Mapping[str, str]) -> None:
-    if not any(set(axes.values()) <= set(names) for names in VAD_NAMES):
-        pairs = ", ".join(f"{axis}={column}" for axis, column in axes.items())
-        raise CodedError(
-            f"the axes have names of different sets ({pairs}); give them with --column",
-            "column-ambiguous",
-        )
-
-
-def map_features(columns: Collection[str], given: Iterable[str]) -> dict[str, str]:
-    """Return {feature folder: column}, from NAME=COLUMN, and of known feature columns."""
-    folders = {name: column for name, column in FEATURES.items() if column in columns}
-    pairs = [text.partition("=") for text in given]
-    for name, equals, column in pairs:
-        if not (name and equals and column) or "/" in name:
-            message = f"--features {name}{equals}{column}: write NAME=COLUMN"
-            raise CodedError(message, "option-malformed")
-        if column not in columns:
-            raise CodedError(f"--features {name}={column}: no such column", "column-missing")
-        folders = {n: c for n, c in folders.items() if c != column} | {name: column}
-    return folders
-
-
-# -- Loading: plain rows, sounds as files, frames by id --------------------------------------------
-
-ROW_ID = "row number"  # the column of the ids that we make where a table has none
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The columns to read: by field, feature columns by folder, and further ones."""
-
-    columns: Mapping[str, str]
-    features: Mapping[str, str]
-    further: Collection[str] = ()
-
-    @property
-    def wanted(self) -> set[str]:
-        names = {*self.columns.values(), *self.features.values(), *self.further}
-        return names | {name.removesuffix(".path") for name in names}
-
-
-@dataclass
-class Loaded:
-    """One split: plain rows, frames by folder and id, and how many sounds were stored or named."""
-
-    rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
-    frames: dict[str, dict[str, FloatArray | None]] = field(default_factory=dict)
-    stored: int = 0
-    named: int = 0
-
-
-def load(tables: Sequence[Table], split: str, plan: Plan, out_dir: Path) -> Loaded:
-    """Read the tables of a split; sounds that they contain are written to OUT_DIR/audio.
-
-    Raises ManifestError, which names the rows with cells that cannot be read.
-    """
-    loaded = Loaded(frames={name: {} for name in plan.features})
-    faults = []
-    for table in tables:
-        for source in table.rows(plan.wanted):
-            if source.fault is not None:
-                faults.append(source.fault)
-                continue
-            reader = _RowLoader(source.cells, table, plan)
-            number = len(loaded.rows) + 1
-            try:
-                row_id = reader.row_id(f"{split or 'row'}_{number:06d}")
-                row = reader.row(row_id, split or "all", out_dir, loaded)
-                for name, column in plan.features.items():
-                    loaded.frames[name][row_id] = reader.frames(column)
-            except ValueError as error:
-                remedy = "correct it, or --ignore it"
-                fault = Fault(str(table.path), source.number, str(error), remedy, "cell-invalid")
-                faults.append(fault)
-                continue
-            loaded.rows.append((source.number, row))
-    raise_faults(faults)
-    return loaded
-
-
-@dataclass(frozen=True)
-class _RowLoader:
-    """Reads the cells of one row."""
-
-    cells: Mapping[str, Any]
-    table: Table
-    plan: Plan
-
-    def row_id(self, made: str) -> str:
-        column = self.plan.columns["id"]
-        row_id = made if column == ROW_ID else self._text(column)
-        if fault := find_id_fault(row_id):  # before files are named by it
-            raise ValueError("; ".join(fault))
-        return row_id
-
-    def row(self, row_id: str, folder: str, out_dir: Path, loaded: Loaded) -> dict[str, str]:
-        row = {column: self._text(column) for column in self._plain_columns()}
-        row[self.plan.columns["id"]] = row_id
-        if column := self.plan.columns.get("audio"):
-            try:
-                row[column] = _store(
-                    as_sound(self.cells.get(column)), row_id, folder, out_dir, loaded
-                )
-            except ValueError as error:
-                raise ValueError(f"{column}: {error}") from None
-        return row
-
-    def frames(self, column: str) -> FloatArray | None:
-        try:
-            return as_frames(self.cells.get(column))
-        except ValueError as error:
-            raise ValueError(f"{column}: {error}") from None
-
-    def _plain_columns(self) -> Iterator[str]:
-        special = {self.plan.columns.get("audio"), ROW_ID}
-        for column in dict.fromkeys((*self.plan.columns.values(), *self.plan.further)):
-            if column not in special:
-                yield column
-
-    def _text(self, column: str) -> str:
-        if column not in self.cells and column.endswith(".path"):
-            sound = as_sound(self.cells.get(column.removesuffix(".path")))
-            return "" if sound is None or sound.path is None else sound.path
-        value = class_name(self.table, column, self.cells.get(column))
-        try:
-            return text_cell(value) if column == self.plan.columns.get("text") else plain(value)
-        except ValueError as error:
-            raise ValueError(f"column {column} {error}") from None
-
-
-def _store(sound: Sound | None, row_id: str, folder: str, out_dir: Path, loaded: Loaded) -> str:
-    """Return the audio path of a sound; a stored one is written to OUT_DIR/audio."""
-    if sound is None:
-        return ""
-    if sound.content is None:
-        loaded.named += 1
-        return sound.path or ""
-    suffix = suffix_of(sound.content)
-    target = out_dir / "audio" / folder / f"{file_stem(row_id)}{suffix}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(sound.content)
-    loaded.stored += 1
-    return target.relative_to(out_dir).as_posix()
-
-
-def write_features(
-    out_dir: Path, corpus: Corpus, name: str, column: str, frames: Mapping[str, FloatArray | None]
-) -> None:
-    """Write features/<name>/{split}.npy and .lengths, in the order of the manifests.
-
-    A row without frames has length 0. Raises CodedError if no row has any.
-    """
-    width = next((array.shape[1] for array in frames.values() if array is not None), None)
-    if width is None:
-        message = f"column {column} has no features at all; leave it out with --ignore"
-        raise CodedError(message, "features-missing")
-    none = np.zeros((0, width), np.float32)
-    settings = {"features": name, "column": column, "dtype": "float32"}
-    for split in corpus.splits:
-        rows = read_manifest(out_dir / f"{split}.tsv")
-        arrays = [none if (array := frames[row.id]) is None else array for row in rows]
-        pairs = zip(rows, arrays, strict=True)
-        content = sequence_digest(
-            (row.id, hashlib.sha256(array.tobytes()).hexdigest()) for row, array in pairs
-        )
-        write_split(out_dir / "features" / name, split, rows, arrays, settings, content)

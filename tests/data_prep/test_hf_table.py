@@ -18,8 +18,9 @@ from data_prep.commands.validate import validate
 from data_prep.features.stored import open_features
 from data_prep.files.listing import suffix_of
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.tables.published import STORED_NOTE, map_columns, map_features
+from data_prep.tables.published import STORED_NOTE
 from data_prep.tables.published_cells import as_frames, as_sound
+from data_prep.tables.published_columns import map_features, map_known_columns
 from data_prep.tables.shards import find_shards
 
 WriteSound = Callable[..., Path]
@@ -441,7 +442,7 @@ def test_axes_that_are_left_out_stay_out(
 
 
 def test_columns_of_known_names() -> None:
-    found = map_columns(["transcript", "V", "A", "D", "who"], {"speaker": "who"})
+    found = map_known_columns(["transcript", "V", "A", "D", "who"], {"speaker": "who"})
     assert found == {
         "speaker": "who",
         "text": "transcript",
@@ -449,15 +450,18 @@ def test_columns_of_known_names() -> None:
         "arousal": "A",
         "dominance": "D",
     }
-    assert map_columns(["text", "V"], {}, ["V"]) == {"text": "text"}
-    assert map_columns(["text", "valence", "EmoVal"], {"valence": "EmoVal"})["valence"] == "EmoVal"
+    assert map_known_columns(["text", "V"], {}, ["V"]) == {"text": "text"}
+    assert (
+        map_known_columns(["text", "valence", "EmoVal"], {"valence": "EmoVal"})["valence"]
+        == "EmoVal"
+    )
     with raises("column-ambiguous"):
-        map_columns(["text", "valence", "EmoVal"], {})
+        map_known_columns(["text", "valence", "EmoVal"], {})
     with raises("column-ambiguous"):
-        map_columns(["text", "V", "EmoAct"], {})
+        map_known_columns(["text", "V", "EmoAct"], {})
     with raises("column-ambiguous"):
-        map_columns(["text", "EmoVal", "EmoAct", "domination"], {})
-    mixed = map_columns(["valence", "arousal", "domination"], {})
+        map_known_columns(["text", "EmoVal", "EmoAct", "domination"], {})
+    mixed = map_known_columns(["valence", "arousal", "domination"], {})
     assert mixed["dominance"] == "domination"
 
 
