@@ -3,7 +3,7 @@
 A request passes through these modules::
 
     connection ──connections, server, lifecycle──▶ app ──requests, security, proxies──▶ request
-    request ──request_body, *_uploads──▶ fields ──api, rows──▶ items
+    request ──request_body, multipart, request_fields, *_uploads──▶ fields ──api, rows──▶ items
     items ──concurrency──▶ batches ──endpoints──▶ dictionary ──app──▶ JSON
 
 :mod:`.serve` starts a server, or several by :mod:`.workers`. :mod:`.schemas` and :mod:`.openapi`

@@ -30,16 +30,15 @@ from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 from emo_fairseq.serving.audio_uploads import TOO_LONG, AudioUpload, decode_upload
 from emo_fairseq.serving.http_errors import INTERNAL, HttpError
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.request_body import (
-    JSON,
+from emo_fairseq.serving.multipart import read_parts
+from emo_fairseq.serving.request_body import JSON, media_type
+from emo_fairseq.serving.request_fields import (
     Reader,
     audio_bytes,
     audio_or_base64,
     check_json_size,
     json_pairs,
-    media_type,
     read_fields,
-    read_parts,
     text_up_to,
 )
 from emo_fairseq.serving.rows import REPEATED, Row, read_rows, row_readers

@@ -31,7 +31,7 @@ from emo_fairseq.serving.api import (
     samples_of,
 )
 from emo_fairseq.serving.http_errors import HttpError
-from emo_fairseq.serving.request_body import (
+from emo_fairseq.serving.request_fields import (
     file_bytes,
     flag,
     line_up_to,

@@ -6,8 +6,8 @@ from typing import Any
 
 from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.request_body import (
-    MULTIPART,
+from emo_fairseq.serving.request_body import MULTIPART
+from emo_fairseq.serving.request_fields import (
     Reader,
     audio_or_base64,
     list_of,
