@@ -10,7 +10,8 @@ A request passes through these modules::
 describe requests and responses, :mod:`.limits` and :mod:`.clients` bound them, and
 :mod:`.http_errors` words what is refused. A live conversation is a WebSocket instead::
 
-    messages (live_protocol) ──live──▶ samples ──live_turns──▶ turns ──live──▶ predictions
+    messages (live_protocol) ──live_connection──▶ samples ──live_turns──▶ turns
+    turns ──live_connection──▶ predictions, of all conversations by live
 
 :mod:`.live_sessions` counts conversations and continues them after a lost connection.
 :mod:`.metrics` and :mod:`.access_log` record all of it. ``static/`` is the page, without a build.

@@ -19,7 +19,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.inference.stopping import StoppedError
-from emo_fairseq.serving import live
+from emo_fairseq.serving import live_connection
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.live_protocol import LiveError, Skip, Start, parse_message
@@ -314,7 +314,7 @@ class Numbering(LiveConversation):
 
 
 def test_a_lost_connection_is_continued(make_client, spoken, monkeypatch):
-    monkeypatch.setattr(live, "LiveConversation", Numbering)
+    monkeypatch.setattr(live_connection, "LiveConversation", Numbering)
     client, samples = make_client(), spoken(0.2, 0.5, 0.3)
     with client.websocket_connect(LIVE) as socket:
         name = start(socket)["session"]
