@@ -6,8 +6,10 @@
 
 Modules, each of which imports only those above it:
 
-    options     the options of a run, its checkpoint, the set that selected it
-    runs        the folder of a run, its lock, its results
+    options     the options of a run
+    checkpoints, selection   what a checkpoint records of its run, and the set that selected it
+    runs        the folder of a run and its lock
+    results     predictions of finished runs
     systems     runs that differ in seed and fold alone are one system; names of systems
     comparison  metrics of systems over runs and folds, tests of the first against the others
     grid        overrides with choices -> every combination as Hydra composes it

@@ -35,7 +35,7 @@ from emo_fairseq.evaluation.statistics import (
     pool,
 )
 from emo_fairseq.evaluation.tables import format_count, mean_and_deviation
-from emo_fairseq.experiments.runs import speakers_of
+from emo_fairseq.experiments.results import speakers_of
 from emo_fairseq.experiments.systems import SeedAndFold, Setting, System
 
 _ALPHA = 0.05

@@ -30,7 +30,8 @@ from data_prep.files.yaml_values import yaml_sentence
 from data_prep.folds.file import folds_path, read_folds
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.names import ALL_OF, FOLD, SEED
-from emo_fairseq.experiments.options import Options, refuse_test_selection
+from emo_fairseq.experiments.options import Options
+from emo_fairseq.experiments.selection import refuse_test_selection
 
 _SET_BY_SWEEP = ("checkpoint.save_dir", "hydra.run.dir", "hydra.job.chdir")
 # Overrides that are not in the name of a run's folder.

@@ -1,20 +1,13 @@
-"""The options of a run, what its checkpoint records of it, and the set that selected that."""
+"""The options of a run."""
 
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
-from pydantic import Field
-
-from data_prep.files.documents import ForeignDocument, validate
-from data_prep.schema import TEST, TRAIN
-from emo_fairseq.compat.torch_files import load_torch_file, reason
-from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.names import DATA, FOLD, SEED
 from emo_fairseq.option_values import default_fusion
 from emo_fairseq.options import legacy_flags
@@ -30,16 +23,6 @@ _WITHOUT_EFFECT = re.compile(
     |dataset\.(num_workers|data_buffer_size|gen_subset|batch_size_valid|max_tokens_valid)
     |checkpoint\.(save_dir|keep_\w+|no_epoch_checkpoints|write_checkpoints_asynchronously)""",
     re.VERBOSE,
-)
-# What torch, pickle and the lookups below raise of a damaged or foreign file.
-_UNREADABLE = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    EOFError,
-    pickle.UnpicklingError,
 )
 
 
@@ -141,91 +124,3 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif value is not None:
             flat[prefix + str(name)] = value
     return flat
-
-
-# --- Checkpoints ----------------------------------------------------------------------------------
-
-
-class Checkpoint(NamedTuple):
-    """What a checkpoint records beside its weights.
-
-    Attributes:
-        options: of the training.
-        labels: of the model, in order; empty for dimensional targets.
-        corpus: name of the training corpus; None where it is not recorded.
-        updates: of the training so far.
-    """
-
-    options: Options
-    labels: tuple[str, ...]
-    corpus: str | None
-    updates: int
-
-
-class _TaskState(ForeignDocument):
-    """The part of the task's state that is used here; inference validates all of it."""
-
-    labels: list[str] = Field(default_factory=list)
-    corpus: str | None = None
-
-
-def read_checkpoint(file: Path) -> Checkpoint:
-    """Read all of a checkpoint but the weights.
-
-    Raises:
-        UsageError: the file cannot be read, or fairseq-train did not write it.
-        ManifestError: its task state does not follow the schema.
-    """
-    try:
-        content = load_torch_file(file, with_tensors=False)
-        task_state, config = content["task_state"], content["cfg"]
-        updates = int(content["optimizer_history"][-1]["num_updates"])
-        options = Options.of(config)
-    except UsageError:
-        raise
-    except _UNREADABLE as error:
-        problem = f"{type(error).__name__}: {reason(error)}"
-        raise UsageError(
-            f"{file}: cannot be read as a checkpoint ({problem})", "checkpoint-unreadable"
-        ) from error
-    state = validate(task_state, _TaskState, name=file, remedy="train it again", at="task_state")
-    return Checkpoint(options, tuple(state.labels), state.corpus, updates)
-
-
-# --- The set that selects a checkpoint: never the test set ----------------------------------------
-
-
-def selection_set(options: Options) -> str | None:
-    """Return the set by which fairseq keeps checkpoint_best.pt; None if nothing is validated."""
-    if options.get("dataset.disable_validation", False):
-        return None
-    return str(options.get("dataset.valid_subset", "valid")).split(",")[0]
-
-
-def selected_by(options: Options) -> str:
-    """Describe the set and the metric that selected the checkpoint.
-
-    >>> selected_by(Options({"checkpoint.best_checkpoint_metric": "uar"}))
-    'valid (smallest uar)'
-    """
-    subset = selection_set(options)
-    if subset is None:
-        return "no set (the last checkpoint)"
-    metric = options.get("checkpoint.best_checkpoint_metric", "loss")
-    largest = options.get("checkpoint.maximize_best_checkpoint_metric", False)
-    return f"{subset} ({'largest' if largest else 'smallest'} {metric})"
-
-
-def refuse_test_selection(options: Options) -> None:
-    """Raise a `UsageError` if the test set is trained on, or selects the checkpoint."""
-    if selection_set(options) == TEST:
-        raise UsageError(
-            f"dataset.valid_subset is {TEST}: the set that is reported would select the checkpoint "
-            "(and stop the training); leave it at valid",
-            "test-set-selects",
-        )
-    if TEST in str(options.get("dataset.train_subset", TRAIN)).split(","):
-        raise UsageError(
-            f"dataset.train_subset is {TEST}: the set that is reported is trained on; name another",
-            "test-set-trained-on",
-        )

@@ -9,11 +9,7 @@ from data_prep.files.replacing import write_atomically
 from data_prep.folds.file import folds_path
 from data_prep.schema import TEST
 from emo_fairseq.errors import UsageError
-from emo_fairseq.evaluation.bootstrap import (
-    NOT_SEEDS,
-    OVER_SPEAKERS,
-    OVER_UTTERANCES,
-)
+from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_SPEAKERS, OVER_UTTERANCES
 from emo_fairseq.evaluation.names import N_RESAMPLES, display_name
 from emo_fairseq.evaluation.tables import (
     NONE,
@@ -29,15 +25,9 @@ from emo_fairseq.evaluation.tables import (
     to_markdown,
 )
 from emo_fairseq.experiments.comparison import Row, table_rows
-from emo_fairseq.experiments.options import selection_set
-from emo_fairseq.experiments.runs import (
-    Result,
-    RunFolder,
-    Unfinished,
-    folds_of,
-    read_results,
-    speakers_of,
-)
+from emo_fairseq.experiments.results import Result, Unfinished, folds_of, read_results, speakers_of
+from emo_fairseq.experiments.runs import RunFolder
+from emo_fairseq.experiments.selection import selection_set
 from emo_fairseq.experiments.systems import Setting, System, by_system, group_by_setting
 
 _MOST_MISSING = 6  # missing runs that are named

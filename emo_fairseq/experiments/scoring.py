@@ -22,17 +22,13 @@ from data_prep.schema import CORPUS_FILE, TEST, read_corpus
 from emo_fairseq.data.manifests_digest import manifests_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
+from emo_fairseq.experiments.checkpoints import Checkpoint, read_checkpoint
 from emo_fairseq.experiments.jobs import Command, Errors, Outcome, Steps, failure, run_all
 from emo_fairseq.experiments.names import FOLD
-from emo_fairseq.experiments.options import (
-    Checkpoint,
-    Options,
-    read_checkpoint,
-    refuse_test_selection,
-    selected_by,
-    selection_set,
-)
-from emo_fairseq.experiments.runs import TRAINING, RunFolder, corpus_name, find_runs, write_json
+from emo_fairseq.experiments.options import Options
+from emo_fairseq.experiments.results import corpus_name
+from emo_fairseq.experiments.runs import TRAINING, RunFolder, find_runs, write_json
+from emo_fairseq.experiments.selection import refuse_test_selection, selected_by, selection_set
 from emo_fairseq.targets import TARGETS
 
 LabelMap = Mapping[str, str | None]  # None: left out

@@ -23,8 +23,9 @@ from emo_fairseq.evaluation.tables import Table, format_number, print_table
 from emo_fairseq.experiments.grid import PlannedRun, plan_runs
 from emo_fairseq.experiments.jobs import interrupted_by_sigterm
 from emo_fairseq.experiments.names import ALL_OF, FOLD
-from emo_fairseq.experiments.options import Options, selected_by
+from emo_fairseq.experiments.options import Options
 from emo_fairseq.experiments.search_space import Dimension, dimension, split_overrides
+from emo_fairseq.experiments.selection import selected_by
 from emo_fairseq.experiments.training import learned_rows, refuse_data
 from emo_fairseq.experiments.trial import Evaluation, RefusedError, StoppedError, evaluate
 

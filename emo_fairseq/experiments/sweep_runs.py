@@ -12,13 +12,11 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import PlannedRun, plan_runs
 from emo_fairseq.experiments.jobs import Errors, Outcome, Steps, interrupted_by_sigterm, run_all
 from emo_fairseq.experiments.names import ALL_OF, FOLD
-from emo_fairseq.experiments.options import (
-    Options,
-    selection_set,
-)
+from emo_fairseq.experiments.options import Options
 from emo_fairseq.experiments.result_tables import show
 from emo_fairseq.experiments.runs import RunFolder
 from emo_fairseq.experiments.scoring import ScoringSet, score, sets_of_corpora
+from emo_fairseq.experiments.selection import selection_set
 from emo_fairseq.experiments.training import (
     refuse_changed_options,
     refuse_data,

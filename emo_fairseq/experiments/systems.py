@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from emo_fairseq.experiments.options import Options
-from emo_fairseq.experiments.runs import Result, Unfinished, folds_of
+from emo_fairseq.experiments.results import Result, Unfinished, folds_of
 from emo_fairseq.options.differences import changed_options
 
 SeedAndFold = tuple[int, str]

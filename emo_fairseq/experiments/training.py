@@ -10,11 +10,13 @@ from emo_fairseq.data.fold import read_fold
 from emo_fairseq.data.manifest import check_data_dir
 from emo_fairseq.data.manifests_digest import manifests_digest
 from emo_fairseq.errors import UsageError
+from emo_fairseq.experiments.checkpoints import read_checkpoint
 from emo_fairseq.experiments.grid import PlannedRun
 from emo_fairseq.experiments.jobs import Command, Outcome, failure
 from emo_fairseq.experiments.names import FOLD
-from emo_fairseq.experiments.options import Options, read_checkpoint, selection_set
+from emo_fairseq.experiments.options import Options
 from emo_fairseq.experiments.runs import TRAINED, TRAINING, RunFolder
+from emo_fairseq.experiments.selection import selection_set
 from emo_fairseq.options.differences import changed_options
 
 _SHOWN_CHANGES = 5

@@ -11,12 +11,7 @@ from emo_fairseq.evaluation.training_log import read_validations
 from emo_fairseq.experiments.grid import PlannedRun
 from emo_fairseq.experiments.jobs import Outcome, Steps, run_all
 from emo_fairseq.experiments.runs import RunFolder
-from emo_fairseq.experiments.training import (
-    quoted,
-    refuse_changed_options,
-    train,
-    training_words,
-)
+from emo_fairseq.experiments.training import quoted, refuse_changed_options, train, training_words
 
 RUNS = "runs"  # folder of the runs of all trials
 _LOG = "train.log"

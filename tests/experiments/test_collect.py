@@ -21,11 +21,8 @@ from emo_fairseq.evaluation import predictions, tables
 from emo_fairseq.experiments import collect, sweep
 from emo_fairseq.experiments.comparison import table_rows
 from emo_fairseq.experiments.options import Options
-from emo_fairseq.experiments.runs import (
-    RunFolder,
-    find_runs,
-    read_results,
-)
+from emo_fairseq.experiments.results import read_results
+from emo_fairseq.experiments.runs import RunFolder, find_runs
 from emo_fairseq.experiments.systems import group_by_setting
 
 N, H, S = "neutral", "happy", "sad"

@@ -17,8 +17,8 @@ from data_prep.commands import extract_features
 from data_prep.commands.fit_prototypes import main as fit_prototypes
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_manifest
+from emo_fairseq.experiments.checkpoints import read_checkpoint
 from emo_fairseq.experiments.grid import plan_runs
-from emo_fairseq.experiments.options import read_checkpoint
 
 ORIGINALS = Path(__file__).parents[2] / "examples" / "suites" / "originals"
 README = (ORIGINALS / "README.md").read_text()

@@ -12,9 +12,10 @@ from codes import raises
 from data_prep.errors import ManifestError
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
 from emo_fairseq.experiments import score
+from emo_fairseq.experiments.checkpoints import read_checkpoint
 from emo_fairseq.experiments.jobs import run_all
-from emo_fairseq.experiments.options import read_checkpoint
-from emo_fairseq.experiments.runs import RunFolder, find_runs, read_results
+from emo_fairseq.experiments.results import read_results
+from emo_fairseq.experiments.runs import RunFolder, find_runs
 from emo_fairseq.experiments.scoring import (
     RelabeledData,
     ScoringSet,

@@ -26,8 +26,8 @@ from emo_fairseq.experiments import (
     score,
     sweep,
 )
+from emo_fairseq.experiments.checkpoints import read_checkpoint
 from emo_fairseq.experiments.grid import plan_runs
-from emo_fairseq.experiments.options import read_checkpoint
 from emo_fairseq.experiments.runs import TRAINED, RunFolder
 from emo_fairseq.experiments.training import learned_rows
 
