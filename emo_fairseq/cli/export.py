@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from data_prep.number_types import positive_int
 from emo_fairseq.cli.checkpoints import check_supported_inputs, find_checkpoint
-from emo_fairseq.cli.evaluate.several_models import BALANCED, COMBINATIONS, STACK, check_balanced
+from emo_fairseq.cli.evaluate.combination_options import (
+    BALANCED,
+    COMBINATIONS,
+    STACK,
+    check_balanced,
+)
 from emo_fairseq.cli.processes import write
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.model_folder.files import FP16, INT8, is_model_folder

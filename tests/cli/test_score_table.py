@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep.schema import Utterance
-from emo_fairseq.cli.evaluate import several_models
+from emo_fairseq.cli.evaluate.model_comparison import print_models
 from emo_fairseq.cli.score_table import table_lines
 from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
 
@@ -59,7 +59,7 @@ def test_intervals_over_utterances_state_why():
 def test_json_names_models_that_are_not_compared(capsys):
     members = {"a": labels("sad", "happy"), "b": numbers("valence")}
     options = argparse.Namespace(json=True, split="test", save_predictions=None)
-    several_models._print(options, members, None, {}, [])
+    print_models(options, members, None, {}, [])
     record = json.loads(capsys.readouterr().out)
     assert record["differences"] == []
     (refused,) = record["not_compared"]

@@ -9,7 +9,12 @@ from typing import Any
 from data_prep.number_types import positive_int
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import find_checkpoint
-from emo_fairseq.cli.evaluate import fairseq_command, recordings, several_models
+from emo_fairseq.cli.evaluate import (
+    combination_options,
+    fairseq_command,
+    recordings,
+    several_models,
+)
 from emo_fairseq.cli.evaluate.output import PREDICTIONS, output_files, print_scores
 from emo_fairseq.cli.evaluate.training_record import (
     Training,
@@ -52,7 +57,7 @@ def add(subcommands: Any, about: str) -> None:
     batch = "utterances that are scored at a time (default: %(default)s)"
     option("--batch-size", type=positive_int, default=32, metavar="N", help=batch)
     option("--cpu", action="store_true", help="run on the CPU, even if there is a GPU")
-    several_models.add_options(parser)
+    combination_options.add_options(parser)
     recordings.add_options(parser)
     processes.add_verbose(parser)
 
@@ -71,10 +76,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{options.data}: there is no such folder; give a data dir", "data-missing"
         )
-    several_models.check_options(options)
+    combination_options.check_options(options)
     with tempfile.TemporaryDirectory() as folder:
         score = functools.partial(_score, options, Path(folder))
-        if len(options.models) > 1 or several_models.is_one_ensemble(options):
+        if len(options.models) > 1 or combination_options.is_one_ensemble(options):
             return several_models.run(options, score, Path(folder))
         outputs = output_files(options)
         predictions = outputs.get(PREDICTIONS, Path(folder) / "predictions.tsv")
