@@ -1,27 +1,32 @@
 """The fairseq-train command of a training, with defaults by its encoders and their tuning."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from data_prep.errors import CodedError, ManifestError
-from data_prep.files.documents import JsonObject, load_json
+from data_prep.errors import CodedError
 from emo_fairseq.cli import processes
+from emo_fairseq.cli.train.chosen_model import (
+    ChosenModel,
+    choose_model,
+    encoder_of,
+    kind_of_encoder,
+    refuse_tuning,
+)
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.dialogue_batches import count_dialogue_batches, read_dialogue_window
 from emo_fairseq.cli.train.inputs import Inputs
 from emo_fairseq.cli.train.precision import FP32, Precision, choose_precision
-from emo_fairseq.cli.train.recipes import SCRATCH, WARMUP, Combined, combine, n_epochs, recipe_key
+from emo_fairseq.cli.train.recipes import SCRATCH, WARMUP, Combined, n_epochs
 from emo_fairseq.encoder_spec import PRETRAINED, check_spec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import is_larger_better
-from emo_fairseq.export.naming import folder_name, model_title
 from emo_fairseq.modalities import MODALITIES, SPEECH, VIDEO, parse_modalities
 from emo_fairseq.models.fusions import FUSIONS
-from emo_fairseq.option_values import FROZEN, FULL, LORA, default_fusion
+from emo_fairseq.option_values import FROZEN, FULL
 from emo_fairseq.targets import TARGETS, TargetKind
 
 LOG_FILE = "train.log"
@@ -31,9 +36,6 @@ _ROWS_UNKNOWN = 5_000  # of the legacy layout, whose IEMOCAP has 3,228: for the 
 _LENGTH_OPTIONS = ("batch-size", "max-tokens", "update-freq", "max-epoch", "distributed-world-size")
 _PLANNED_LENGTH = "--total-num-update"
 _OF_PROBE = ("--probe-strengths", "--refit")
-# By which an encoder's configuration names the units of its layers.
-_HIDDEN_SIZES = ("hidden_size", "d_model", "dim")
-
 # Criterion, and the metric of the valid split that chooses the checkpoint.
 _OF_LABELS = ("emotion_classification", "weighted_f1")
 _OF_VOTES = ("emotion_classification", "votes_ce")
@@ -68,7 +70,7 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError(
             f"--fusion {options.fusion}: choose one of {', '.join(FUSIONS)}", "fusion-unknown"
         )
-    specs = {name: _spec(options, name) for name in MODALITIES}
+    specs = {name: encoder_of(options, name) for name in MODALITIES}
     for name, spec in specs.items():
         if spec is not None:
             check_spec(name, spec)
@@ -85,17 +87,10 @@ def check_options(options: argparse.Namespace) -> None:
             "--memory-limit does not act: there is no --find-batch-size; leave it out",
             "option-idle",
         )
-    if (options.freeze or options.lora) and not any(_kind(s) in PRETRAINED for s in given):
-        _refuse_tuning(options, MODALITIES[0])
-
-
-def _spec(options: argparse.Namespace, modality: str) -> str | None:
-    spec: str | None = getattr(options, f"{modality}_encoder")
-    return spec
-
-
-def _kind(spec: str | None) -> str:
-    return (spec or SCRATCH).partition(":")[0]
+    if (options.freeze or options.lora) and not any(
+        kind_of_encoder(s) in PRETRAINED for s in given
+    ):
+        refuse_tuning(options, MODALITIES[0])
 
 
 def _check_schedule(words: Sequence[str]) -> None:
@@ -110,92 +105,11 @@ def _check_schedule(words: Sequence[str]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Model:
-    """The encoders of a model by modality, and what follows from them.
-
-    Attributes:
-        specs: as given; None for an encoder from scratch.
-        tuning: full, frozen or lora.
-        arch: its named architecture.
-        fusion: of several modalities.
-    """
-
-    specs: Mapping[str, str | None]
-    tuning: Mapping[str, str]
-    arch: str
-    fusion: str
-
-    def is_pretrained(self, name: str) -> bool:
-        return _kind(self.specs[name]) in PRETRAINED
-
-    @property
-    def tunes_pretrained(self) -> bool:
-        return any(self.is_pretrained(name) and self.tuning[name] != FROZEN for name in self.specs)
-
-    @property
-    def combined(self) -> Combined:
-        return combine({name: self._recipe_key(name) for name in self.specs})
-
-    def _recipe_key(self, name: str) -> tuple[str, str]:
-        hidden_size = _hidden_size(self.specs[name])
-        return recipe_key(name, self.tuning[name], self.is_pretrained(name), hidden_size)
-
-    def folder_name(self, target: str) -> str:
-        size = self.arch.partition("_")[2] or "base"
-        encoders = {name: spec or f"{SCRATCH}:{size}" for name, spec in self.specs.items()}
-        return folder_name(model_title(target, encoders, self.tuning, self.fusion))
-
-
-def _model(options: argparse.Namespace, modalities: Sequence[str], notes: list[str]) -> _Model:
-    specs = {name: _spec(options, name) for name in modalities}
-    requested = FROZEN if options.freeze else LORA if options.lora else FULL
-    pretrained = [name for name, spec in specs.items() if _kind(spec) in PRETRAINED]
-    others = [name for name in specs if name not in pretrained]
-    if requested != FULL:
-        if not pretrained:
-            _refuse_tuning(options, others[0])
-        notes += [f"{name}: {_kind(specs[name])}, so trained in full" for name in others]
-    is_scratch = any(_kind(spec) == SCRATCH for spec in specs.values())
-    return _Model(
-        specs,
-        {name: requested if name in pretrained else FULL for name in specs},
-        options.arch or ("robertaEMO_tiny" if is_scratch else "robertaEMO"),
-        options.fusion or default_fusion(len(specs)),
-    )
-
-
-def _refuse_tuning(options: argparse.Namespace, modality: str) -> None:
-    flag = "--freeze" if options.freeze else "--lora"
-    raise UsageError(
-        f"{flag}: no encoder is pretrained, so that random weights would stay as they are; add "
-        f"--{modality}-encoder hf:FOLDER or fairseq:CHECKPOINT, or leave {flag} out",
-        "encoder-not-pretrained",
-    )
-
-
-def _hidden_size(spec: str | None) -> int:
-    """Return the units of the layers of a Hugging Face encoder in a folder; else 0."""
-    kind, _, source = (spec or "").partition(":")
-    file = Path(source) / "config.json"
-    if kind != "hf" or not file.is_file():
-        return 0
-    try:
-        settings = load_json(file, JsonObject, remedy="fetch the model again")
-    except ManifestError:
-        return 0  # reported by the command that loads the encoder
-    sizes = [settings.get(name) for name in _HIDDEN_SIZES]
-    return next((size for size in sizes if isinstance(size, int)), 0)
-
-
-# -- commands --------------------------------------------------------------------------------------
-
-
 def run_folder(options: argparse.Namespace, data: DataFolder, inputs: Inputs) -> Path:
     """Return the folder of a training: of ``--output``, else of the data, named after the model."""
     fold = "" if options.fold is None else options.fold.replace("/", "-")
     parent: Path = options.output or _CHECKPOINTS / data.name / fold
-    return parent / _model(options, inputs.modalities, []).folder_name(inputs.target)
+    return parent / choose_model(options, inputs.modalities, []).folder_name(inputs.target)
 
 
 def plan_training(options: argparse.Namespace, data: DataFolder, inputs: Inputs) -> TrainingPlan:
@@ -205,7 +119,7 @@ def plan_training(options: argparse.Namespace, data: DataFolder, inputs: Inputs)
         UsageError: ``--freeze`` or ``--lora`` without a pretrained encoder.
     """
     notes: list[str] = []
-    model = _model(options, inputs.modalities, notes)
+    model = choose_model(options, inputs.modalities, notes)
     combined = model.combined
     precision = choose_precision(
         options.precision, model.tunes_pretrained, options.cpu, options.further
@@ -251,7 +165,7 @@ def plan_probe(
     notes = []
     if len(probed) < len(inputs.modalities):
         notes.append(f"the linear baseline reads {' and '.join(probed)} alone")
-    model = _model(options, probed, [])
+    model = choose_model(options, probed, [])
     folder = run_folder(options, data, inputs) / "probe"
     words = [*_base_words(options, data, inputs, probed, model), "--probe"]
     # Which fairseq-train requires; the layer is solved without updates.
@@ -279,7 +193,7 @@ def split_further(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_probed(options: argparse.Namespace, data: DataFolder, modality: str) -> bool:
-    kind = _kind(_spec(options, modality))
+    kind = kind_of_encoder(encoder_of(options, modality))
     return kind != SCRATCH or (modality == SPEECH and not data.is_legacy)
 
 
@@ -288,7 +202,7 @@ def _base_words(
     data: DataFolder,
     inputs: Inputs,
     modalities: Sequence[str],
-    model: _Model,
+    model: ChosenModel,
 ) -> list[str]:
     """Return what a training and its baseline have in common: data, encoders and objective."""
     words = [processes.tool("fairseq-train"), "--user-dir", str(processes.PLUGIN)]
