@@ -348,7 +348,12 @@ def read_emobox(folder: Path) -> EmoBoxFolder:
     for number, path in sorted(folders, key=lambda pair: int(pair[0])):
         parts: Parts = {}
         for split in SPLITS:
-            for file in visible(path.glob(f"*_{split}_fold_{number}.jsonl")):
+            files = visible(path.glob(f"*_{split}_fold_{number}.jsonl"))
+            if len(files) > 1:  # the set would be that of the last one
+                problem = f"{len(files)} files of {split}: {', '.join(x.name for x in files)}"
+                remedy = "keep the one of the corpus"
+                faults.append(Fault(str(path), None, problem, remedy, "split-repeated"))
+            for file in files:
                 parts[split] = _read_part(file, items, parts, repeated, faults)
         folds[number] = parts
         known = {f"_{split}_fold_{number}" for split in parts}

@@ -90,6 +90,18 @@ def test_one_fold_becomes_the_splits(
     assert validate(out, raw) == []
 
 
+def test_two_files_of_one_set_are_refused(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_fold(corpus_dir, 1, train=keys(0, 1), valid=keys(2), test=keys(3))
+    other = corpus_dir / "fold_1" / "other_train_fold_1.jsonl"
+    other.write_text(json.dumps(line("k4")) + "\n")
+    assert run_main(corpus_dir, tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "2 files of train: other_train_fold_1.jsonl, tiny_train_fold_1.jsonl" in said
+    assert "[split-repeated]" in said
+
+
 def test_several_folds_become_all_and_a_file_of_folds(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
