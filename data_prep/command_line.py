@@ -57,7 +57,7 @@ def run_on_data_dir(
     options: argparse.Namespace,
     work: Callable[[argparse.Namespace], object],
     *,
-    writes: Sequence[str] = (),
+    writes: Sequence[str],
 ) -> int:
     """Run `work` on `options.data_dir` and print what it returns; return the exit code of `run`.
 

@@ -27,8 +27,8 @@ def measure_stored(
     target_rate: int,
     memory: Path,
     *,
-    workers: Workers = None,
-    progress: bool = False,
+    workers: Workers,
+    progress: bool,
 ) -> list[Measured | AudioError]:
     """Measure audio files, using and updating a cache.
 

@@ -489,8 +489,8 @@ def find_sounds(
     items: Sequence[Item],
     raw: Path,
     *,
-    workers: Workers = None,
-    progress: bool = False,
+    workers: Workers,
+    progress: bool,
 ) -> dict[str, Sound | AudioError]:
     """Measure each line's file, or the segment of it that the line is. Returns by key, in order."""
     files = [_file(raw, item.wav) for item in items]

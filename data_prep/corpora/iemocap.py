@@ -485,7 +485,7 @@ class Transcripts:
 
 
 def read_transcript(
-    path: Path, turns: Collection[str], transcripts: Transcripts, *, keep_sounds: bool = True
+    path: Path, turns: Collection[str], transcripts: Transcripts, *, keep_sounds: bool
 ) -> None:
     """Add the texts of a dialogue's `turns` to `transcripts`; of two texts the first is used."""
     for line in read_lines(path):

@@ -250,9 +250,9 @@ def extract_clips(
     splits: Splits,
     corpus: Corpus,
     *,
-    max_seconds: float = MAX_SECONDS,
-    workers: Workers = None,
-    progress: bool = False,
+    max_seconds: float,
+    workers: Workers,
+    progress: bool,
 ) -> dict[str, Sound]:
     """Extract the sound of each row's clip to `audio/{split}/dia{D}_utt{U}.flac` below `out_dir`.
 

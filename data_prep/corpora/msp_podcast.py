@@ -252,7 +252,7 @@ _NAME = re.compile(r"(?P<id>(?P<podcast>MSP-PODCAST_[A-Za-z0-9]+)_\w+)\.wav")
 
 
 def read_partitions(
-    corpus_dir: Path, corpus: Corpus, scale: VadScale, *, hidden: bool = True
+    corpus_dir: Path, corpus: Corpus, scale: VadScale, *, hidden: bool
 ) -> dict[str, list[Utterance]]:
     """Read the table's rows by split; with `hidden` also test3's recordings that it lacks.
 

@@ -97,8 +97,8 @@ def join_text(
     folder: Path,
     corpus: Corpus,
     *,
-    workers: Workers = None,
-    progress: bool = False,
+    workers: Workers,
+    progress: bool,
 ) -> Splits:
     """Give each row the text of `folder`/{id}.txt; missing and blank ones are listed."""
     rows = [row for part in splits.values() for row in part]
@@ -132,8 +132,8 @@ def join_audio(
     out_dir: Path,
     corpus: Corpus,
     *,
-    workers: Workers = None,
-    progress: bool = False,
+    workers: Workers,
+    progress: bool,
 ) -> Splits:
     """Measure the file that each row's `audio` names, relative to `corpus_dir`.
 
@@ -230,8 +230,8 @@ def extract_sounds(
     out_dir: str | Path,
     *,
     max_seconds: float,
-    workers: Workers = None,
-    progress: bool = False,
+    workers: Workers,
+    progress: bool,
 ) -> dict[str, Sound]:
     """Make a FLAC of each clip: {row id: (video, where its sound goes below `out_dir`)}.
 
@@ -289,8 +289,8 @@ def join_videos(
     corpus: Corpus,
     *,
     max_seconds: float,
-    workers: Workers = None,
-    progress: bool = False,
+    workers: Workers,
+    progress: bool,
 ) -> Splits:
     """Give each row its video, and list those that cannot be read.
 

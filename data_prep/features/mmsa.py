@@ -77,8 +77,8 @@ class PickledFeatures:
         splits: Mapping[str, PickledSplit],
         digest: str,
         *,
-        lengths: str = "auto",
-        nonfinite: str = "refuse",
+        lengths: str,
+        nonfinite: str,
     ) -> None:
         self.modality = modality
         self.unpadded = Unpadded(splits, lengths)

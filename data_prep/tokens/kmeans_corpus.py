@@ -97,8 +97,8 @@ def tokenize_with_kmeans_of(
     data_raw: str | Path | None = None,
     *,
     tokenizer: str | Path,
-    workers: Workers = 1,
-    name: str | None = None,
+    workers: Workers,
+    name: str | None,
 ) -> TokenFolder:
     """Tokenize every split with the centroids of another data dir, or of a model folder.
 

@@ -16,7 +16,7 @@ _FILES = 16  # that are sent to a worker together
 
 
 def check_videos(
-    paths: Sequence[Path], *, workers: Workers = None, progress: bool = False
+    paths: Sequence[Path], *, workers: Workers, progress: bool
 ) -> list[float | VideoError | None]:
     """Decode the first picture of videos and of folders of pictures, in threads or on a cluster.
 
@@ -34,7 +34,7 @@ def check_videos(
 
 
 def check_segments(
-    videos: Sequence[VideoSegment], *, workers: Workers = None, progress: bool = False
+    videos: Sequence[VideoSegment], *, workers: Workers, progress: bool
 ) -> list[VideoError | None]:
     """Check the videos of rows, each file once, and that the segments are in them.
 

@@ -102,7 +102,7 @@ def channel_powers(
     source: Source,
     seconds: float,
     *,
-    source_rate: float | None = None,
+    source_rate: float | None,
 ) -> list[FloatArray]:
     """Return the mean squares (n_frames,) of each channel in the first seconds of a recording.
 

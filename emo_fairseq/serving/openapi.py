@@ -43,7 +43,7 @@ _RETRIED = (429, 503)
 _READING = (401, 403, 421)  # errors of GET
 
 
-def describe_api(*, tokens: bool = False, has_metrics: bool = True) -> dict[str, Any]:
+def describe_api(*, tokens: bool, has_metrics: bool) -> dict[str, Any]:
     """Return the description as JSON values.
 
     Args:
