@@ -7,11 +7,9 @@ Not in label.csv: the six emotions.
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from data_prep.corpora.mmsa import MmsaCorpus, prepare_mmsa
-from data_prep.engines import Workers
-from data_prep.schema import Corpus
 
 CMU_MOSEI = MmsaCorpus(
     "cmu_mosei",
@@ -31,23 +29,4 @@ CMU_MOSEI = MmsaCorpus(
     ),
 )
 
-
-def prepare_cmu_mosei(
-    corpus_dir: str | Path,
-    out_dir: str | Path,
-    *,
-    text_only: bool = False,
-    max_seconds: float | None = None,
-    workers: Workers = None,
-    progress: bool = False,
-) -> Corpus:
-    """Write the data dir of CMU-MOSEI; see `prepare_mmsa`."""
-    return prepare_mmsa(
-        CMU_MOSEI,
-        corpus_dir,
-        out_dir,
-        text_only=text_only,
-        max_seconds=max_seconds,
-        workers=workers,
-        progress=progress,
-    )
+prepare_cmu_mosei = partial(prepare_mmsa, CMU_MOSEI)

@@ -6,11 +6,9 @@ The official split has 1,284/229/686 sentences, whole videos in each.
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from data_prep.corpora.mmsa import MmsaCorpus, prepare_mmsa
-from data_prep.engines import Workers
-from data_prep.schema import Corpus
 
 CMU_MOSI = MmsaCorpus(
     "cmu_mosi",
@@ -30,23 +28,4 @@ CMU_MOSI = MmsaCorpus(
     ),
 )
 
-
-def prepare_cmu_mosi(
-    corpus_dir: str | Path,
-    out_dir: str | Path,
-    *,
-    text_only: bool = False,
-    max_seconds: float | None = None,
-    workers: Workers = None,
-    progress: bool = False,
-) -> Corpus:
-    """Write the data dir of CMU-MOSI; see `prepare_mmsa`."""
-    return prepare_mmsa(
-        CMU_MOSI,
-        corpus_dir,
-        out_dir,
-        text_only=text_only,
-        max_seconds=max_seconds,
-        workers=workers,
-        progress=progress,
-    )
+prepare_cmu_mosi = partial(prepare_mmsa, CMU_MOSI)
