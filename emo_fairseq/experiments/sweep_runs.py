@@ -15,7 +15,8 @@ from emo_fairseq.experiments.names import ALL_OF, FOLD
 from emo_fairseq.experiments.options import Options
 from emo_fairseq.experiments.result_tables import show
 from emo_fairseq.experiments.runs import RunFolder
-from emo_fairseq.experiments.scoring import ScoringSet, score, sets_of_corpora
+from emo_fairseq.experiments.scoring import score
+from emo_fairseq.experiments.scoring_sets import ScoringSet, sets_of_corpora
 from emo_fairseq.experiments.selection import selection_set
 from emo_fairseq.experiments.training import (
     refuse_changed_options,

@@ -15,7 +15,7 @@ from emo_fairseq.experiments import (
     sweep,
 )
 from emo_fairseq.experiments.grid import combinations
-from emo_fairseq.experiments.scoring import read_label_map
+from emo_fairseq.experiments.scoring_sets import read_label_map
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 README = (EXAMPLES / "experiments" / "README.md").read_text().replace("\\\n", " ")

@@ -16,11 +16,11 @@ from emo_fairseq.experiments.checkpoints import read_checkpoint
 from emo_fairseq.experiments.jobs import run_all
 from emo_fairseq.experiments.results import read_results
 from emo_fairseq.experiments.runs import RunFolder, find_runs
-from emo_fairseq.experiments.scoring import (
+from emo_fairseq.experiments.scoring import score_steps
+from emo_fairseq.experiments.scoring_sets import (
     RelabeledData,
     ScoringSet,
     read_label_map,
-    score_steps,
     sets_of_corpora,
 )
 

@@ -47,7 +47,7 @@ from emo_fairseq.evaluation import (
     predictions,
 )
 from emo_fairseq.evaluation.embeddings import read_embeddings
-from emo_fairseq.experiments.scoring import read_label_map
+from emo_fairseq.experiments.scoring_sets import read_label_map
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.vad_to_emotion.design import Design
 from emo_fairseq.vad_to_emotion.forest import fit_forest, read_forest, write_forest
