@@ -20,7 +20,7 @@ from data_prep.files.listing import AUDIO_SUFFIXES
 from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE
 from data_prep.tables.datasets_table import HUB, is_saved_dataset
-from data_prep.tables.options import corpus_name, given_options
+from data_prep.tables.given_options import corpus_name, given_options
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _LEGACY = ("train_size.tsv", "train_t.tsv")  # of the T_data layout

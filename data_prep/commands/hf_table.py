@@ -40,8 +40,8 @@ from data_prep.tables.audformat import HEADER, open_audformat
 from data_prep.tables.completed_recipe import Inference
 from data_prep.tables.datasets_table import HUB, is_saved_dataset, open_hub, open_saved
 from data_prep.tables.decisions import given_options_of, raise_decisions, render
+from data_prep.tables.given_options import corpus_name, recipe_of, tables_of
 from data_prep.tables.inference import infer_opened
-from data_prep.tables.options import corpus_name, recipe_of, tables_of
 from data_prep.tables.published import Sources, make_plan, prepare_hf_table
 from data_prep.tables.published_rows import ROW_ID
 from data_prep.tables.reader import open_table

@@ -42,7 +42,8 @@ from data_prep.folds.records import ALL
 from data_prep.next_commands import print_next
 from data_prep.schema import Corpus
 from data_prep.tables.decisions import infer_recipe, render
-from data_prep.tables.options import add_preparation_options, tables_of
+from data_prep.tables.given_options import tables_of
+from data_prep.tables.options import add_preparation_options
 from data_prep.tables.prepare import prepare_table
 
 

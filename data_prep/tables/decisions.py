@@ -23,8 +23,8 @@ from data_prep.tables.column_contents import Contents, is_number
 from data_prep.tables.column_map import Decision
 from data_prep.tables.column_names import rank
 from data_prep.tables.completed_recipe import GivenOptions, Inference
+from data_prep.tables.given_options import columns_of, corpus_name, recipe_of
 from data_prep.tables.inference import infer
-from data_prep.tables.options import columns_of, corpus_name, recipe_of
 from data_prep.tables.recipe import TableRecipe, check_recipe
 
 _FEATURES = "features/"  # of the data dir

@@ -5,33 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from emo_fairseq.evaluation.bootstrap import (
-    NOT_SEEDS,
-    OVER_SPEAKERS,
-    OVER_UTTERANCES,
-    Interval,
-)
-from emo_fairseq.evaluation.names import (
-    OF_EACH_LABEL,
-    OF_PRECISION,
-    OF_PROBABILITIES,
-    display_name,
-)
+from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_SPEAKERS, OVER_UTTERANCES, Interval
+from emo_fairseq.evaluation.names import OF_EACH_LABEL, OF_PRECISION, OF_PROBABILITIES, display_name
 from emo_fairseq.evaluation.statistics import LabelPredictions, Metrics, NumberPredictions
-from emo_fairseq.evaluation.tables import (
-    NONE,
-    Table,
-    format_count,
-    format_interval,
-    format_number,
-)
-from emo_fairseq.report.scored_split import (
-    SPEAKERS,
-    UTTERANCES,
-    BaselineModel,
-    ScoredSplit,
-    SetCompositions,
-)
+from emo_fairseq.evaluation.tables import NONE, Table, format_count, format_interval, format_number
+from emo_fairseq.report.annotations import SetCompositions
+from emo_fairseq.report.baseline_model import BaselineModel
+from emo_fairseq.report.scored_split import SPEAKERS, UTTERANCES, ScoredSplit
 
 _NO_CORPUS = "not known without --data"
 _BASELINE_MODEL = "baseline model"

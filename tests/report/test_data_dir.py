@@ -9,7 +9,7 @@ from report_cases import write_data
 from data_prep.commands.fit_prototypes import main as fit_prototypes
 from data_prep.folds.file import FOLDS_FOLDER
 from data_prep.schema import read_manifest
-from emo_fairseq.report.scored_split import read_annotations
+from emo_fairseq.report.annotations import read_annotations
 from emo_fairseq.report.tables import composition_table
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.messages import first_few
 from data_prep.number_types import positive_number
-from data_prep.tables.options import pairs_of
+from data_prep.tables.given_options import pairs_of
 from data_prep.tables.table import TableFormat
 from emo_fairseq.cli.checkpoints import local_model
 from emo_fairseq.cli.models import MODEL, add_model_options, load_model
