@@ -273,7 +273,7 @@ class DataDir(InputLimits):
         present = self.present(modality, split)
         own = groups.fit(self.raw_frames(modality, split), present, statistics)
         if exceptions := groups.describe_exceptions(own, present):
-            logger.warning("%s: %s normalized: %s", split.file, modality, exceptions)
+            split.warn(f"{modality} normalized: {exceptions}")
         if split.name == TRAIN and not own.of_row[present].any():
             raise UsageError(
                 f"--normalize-by {by}: no {by} of {split.file} has {MIN_FRAMES} frames of "

@@ -34,6 +34,7 @@ class Split:
         whole: what the fold divides; None if this is no set of a fold.
         rows: (N,) row numbers in `whole`.
         parts: the splits on disk that this one joins, in their order; empty if it is on disk.
+        warned: what :meth:`warn` has logged.
     """
 
     name: str
@@ -43,6 +44,13 @@ class Split:
     whole: "Split | None" = None
     rows: np.ndarray | None = None
     parts: "Sequence[Split]" = ()
+    warned: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    def warn(self, message: str) -> None:
+        """Log a warning of the split, once: its datasets are built several times."""
+        if message not in self.warned:
+            self.warned.add(message)
+            logger.warning("%s: %s", self.file, message)
 
     @property
     def stored(self) -> "Split":
@@ -147,4 +155,4 @@ def report_rows(split: Split, chosen: np.ndarray, message: str) -> None:
     rows = np.flatnonzero(chosen)
     if len(rows):
         ids = ids_of(select(split.utterances, rows))
-        logger.warning("%s: %d rows %s: %s", split.file, len(ids), message, first_few(ids))
+        split.warn(f"{len(ids)} rows {message}: {first_few(ids)}")
