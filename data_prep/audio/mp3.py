@@ -2,11 +2,13 @@
 
 It reads as many samples as the header counts, or as the first bit rate gives. So it stops at the
 end of the first of several files that were joined, and early in a file of a variable bit rate
-without a count, as encoders write it to a pipe.
+without a count, as encoders write it to a pipe. Without a count it reads on to the end of the file,
+and fails there if more than a kilobyte is no sound.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from enum import Enum, auto
 from itertools import islice
@@ -22,6 +24,7 @@ _KILOBITS_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _COUNT_WITHIN = 64  # bytes of the first frame in which the header of the counts begins
 _JOINED_FRAMES = 3  # that follow the counted ones: some encoders do not count the first
 _ID3V1_BYTES = 128
+_SKIPPED_BYTES = 1024  # that libsndfile skips at most to find the next frame
 _PIECE = 1 << 20  # bytes that are read at once
 
 
@@ -63,21 +66,25 @@ def length_of(file: BinaryIO, head: bytes) -> tuple[Length, int | None]:
         name = next((name for name in (b"Xing", b"Info", b"VBRI") if name in first), None)
         n_frames, n_bytes = (0, 0) if name is None else _counts(first, name)
         if not n_frames:
-            return _estimated(_frames(file, begin))
+            return _estimated(file, begin)
         has_more = n_bytes > 0 and _has_more(file, begin + n_bytes)
         return (Length.WRONG if has_more else Length.STATED), None
     finally:
         file.seek(0)
 
 
-def _estimated(frames: Iterator[_Frame]) -> tuple[Length, int | None]:
+def _estimated(file: BinaryIO, begin: int) -> tuple[Length, int | None]:
     """Return the derivation and the length of a file whose header counts nothing."""
+    frames = _frames(file, begin)
     first = next(frames)
-    n_samples = first.n_samples
+    n_samples, end = first.n_samples, begin + first.n_bytes
     for frame in frames:
         if (frame.kilobits, frame.hertz) != (first.kilobits, first.hertz):
             return Length.WRONG, None
         n_samples += frame.n_samples
+        end += frame.n_bytes
+    if file.seek(0, io.SEEK_END) - end > _SKIPPED_BYTES:
+        return Length.WRONG, None
     return Length.ESTIMATED, n_samples
 
 

@@ -41,6 +41,7 @@ def apply_to_training() -> None:
     Functions of fairseq-train are replaced here, which may have been imported after this package.
     """
     from emo_fairseq.compat import (
+        best_checkpoints,
         freed_memory,
         fully_sharded,
         kept_checkpoints,
@@ -55,3 +56,4 @@ def apply_to_training() -> None:
     master_weights.apply()
     preemption.apply()
     kept_checkpoints.warn_if_none_is_kept()
+    best_checkpoints.find_negative()

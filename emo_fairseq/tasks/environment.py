@@ -3,9 +3,11 @@
 import argparse
 import logging
 import platform
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import fairseq
 import torch
@@ -20,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 ENVIRONMENT_FILE = "environment.json"
 _REMEDY = "remove the file; nothing is trained by it"
+_SECONDS = 10  # of git, in a checkout on a slow disk
 
 
 class Environment(ForeignDocument):
@@ -27,6 +30,8 @@ class Environment(ForeignDocument):
 
     Attributes:
         emo_fairseq: version; likewise the next fields.
+        commit: of git, if the package is imported from a checkout, with ``-dirty`` if its files
+            have been changed since; else empty. None: not recorded, by an older version.
         python: the interpreter.
         torch: with the suffix of its build, such as ``+cpu``.
         fairseq: of the package that is imported.
@@ -39,6 +44,7 @@ class Environment(ForeignDocument):
     """
 
     emo_fairseq: str
+    commit: str | None = None
     python: str
     torch: str
     fairseq: str
@@ -59,6 +65,7 @@ def current_environment(on_cpu: bool) -> Environment:
     n_gpus = 0 if on_cpu else torch.cuda.device_count()
     return Environment(
         emo_fairseq=emo_fairseq.__version__,
+        commit=checkout_commit(Path(emo_fairseq.__file__).resolve().parent.parent),
         python=platform.python_version(),
         torch=str(torch.__version__),
         fairseq=str(fairseq.__version__),
@@ -69,6 +76,18 @@ def current_environment(on_cpu: bool) -> Environment:
         gpus=[torch.cuda.get_device_name(number) for number in range(n_gpus)],
         threads=torch.get_num_threads(),
     )
+
+
+def checkout_commit(folder: Path) -> str:
+    """Return the commit of a checkout, as :class:`Environment` has it; empty for another folder."""
+    if not (folder / ".git").exists():  # or git would find the repository around it
+        return ""
+    words = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": _SECONDS}
+    try:
+        return str(subprocess.run(words, cwd=folder, check=True, **options).stdout).strip()
+    except (OSError, subprocess.SubprocessError):  # without git, or of another user
+        return ""
 
 
 def _version(package: str) -> str:
@@ -132,7 +151,7 @@ def _warn_of_changes(original: Path, now: Environment) -> None:
     changed = [
         f"{name} {_text(before[name])} -> {_text(value)}"
         for name, value in now.model_dump().items()
-        if before[name] != value
+        if before[name] not in (value, None)
     ]
     if changed:
         logger.warning(

@@ -122,6 +122,16 @@ def test_tags_after_an_mp3_are_no_sound() -> None:
         np.testing.assert_array_equal(load_audio(mp3(44100) + tag), whole)
 
 
+@pytest.mark.parametrize("mode", ["VARIABLE", "CONSTANT"])
+def test_other_bytes_after_an_mp3_without_a_count_are_no_sound(mode: str) -> None:
+    content = mp3(44100, mode)
+    at = max(content.find(name, 0, 64) for name in (b"Info", b"Xing"))
+    content = content[:at] + bytes(4) + content[at + 4 :]
+    whole = load_audio(content)
+    for rest in (bytes(900), bytes(5000), b"no sound " * 1000):
+        np.testing.assert_allclose(load_audio(content + rest), whole, atol=1e-4)
+
+
 def test_aac_after_a_tag_as_web_streams_have_it(tmp_path: Path) -> None:
     content, path = encode_by_pyav("adts", "aac"), tmp_path / "part.aac"
     path.write_bytes(b"ID3\4\0\0\0\0\x41\0" + bytes(0x41 << 7) + content)  # more than is read first

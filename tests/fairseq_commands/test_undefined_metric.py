@@ -29,6 +29,26 @@ def test_nan_chooses_nothing(undefined_epoch, toy_corpus, fairseq, commands, mon
     assert best["extra_state"]["train_iterator"]["epoch"] == 2  # where epoch 1 ended
 
 
+@pytest.mark.parametrize("maximize", [True, False])
+def test_the_best_checkpoints_are_kept_below_0(
+    maximize, toy_corpus, fairseq, commands, monkeypatch, tmp_path
+):
+    metric = "uar" if maximize else "loss"
+    course = iter((-0.5, -0.25, 0.125, -0.125) if maximize else (0.5, 0.25, -0.125, -0.25))
+    measure = fairseq_train.get_valid_stats
+
+    def scripted(*args):
+        return {**measure(*args), metric: next(course)}
+
+    monkeypatch.setattr(fairseq_train, "get_valid_stats", scripted)
+    options = f"""--modality text --batch-size 16 --max-epoch 4 --data {toy_corpus}
+        --best-checkpoint-metric {metric} --keep-best-checkpoints 2 --save-dir {tmp_path}"""
+    end = "--maximize-best-checkpoint-metric" if maximize else ""
+    fairseq("train", commands["train"], options, end)
+    kept = [file.stem.rpartition("_")[2][:-1] for file in tmp_path.glob("checkpoint.best_*.pt")]
+    assert sorted(kept) == (["-0.125", "0.125"] if maximize else ["-0.125", "-0.250"])
+
+
 def test_a_training_says_where_no_best_checkpoint_was_kept(
     toy_corpus, fairseq, commands, monkeypatch, tmp_path
 ):

@@ -2,11 +2,16 @@
 
 import json
 import logging
+import subprocess
 
 import pytest
 from omegaconf import OmegaConf
 
-from emo_fairseq.tasks.environment import current_environment, record_environment
+from emo_fairseq.tasks.environment import (
+    checkout_commit,
+    current_environment,
+    record_environment,
+)
 from emo_fairseq.tasks.run_config import RunConfig
 
 
@@ -34,6 +39,34 @@ def test_a_resumed_training_keeps_the_record_and_names_what_is_other(file, caplo
     assert json.loads(file.read_text()) == earlier
     record_environment(file.parent, on_cpu=True, is_resumed=False)  # trained anew
     assert json.loads(file.read_text()) == written
+
+
+def test_a_record_of_an_older_version_has_no_commit_to_compare(file, caplog):
+    record_environment(file.parent, on_cpu=True, is_resumed=False)
+    written = json.loads(file.read_text())
+    file.write_text(json.dumps({name: x for name, x in written.items() if name != "commit"}))
+    record_environment(file.parent, on_cpu=True, is_resumed=True)
+    assert warnings(caplog) == []
+
+
+def test_the_commit_of_a_checkout(tmp_path):
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", str(tmp_path)]
+
+    def run(*words):
+        return subprocess.run([*git, *words], check=True, capture_output=True, text=True).stdout
+
+    assert checkout_commit(tmp_path) == ""
+    run("init", "-q")
+    file = tmp_path / "a.py"
+    file.write_text("1")
+    run("add", "a.py")
+    run("commit", "-q", "-m", "first")
+    commit = run("rev-parse", "HEAD").strip()
+    assert checkout_commit(tmp_path) == commit
+    file.write_text("2")
+    assert checkout_commit(tmp_path) == f"{commit}-dirty"
+    (tmp_path / "package").mkdir()
+    assert checkout_commit(tmp_path / "package") == ""
 
 
 def test_a_damaged_record_stops_no_training(file, caplog):
