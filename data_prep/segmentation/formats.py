@@ -91,7 +91,8 @@ def read_segmentation(
     if tiers and not FORMATS[name].has_tiers:
         raise CodedError(f"--tier {tiers[0]}: {path} has no tiers; leave it out", "option-idle")
     segmentation = FORMATS[name].read(Request(path, recording, tiers, encoding))
-    return replace(segmentation, turns=check_turns(path, segmentation.turns))
+    turns, skipped = check_turns(path, segmentation.turns)
+    return replace(segmentation, turns=turns, skipped={**segmentation.skipped, **skipped})
 
 
 def write_turns(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from data_prep.errors import CodedError
 # Bounded, so that no number has more digits than a time may have.
 _NUMBER = re.compile(r"(?:\d{1,15}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _LONGEST = Decimal(10**9)  # seconds
+_ROUNDING = Decimal("0.01")  # of times
+_CUT = f"overlaps of at most {_ROUNDING} s of turns of one speaker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,11 @@ def plain_decimal(value: Decimal) -> str:
     return f"{value:f}"
 
 
-def check_turns(path: Path, turns: Sequence[Turn]) -> list[Turn]:
-    """Return turns in order of time.
+def check_turns(path: Path, turns: Sequence[Turn]) -> tuple[list[Turn], dict[str, int]]:
+    """Return turns in order of time, and what of them was skipped, with counts.
+
+    Times are rounded to hundredths of a second by some programs: a turn that ends no later than
+    that after the next one of its speaker begins is cut there.
 
     Raises:
         CodedError: there are none; one does not end after its start; two of one speaker overlap.
@@ -94,8 +99,10 @@ def check_turns(path: Path, turns: Sequence[Turn]) -> list[Turn]:
             f"{path}: has no turn; check that it is the right file and tier", "turns-missing"
         )
     ordered = sorted(turns, key=lambda turn: (turn.start, turn.end))
-    last: dict[str, Turn] = {}
-    for turn in ordered:
+    last: dict[str, int] = {}  # number of the turn of a speaker that ends last
+    overlaps: list[tuple[Turn, Turn]] = []
+    n_cut = 0
+    for number, turn in enumerate(ordered):
         if turn.end <= turn.start:
             raise CodedError(
                 f"{path}: {_place(turn)}: the end {plain_decimal(turn.end)} is not after the start "
@@ -104,16 +111,30 @@ def check_turns(path: Path, turns: Sequence[Turn]) -> list[Turn]:
             )
         if turn.speaker is None:
             continue
-        before = last.get(turn.speaker)
-        if before is not None and turn.start < before.end:
-            raise CodedError(
-                f"{path}: {_place(turn)}: the turn from {plain_decimal(turn.start)} s of "
-                f"{turn.speaker!r} overlaps that of {_place(before)}, which ends at "
-                f"{plain_decimal(before.end)} s; cut one of them, or give it to another speaker",
-                "turns-overlap",
-            )
-        last[turn.speaker] = turn
-    return ordered
+        number_before = last.get(turn.speaker, number)
+        before = ordered[number_before]
+        if number_before != number and turn.start < before.end:
+            if before.start < turn.start and before.end - turn.start <= _ROUNDING:
+                ordered[number_before] = replace(before, end=turn.start)
+                n_cut += 1
+            else:
+                overlaps.append((before, turn))
+        if turn.end >= before.end:
+            last[turn.speaker] = number
+    if overlaps:
+        raise _overlap_error(path, overlaps)
+    return ordered, {_CUT: n_cut} if n_cut else {}
+
+
+def _overlap_error(path: Path, overlaps: Sequence[tuple[Turn, Turn]]) -> CodedError:
+    before, turn = overlaps[0]
+    further = f", as {len(overlaps)} turns in all do" if len(overlaps) > 1 else ""
+    return CodedError(
+        f"{path}: {_place(turn)}: the turn from {plain_decimal(turn.start)} s of "
+        f"{turn.speaker!r} overlaps that of {_place(before)}, which ends at "
+        f"{plain_decimal(before.end)} s{further}; cut one of them, or give it to another speaker",
+        "turns-overlap",
+    )
 
 
 def _place(turn: Turn) -> str:

@@ -17,7 +17,6 @@ from data_prep.errors import CodedError
 from data_prep.files.listing import visible
 from data_prep.manifest.cells import parse_number
 from data_prep.messages import first_few
-from data_prep.schema import AXES
 from data_prep.segmentation.formats import FORMATS, read_segmentation
 from data_prep.segmentation.table import TurnRows, open_rows, text_of
 from data_prep.segmentation.turn import Turn, check_turns
@@ -25,12 +24,11 @@ from data_prep.tables.cells import is_missing, plain
 from data_prep.tables.reader import TABLES
 from data_prep.tables.table import Row
 from emo_fairseq.errors import UsageError
-from emo_fairseq.evaluation.names import SENTIMENT_SCORE
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
 from emo_fairseq.evaluation.recordings import EmotionTurn, RecordingTurns
+from emo_fairseq.evaluation.value_labels import VALUES, parse_values
 
 _EMOTIONS = ("emotion", "label")  # columns
-_VALUES = (*AXES, SENTIMENT_SCORE)
 # In a folder, files of the first of these that it has are read.
 _SUFFIXES = tuple(dict.fromkeys([*TABLES] + [known.suffix.lower() for known in FORMATS.values()]))
 
@@ -99,7 +97,7 @@ def read_turns(path: Path) -> TurnFiles:
         notes += [f"{file.name}: {note}" for note in of_file.notes]
     notes += [f"{path}: {kind} skipped: {count}" for kind, count in skipped.items() if count]
     known = {axis for turns in merged.values() for turn in turns for axis in turn.values}
-    axes = [axis for axis in _VALUES if axis in known]
+    axes = [axis for axis in VALUES if axis in known]
     return TurnFiles(path, merged, list(labels), axes, notes)
 
 
@@ -128,11 +126,16 @@ def _read_file(path: Path) -> _OfFile:
     if path.suffix.lower() in TABLES:
         return _read_table(path)
     segmentation = read_segmentation(path)
-    turns = [EmotionTurn(turn, turn.label) for turn in segmentation.turns]
+    turns = [_labeled_turn(turn) for turn in segmentation.turns]
     skipped = {
         kind: n for kind, n in segmentation.skipped.items() if not kind.endswith("(emotion)'")
     }
     return _OfFile({path.stem: turns}, (), skipped)
+
+
+def _labeled_turn(turn: Turn) -> EmotionTurn:
+    values = parse_values(turn.label or "")
+    return EmotionTurn(turn, None if values else turn.label, values)
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -150,14 +153,16 @@ def _read_table(path: Path) -> _OfFile:
                 "recording-missing",
             )
         by_name.setdefault(name, []).append(row)
-    turns = {name: _turns_of(table, rows) for name, rows in by_name.items()}
-    return _OfFile(turns, _label_names(table), notes=table.notes)
+    skipped: Counter[str] = Counter()
+    turns = {name: _turns_of(table, rows, skipped) for name, rows in by_name.items()}
+    return _OfFile(turns, _label_names(table), skipped, table.notes)
 
 
-def _turns_of(table: TurnRows, rows: Sequence[Row]) -> list[EmotionTurn]:
+def _turns_of(table: TurnRows, rows: Sequence[Row], skipped: Counter[str]) -> list[EmotionTurn]:
     turns = [table.turn(row) for row in rows]
     row_of = {turn.where: row for turn, row in zip(turns, rows, strict=True)}
-    ordered = check_turns(table.path, turns) if turns else []
+    ordered, cut = check_turns(table.path, turns) if turns else ([], {})
+    skipped.update(cut)
     return [_emotion_turn(table, turn, row_of[turn.where]) for turn in ordered]
 
 
@@ -170,7 +175,7 @@ def _emotion_turn(table: TurnRows, turn: Turn, row: Row) -> EmotionTurn:
 def _values_of(table: TurnRows, row: Row) -> Iterator[tuple[str, float]]:
     nested = row.cells.get("values")
     objects = nested if isinstance(nested, Mapping) else {}
-    for axis in _VALUES:
+    for axis in VALUES:
         for cell in (row.cells.get(PREDICTION_OF + axis), row.cells.get(axis), objects.get(axis)):
             if is_missing(cell):
                 continue

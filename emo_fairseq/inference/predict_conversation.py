@@ -77,8 +77,8 @@ def predict_conversation(
             transcribe = None  # a turn without a text has no words
     elif not isinstance(turns, Segmentation):
         turns = Segmentation(Path(name), turns)
-    ordered = check_turns(turns.path, turns.turns) if turns.turns else []
-    skipped = Counter(turns.skipped)
+    ordered, cut = check_turns(turns.path, turns.turns) if turns.turns else ([], {})
+    skipped = Counter({**turns.skipped, **cut})
     if not reads_text and (n_texts := sum(turn.text is not None for turn in ordered)):
         skipped["texts of turns, which the model does not read"] = n_texts
 

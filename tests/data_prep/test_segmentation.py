@@ -529,4 +529,20 @@ def test_many_turns_are_read_quickly(tmp_path: Path, kind: str) -> None:
 
 def test_turns_without_speaker_may_overlap(tmp_path: Path) -> None:
     turns = [Turn(Decimal(0), Decimal(2)), Turn(Decimal(1), Decimal(3))]
-    assert check_turns(tmp_path, turns) == turns
+    assert check_turns(tmp_path, turns) == (turns, {})
+
+
+def test_overlaps_within_the_rounding_of_times_are_cut(tmp_path: Path) -> None:
+    times = [(0, 1.004, "A"), (1, 1.5, "A"), (1.49, 2, "A"), (1.2, 3, "B"), (2, 2.5, "A")]
+    lines = [f"SPEAKER a 1 {x} {round(y - x, 4)} x x {who}" for x, y, who in times]
+    found = read(tmp_path, "a.rttm", "\n".join(lines))
+    ends = [(str(turn.start), str(turn.end)) for turn in found.turns if turn.speaker == "A"]
+    assert ends == [("0", "1"), ("1", "1.49"), ("1.49", "2.00"), ("2", "2.5")]
+    assert found.skipped == {"overlaps of at most 0.01 s of turns of one speaker": 2}
+
+
+def test_all_overlaps_are_counted(tmp_path: Path) -> None:
+    """A turn within a longer one does not hide the next one within it."""
+    lines = [f"SPEAKER a 1 {start} {seconds} x x A" for start, seconds in ((0, 9), (1, 1), (3, 1))]
+    with pytest.raises(CodedError, match="ends at 9 s, as 2 turns in all do; cut one"):
+        read(tmp_path, "a.rttm", "\n".join(lines))

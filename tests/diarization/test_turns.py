@@ -43,7 +43,7 @@ def test_turns_of_a_file_of_another_rate(stitch, tmp_path):
     done = []
     found = find_turns(path, progress=lambda *shown: done.append(shown))
     assert found.path == path
-    assert check_turns(path, found.turns) == found.turns
+    assert check_turns(path, found.turns) == (found.turns, {})
     assert len(found.turns) == len(truth)
     for turn, (start, end, _) in zip(found.turns, truth, strict=True):
         assert float(turn.start) == pytest.approx(start / RATE, abs=0.3)

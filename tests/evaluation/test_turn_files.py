@@ -10,6 +10,7 @@ from data_prep.segmentation.formats import write_turns
 from data_prep.segmentation.turn import Turn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.turn_files import has_turns, pair_recordings, read_turns
+from emo_fairseq.evaluation.value_labels import values_text
 
 TABLE = """recording,start,end,speaker,text,emotion,valence
 b.wav,2.5,4,B,hello there,happy,0.75
@@ -89,6 +90,28 @@ def test_tiers_of_labels_are_the_emotions_of_their_speakers(tmp_path: Path, kind
     assert [turn.emotion for turn in of_file] == ["sad", None, "happy"]
     assert [turn.turn.speaker for turn in of_file] == ["A", "B", "A"]
     assert not any("(emotion)" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("kind", ["textgrid", "eaf"])
+def test_tiers_of_a_model_of_numbers_are_values(tmp_path: Path, kind: str) -> None:
+    turns = [Turn(Decimal(n), Decimal(n + 1), "A") for n in range(2)]
+    labels = [values_text({"valence": 0.25, "arousal": -0.5}), "valence unknown"]
+    file = tmp_path / f"call.{kind}"
+    file.write_text(write_turns(turns, kind, recording="call.wav", labels=labels))
+    found = read_turns(file)
+    (of_file,) = found.turns.values()
+    assert [turn.emotion for turn in of_file] == [None, "valence unknown"]
+    assert [turn.values for turn in of_file] == [{"valence": 0.25, "arousal": -0.5}, {}]
+    assert found.axes == ["valence", "arousal"]
+
+
+def test_overlaps_within_the_rounding_of_times_are_noted(tmp_path: Path) -> None:
+    file = tmp_path / "turns.csv"
+    file.write_text("recording,start,end,speaker\na,0,1.003,A\na,1,2,A\nb,0,1.001,B\nb,1,2,B\n")
+    found = read_turns(file)
+    assert [turn.end for turn in found.turns["a"]] == [1.0, 2.0]
+    kind = "overlaps of at most 0.01 s of turns of one speaker"
+    assert found.notes == [f"{file}: {kind} skipped: 2"]
 
 
 @pytest.mark.parametrize("kind", ["textgrid", "eaf", "csv"])

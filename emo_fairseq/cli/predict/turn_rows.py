@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 from data_prep.segmentation.formats import FORMATS, write_turns
 from data_prep.segmentation.turn import Turn
 from emo_fairseq.cli.predict.rows import Layout, Row, Writer
+from emo_fairseq.evaluation.value_labels import values_text
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.prediction import Prediction
@@ -49,8 +50,7 @@ class TurnRows:
 
 def emotion_of(prediction: "Prediction") -> str:
     """Return the label of a prediction, or its numbers."""
-    values = prediction.values.items()
-    return prediction.label or ", ".join(f"{axis} {value:.3f}" for axis, value in values)
+    return prediction.label or values_text(prediction.values)
 
 
 def _writer_of(kind: str) -> Callable[[TextIO, Layout], Writer]:
