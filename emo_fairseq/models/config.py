@@ -34,7 +34,7 @@ TANH, LINEAR = "tanh", "linear"  # --head
 
 _LAYER_HELP = (
     "layer whose output is used, of the encoder or of features of all layers: last, a number, mean "
-    "(of all), or weighted (a learned mean) (default: last)"
+    "(of all), weighted (a learned mean), or concat (all side by side) (default: last)"
 )
 _DROPOUT_HELP = "every dropout rate within a pretrained {} encoder (default: its own)"
 _TUNING_HELP = (

@@ -71,7 +71,7 @@ def encoder_of_features(backbone: Encoder, layer: str) -> ModalityEncoder:
 
 def encoded_width(encoder: ModalityEncoder) -> int:
     """Return K x C, the numbers in a frame of what :func:`encode_rows` yields."""
-    return encoder.embed_dim * (1 if encoder.mix is None else encoder.backbone.n_layers + 1)
+    return encoder.backbone.embed_dim * encoder.n_states
 
 
 def encode_rows(

@@ -12,7 +12,7 @@ from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import FRAMES, LOG_MEL, TOKENS, WAVEFORM
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.models.modality_encoder import LAST, MEAN, WEIGHTED, check_layer
+from emo_fairseq.models.modality_encoder import CONCAT, LAST, MEAN, WEIGHTED, check_layer
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.frame_encoder import FrameEncoder
@@ -153,6 +153,8 @@ def _on_stored_layers(
             "features-width",
         )
     check_layer(layer, n_stored - 1, f"--{modality}-layer {layer}: {spec.spec}")
+    if layer == CONCAT:
+        return StoredLayers(n_stored, layer, partial(torch.flatten, start_dim=2), build(width))
     choose: nn.Module | Callable[[Tensor], Tensor]
     if layer == WEIGHTED:
         choose = LayerMix(n_stored)

@@ -17,7 +17,9 @@ from emo_fairseq.training.freezing import freeze
 
 LAST = "last"
 MEAN = "mean"
-WEIGHTED = "weighted"  # of --{modality}-layer, beside numbers
+WEIGHTED = "weighted"
+CONCAT = "concat"
+LAYERS = (LAST, MEAN, WEIGHTED, CONCAT)  # of --{modality}-layer, beside numbers
 
 
 class ModalityEncoder(nn.Module):
@@ -26,11 +28,11 @@ class ModalityEncoder(nn.Module):
     Args:
         backbone: the encoder.
         layer: ``last``, ``mean`` of all layers, ``weighted`` (a learned sum of all, as in SUPERB),
-            or the number of one, 0 being what enters the first layer.
+            ``concat`` (all side by side), or the number of one, 0 being what enters the first.
         standardizes: whether the outputs of the backbone, which is frozen, are standardized.
 
     Attributes:
-        embed_dim: C, width of the features.
+        embed_dim: width of the features: C of the backbone, or (L + 1) x C of ``concat``.
         frozen: the backbone is never trained; it runs as in evaluation, without gradient.
         frozen_layers: of a backbone whose lower part alone is frozen in that way, how many layers
             that part has; 0 = only the front end of a waveform encoder; None = no part.
@@ -46,17 +48,22 @@ class ModalityEncoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.layer = layer
-        self.embed_dim = backbone.embed_dim
         self.frozen = False
         self.frozen_layers: int | None = None
         self.keeps_precision = False
         self.groups_lengths = False
         check_layer(layer, backbone.n_layers, f"layer {layer!r}: this encoder")
-        if layer not in (LAST, MEAN, WEIGHTED):
+        if layer not in LAYERS:
             backbone.top_layer = int(layer)
         self.mix = LayerMix(backbone.n_layers + 1) if layer == WEIGHTED else None
-        n_states = 1 if self.mix is None else backbone.n_layers + 1
-        self.standardize = Standardization(n_states, self.embed_dim) if standardizes else None
+        width = backbone.embed_dim
+        self.embed_dim = width * self.n_states if layer == CONCAT else width
+        self.standardize = Standardization(self.n_states, width) if standardizes else None
+
+    @property
+    def n_states(self) -> int:
+        """K, the states of layers that :meth:`encode` returns."""
+        return self.backbone.n_layers + 1 if self.layer in (WEIGHTED, CONCAT) else 1
 
     @property
     def used_layers(self) -> int:
@@ -70,7 +77,7 @@ class ModalityEncoder(nn.Module):
         See :meth:`emo_fairseq.modules.encoder.Encoder.blocks`.
         """
         blocks = self.backbone.blocks()
-        return blocks if self.layer in (LAST, MEAN, WEIGHTED) else blocks[: int(self.layer) + 1]
+        return blocks if self.layer in LAYERS else blocks[: int(self.layer) + 1]
 
     def freeze(self) -> None:
         """Stop training the backbone; a learned sum of its layers is still trained."""
@@ -140,7 +147,7 @@ class ModalityEncoder(nn.Module):
             source: the input and its ``padding_mask``, as the modality's dataset collates them.
 
         Returns:
-            (B, T, K, C), K = L + 1 for ``weighted`` and else 1, and the padding mask (B, T).
+            (B, T, K, C), K = :attr:`n_states`, and the padding mask (B, T).
         """
         if self.has_stored_outputs and not self.frozen:
             return self.encode_upper(*self.encode_frozen(**source))
@@ -199,17 +206,17 @@ class ModalityEncoder(nn.Module):
     def _n_stored(self) -> int:
         """K of :meth:`encode_frozen`."""
         if self.frozen:
-            return 1 if self.mix is None else self.backbone.n_layers + 1
+            return self.n_states
         return 1 + self.frozen_layers if self.frozen_layers and self.uses_all_layers else 1
 
     @property
     def uses_all_layers(self) -> bool:
-        """Whether the features are a mean of all layers."""
-        return self.layer in (MEAN, WEIGHTED)
+        """Whether the features depend on the states of all layers."""
+        return self.layer in (MEAN, WEIGHTED, CONCAT)
 
     def _choose(self, states: Sequence[Tensor]) -> Tensor:
         """Return (B, T, K, C) of the states (B, T, C) up to the highest layer that is used."""
-        if self.mix is not None:
+        if self.layer in (WEIGHTED, CONCAT):
             return torch.stack(list(states), dim=2)
         if self.layer == MEAN:
             return torch.stack(list(states), dim=2).mean(dim=2, keepdim=True)
@@ -229,7 +236,7 @@ class ModalityEncoder(nn.Module):
                 mask; nothing where no row has the modality.
 
         Returns:
-            Features (B, T, C), and their padding mask (B, T).
+            Features (B, T, embed_dim), and their padding mask (B, T).
         """
         if not source:
             features = torch.zeros(len(present), 1, self.embed_dim, device=present.device)
@@ -252,8 +259,8 @@ class ModalityEncoder(nn.Module):
         if self.mix is not None:
             features = self.mix(encoded, self.standardize)
         else:
-            one = encoded if self.standardize is None else self.standardize(encoded)
-            features = one[:, :, 0]
+            states = encoded if self.standardize is None else self.standardize(encoded)
+            features = states.flatten(2)  # K = 1, or concat
         if self.standardize is not None:
             features = features.masked_fill(padding_mask[:, :, None], 0)
         if focus is not None:
@@ -272,8 +279,9 @@ def _cast(source: Mapping[str, Tensor], parameter: nn.Parameter | None) -> dict[
 def check_layer(layer: str, n_layers: int, name: str) -> None:
     """Raise a `UsageError`, which begins with `name`, unless an encoder has the layer."""
     numbers = map(str, range(n_layers + 1))
-    if layer not in (LAST, MEAN, WEIGHTED, *numbers):
+    if layer not in (*LAYERS, *numbers):
         raise UsageError(
-            f"{name} has layers 0 to {n_layers}; give a number, or {LAST}, {MEAN} or {WEIGHTED}",
+            f"{name} has layers 0 to {n_layers}; give a number, or {', '.join(LAYERS[:-1])} or "
+            f"{LAYERS[-1]}",
             "layer-unknown",
         )

@@ -1,4 +1,4 @@
-"""Frames that hold several layers of an encoder, one of which is read, or a sum of all."""
+"""Frames that hold several layers of an encoder: one is read, a sum of all, or all side by side."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,8 +13,8 @@ class StoredLayers(Encoder):
     Args:
         n_stored: K layers of a frame.
         stored_layer: name of the choice, on which outputs depend beside weights.
-        choose: (B, T, K, C) -> (B, T, C).
-        encoder: of frames of width C.
+        choose: (B, T, K, C) -> (B, T, D), D = C or K x C.
+        encoder: of frames of width D.
     """
 
     def __init__(

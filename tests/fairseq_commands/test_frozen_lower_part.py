@@ -179,15 +179,18 @@ def test_augmented_audio_is_convolved_in_every_batch(
     assert cards(data) == []
 
 
-STANDARDIZED = (
-    "--speech-tuning frozen --speech-layer weighted --standardize-frozen --standardize-fused"
-)
+STANDARDIZED = "--speech-tuning frozen --standardize-frozen --standardize-fused --speech-layer"
 
 
+@pytest.mark.parametrize("layer", ["weighted", "concat"])
 def test_a_standardized_encoder_predicts_the_same_everywhere(
-    train: Callable[..., Path], predict: Callable[..., Any], data: Path, tmp_path: Path
+    train: Callable[..., Path],
+    predict: Callable[..., Any],
+    data: Path,
+    layer: str,
+    tmp_path: Path,
 ) -> None:
-    checkpoint = train("standardized", STANDARDIZED, FLOAT32)
+    checkpoint = train(f"standardized-{layer}", f"{STANDARDIZED} {layer}", FLOAT32)
     scale = weights(checkpoint)["encoders.speech.standardize.scale"]
     assert scale.shape == (4, 16)
     assert not (scale == 1).any()
@@ -222,7 +225,7 @@ def test_fused_vectors_of_the_train_split_begin_at_mean_0_and_deviation_1(
 def test_a_standardized_training_resumes_exactly(
     precision: str, train: Callable[..., Path]
 ) -> None:
-    options = (STANDARDIZED, precision)
+    options = (f"{STANDARDIZED} weighted", precision)
     whole = weights(train("whole", *options, updates=6))
     train("parts", *options, updates=3)
     resumed = weights(train("parts", *options, updates=6))

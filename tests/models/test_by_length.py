@@ -52,7 +52,7 @@ def waveform(lengths: list[int]) -> tuple[Encoder, dict[str, torch.Tensor]]:
 
 
 @pytest.mark.parametrize(("kind", "step"), [(tokens, 1), (frames, 1), (waveform, 100)])
-@pytest.mark.parametrize("layer", ["last", "weighted"])
+@pytest.mark.parametrize("layer", ["last", "weighted", "concat"])
 def test_features_and_gradients_are_those_of_one_batch(kind, step, layer):
     lengths = [40, 3, 36, 9, 2, 17, 5, 40]
     backbone, source = kind(lengths)

@@ -194,7 +194,7 @@ def test_activations_may_be_computed_again(build: Any, step: Any) -> None:
         torch.testing.assert_close(gradients[1][name], gradient, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("layer", ["0", "1", "2", "last", "mean", "weighted"])
+@pytest.mark.parametrize("layer", ["0", "1", "2", "last", "mean", "weighted", "concat"])
 def test_any_layer_can_be_taken(build: Any, layer: str) -> None:
     _, model = build(text_layer=layer)
     encoder = model.encoders["text"]
@@ -203,8 +203,10 @@ def test_any_layer_can_be_taken(build: Any, layer: str) -> None:
     features, _ = encoder(tokens=tokens, padding_mask=mask, present=torch.tensor([True]))
     mean = torch.stack(found).mean(dim=0)  # also what the learned sum starts as
     expected = {"last": found[-1], "mean": mean, "weighted": mean}
+    expected["concat"] = torch.cat(found, dim=2)
     wanted = expected[layer] if layer in expected else found[int(layer)]
     torch.testing.assert_close(features, wanted, atol=1e-6, rtol=0)
+    assert features.size(2) == encoder.embed_dim
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,18 @@ def test_each_layer_is_standardized_before_they_are_weighted() -> None:
     torch.testing.assert_close(features[~PADDING], expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("layer", ["1", "weighted"])
+def test_layers_side_by_side_are_standardized() -> None:
+    encoder = make_encoder("concat")
+    outputs = Outputs(encoder)
+    standardize_encoders(Model(text=encoder), lambda name: outputs)
+    frames = torch.cat(outputs.rows)
+    expected = (frames - frames.mean(0)) / frames.std(0, correction=0)
+    features, _ = encoder(torch.tensor([True, True]), tokens=TOKENS, padding_mask=PADDING)
+    torch.testing.assert_close(features[~PADDING], expected, rtol=1e-3, atol=1e-4)
+    assert encoder.embed_dim == features.size(2) == 24
+
+
+@pytest.mark.parametrize("layer", ["1", "weighted", "concat"])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_standardizes_in_single_precision(
     layer: str, precision: str, tmp_path: Path

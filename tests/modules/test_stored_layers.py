@@ -1,4 +1,4 @@
-"""Frames that hold several layers: one is encoded, or their mean or learned sum."""
+"""Frames that hold several layers: one is encoded, or their mean, their learned sum, or all."""
 
 from functools import partial
 
@@ -29,6 +29,14 @@ def test_one_of_them_or_their_sum_is_encoded() -> None:
         torch.testing.assert_close(encoded, expected)
         assert same_mask is mask
         assert encoder.embed_dim == C
+
+
+def test_all_are_encoded_side_by_side() -> None:
+    frames, mask = torch.randn(2, 5, K * C), torch.zeros(2, 5, dtype=torch.bool)
+    encoder = StoredLayers(K, "concat", partial(torch.flatten, start_dim=2), IdentityEncoder(K * C))
+    (encoded,), _ = encoder.layers(frames, mask)
+    assert torch.equal(encoded, frames)
+    assert encoder.embed_dim == K * C
 
 
 def test_every_parameter_is_in_a_block() -> None:

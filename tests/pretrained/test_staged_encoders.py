@@ -97,7 +97,7 @@ def test_stored_outputs_of_the_lower_part_lead_to_the_same_features(
 ) -> None:
     backbone, source = build(tmp_path).eval(), batch()
     present = torch.ones(4, dtype=torch.bool)
-    for layer in ("last", "2", "mean", "weighted"):
+    for layer in ("last", "2", "mean", "weighted", "concat"):
         backbone.top_layer = None
         whole = ModalityEncoder(backbone, layer).eval()
         expected, expected_mask = whole(present=present, **source)

@@ -80,7 +80,7 @@ def folders(place: Path) -> set[str]:
 # -- what is read is what the encoder says ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", ["last", "1", "mean", "weighted"])
+@pytest.mark.parametrize("layer", ["last", "1", "mean", "weighted", "concat"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0.0), ("float16", 1e-3)])
 def test_features_are_those_of_the_encoder(
     tmp_path: Path, layer: str, dtype: str, tolerance: float
