@@ -1,6 +1,7 @@
 """Options of commands that transcribe speech without a text."""
 
 import argparse
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from emo_fairseq.errors import UsageError
@@ -44,3 +45,18 @@ def load_transcriber(options: argparse.Namespace) -> "FasterWhisper | None":
         "int8" if device == "cpu" else "float16",
         options.language,
     )
+
+
+def load_transcriber_of(
+    options: argparse.Namespace, modalities: Collection[str]
+) -> "FasterWhisper | None":
+    """Load the Whisper of ``--transcribe`` for a model; None without it.
+
+    Raises:
+        UsageError: as :func:`load_transcriber`, or the model reads no text.
+    """
+    if options.transcribe is not None:
+        from emo_fairseq.inference.transcribing import check_reads_text
+
+        check_reads_text(modalities)
+    return load_transcriber(options)

@@ -27,7 +27,7 @@ from emo_fairseq.cli.analyze.recordings import (
 from emo_fairseq.cli.analyze.turns import add_turn_options, turn_options
 from emo_fairseq.cli.checkpoints import local_model
 from emo_fairseq.cli.models import MODEL, add_model_options, load_model
-from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
+from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber_of
 from emo_fairseq.cli.turn_files import (
     SUFFIXES,
     add_turn_file_options,
@@ -120,9 +120,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.segments:
         check_turn_file_options(options)
     wanted = turn_options(options, has_turn_files=bool(options.segments))
-    options.model = local_model(
-        options.model
-    )  # and all items, before the imports that take seconds
+    # And all items: before the imports that take seconds.
+    options.model = local_model(options.model)
     recordings = find_recordings(options.items)
     turn_files = match_turn_files(recordings, options.segments, turn_file_options(options))
     if not options.segments:
@@ -139,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
     _check_targets({recording: targets[recording] for recording in left}, inputs, begun, options)
     predictor = load_model(options)
     is_alone = engine.name == LOCAL and engine.workers == 1
-    transcriber = _transcriber(options, predictor)
+    transcriber = load_transcriber_of(options, predictor.modalities)
     analysis = _Analysis(predictor, wanted, transcriber, options, shows_progress=is_alone)
     build = partial(partial, _attempt, analysis) if is_alone else partial(_build, wanted, options)
     units = [(recording, turn_files.get(recording.path)) for recording in left]
@@ -189,7 +188,7 @@ def _build(
 ) -> "Callable[[Unit], Conversation | CodedError | OSError]":
     """Load the model in a worker; return the function of a recording."""
     predictor = load_model(options)
-    transcriber = _transcriber(options, predictor)
+    transcriber = load_transcriber_of(options, predictor.modalities)
     analysis = _Analysis(predictor, turns, transcriber, options, shows_progress=False)
     return partial(_attempt, analysis)
 
@@ -283,16 +282,6 @@ def printable(path: str | Path) -> str:
     'caf\\udce9.wav'
     """
     return one_line(str(path)).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _transcriber(
-    options: argparse.Namespace, predictor: "EmotionPredictor"
-) -> "FasterWhisper | None":
-    from emo_fairseq.inference.transcribing import check_reads_text
-
-    if options.transcribe is not None:
-        check_reads_text(predictor.modalities)
-    return load_transcriber(options)
 
 
 def _targets(recording: Recording, formats: Sequence[str], folder: Path) -> dict[str, Path]:

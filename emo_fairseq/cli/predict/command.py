@@ -25,7 +25,7 @@ from emo_fairseq.cli.predict.rows import FORMATS, Layout, Writer
 from emo_fairseq.cli.predict.segments import open_segments
 from emo_fairseq.cli.predict.summary import ITEM, Summary
 from emo_fairseq.cli.predict.turn_rows import TURN_FORMATS
-from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
+from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber_of
 from emo_fairseq.cli.turn_files import (
     SUFFIXES,
     add_turn_file_options,
@@ -146,9 +146,8 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         inputs = [*options.items, *([str(options.segments)] if has_turns else [])]
         check_output(options.output, inputs, options.model)
-    options.model = local_model(
-        options.model
-    )  # and all items, before the imports that take seconds
+    # And all items: before the imports that take seconds.
+    options.model = local_model(options.model)
     sources = _open(options)
     predictor = load_model(options)
     if options.timeline:
@@ -241,11 +240,7 @@ def _write_notes(writer: Writer, summary: Summary) -> None:
 
 def _transcribe(options: argparse.Namespace, predictor: "EmotionPredictor") -> "Transcribe | None":
     """Load what transcribes; a timeline needs the times of words."""
-    from emo_fairseq.inference.transcribing import check_reads_text
-
-    if options.transcribe is not None:
-        check_reads_text(predictor.modalities)
-    transcriber = load_transcriber(options)
+    transcriber = load_transcriber_of(options, predictor.modalities)
     if transcriber is None or not options.timeline:
         return transcriber
     return functools.partial(transcriber, words=True)
