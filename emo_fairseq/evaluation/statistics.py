@@ -117,10 +117,11 @@ class LabelPredictions:
         return replace(self, prediction=prediction, probability=mean)
 
     def compact(self) -> "LabelPredictions":
-        """Return the same without probabilities, label ids in one byte each; with votes, itself."""
+        """Return the same without probabilities, label ids in few bytes; with votes, itself."""
         if self.votes is not None:
             return self
-        truth, prediction = (ids.astype(np.uint8) for ids in (self.truth, self.prediction))
+        small = np.min_scalar_type(len(self.names))
+        truth, prediction = self.truth.astype(small), self.prediction.astype(small)
         return replace(self, truth=truth, prediction=prediction, probability=None)
 
     def statistics(self) -> Statistics:

@@ -59,6 +59,15 @@ def test_the_compact_form_has_the_same_metrics_but_calibration() -> None:
     assert values.keys() - compact.keys() == {"ece", "brier", "nll"}
 
 
+def test_the_compact_form_keeps_more_labels_than_a_byte_holds() -> None:
+    names = tuple(f"label{number}" for number in range(258))
+    whole = LabelPredictions(("x", "y"), names, np.array([257, 1]), np.array([1, 1]))
+    compact = whole.compact()
+    assert (compact.truth.tolist(), compact.prediction.tolist()) == ([257, 1], [1, 1])
+    of_ten = LabelPredictions(("x", "y"), names[:10], np.array([9, 1]), np.array([1, 1]))
+    assert of_ten.compact().truth.dtype == np.uint8
+
+
 def test_the_baseline_of_labels_is_the_most_frequent_one() -> None:
     truth = [0, 1, 1, 2, 1, 0]
     values = metrics_and_baseline(labels("abcdef", truth, [0] * 6))
