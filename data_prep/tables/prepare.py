@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from data_prep.engines import Workers
 from data_prep.errors import CodedError
 from data_prep.features.linked import Files, find_features, link_features
 from data_prep.folds.records import ALL
 from data_prep.manifest.audio_root import to_record
+from data_prep.manifest.cells import find_id_fault
 from data_prep.manifest.out_of_scale import VadScale
-from data_prep.schema import SPLITS, Corpus, DroppedRow, write_corpus
-from data_prep.tables.ids import make_ids
+from data_prep.schema import SPLITS, Corpus, DroppedRow, Utterance, write_corpus
 from data_prep.tables.recipe import TableRecipe, check_recipe
-from data_prep.tables.record_checks import check_names_alike, check_times, refuse_repeated_ids
-from data_prep.tables.record_labels import check_label_use, describe_labels, note_votes
+from data_prep.tables.record_checks import (
+    check_label_use,
+    check_names_alike,
+    check_times,
+    describe_labels,
+    note_votes,
+    refuse_repeated_ids,
+)
 from data_prep.tables.record_media import check_record_videos, measure_recordings
 from data_prep.tables.record_splits import describe_splits, note_shared, note_twins
 from data_prep.tables.rows import LabelUse, Record, RowSource, read_records, read_rows
@@ -96,10 +104,20 @@ def _find_features(
 
 
 def _make_ids(records: Sequence[Record], corpus: Corpus) -> None:
-    rows = [record.utterance for record in records]
-    made = make_ids(rows, [(record.split, record.line) for record in records])
-    for record, row in zip(records, made, strict=True):
-        record.utterance = row
+    """Name the rows after their files, without suffix.
+
+    Where two files have one name, all ids begin with the folders. A segment has its milliseconds
+    added, as `name_1500_2250`. Rows without audio are called by their split and line, `row_2`.
+    """
+    files = {audio for record in records if (audio := record.utterance.audio)}
+    names = Counter(PurePosixPath(file).stem for file in files)
+    in_folders = any(count > 1 for count in names.values())
+    for record in records:
+        row = record.utterance
+        name = _id_of_file(row, in_folders) if row.audio else ""
+        if not name or find_id_fault(name):
+            name = f"{record.split or 'row'}_{record.line}"
+        record.utterance = replace(row, id=name)
     corpus.notes.append("no column fills id: ids are made of the names of files, or of lines")
 
 
@@ -124,3 +142,12 @@ def _with_content(
             corpus.dropped.append(DroppedRow(record.split, record.utterance.id, reason))
         else:
             yield record
+
+
+def _id_of_file(row: Utterance, in_folders: bool) -> str:
+    path = PurePosixPath(row.audio or "").with_suffix("")
+    name = path.as_posix().lstrip("/") if in_folders else path.name
+    if not row.is_segment:
+        return name
+    end = "end" if row.end is None else round(row.end * 1000)
+    return f"{name}_{round((row.start or 0.0) * 1000)}_{end}"

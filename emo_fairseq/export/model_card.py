@@ -12,8 +12,9 @@ import yaml
 
 from data_prep.files.replacing import write_atomically
 from data_prep.schema import CORPUS_FILE, read_corpus
-from emo_fairseq.export.card_facts import UNKNOWN, CardFacts
 from emo_fairseq.export.card_sections import (
+    UNKNOWN,
+    CardFacts,
     graphs_section,
     limits_section,
     metrics_section,

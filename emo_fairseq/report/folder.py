@@ -22,12 +22,11 @@ from emo_fairseq.evaluation.statistics import LabelPredictions
 from emo_fairseq.evaluation.tables import NONE, Table, format_count, format_number, without_nan
 from emo_fairseq.evaluation.training_log import Epoch, cases, csv_text
 from emo_fairseq.report import dialogue_tables, page, runs, tables
-from emo_fairseq.report.baseline_model import BaselineModel
 from emo_fairseq.report.page import Section
 from emo_fairseq.report.plots import DIALOGUES, MAPS, SECTIONS, training_curves
 from emo_fairseq.report.plots.drawing import MaybePlot, NotDrawn, matplotlib, render
 from emo_fairseq.report.recordings import Recordings
-from emo_fairseq.report.scored_split import UTTERANCES, ScoredSplit
+from emo_fairseq.report.scored_split import UTTERANCES, BaselineModel, ScoredSplit
 
 FIGURES, LOG, PAGE = "figures", "training_log.csv", "report.html"
 

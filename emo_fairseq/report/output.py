@@ -164,10 +164,9 @@ def _write_metrics(
 
 def _write_folder(args: argparse.Namespace, files: Sequence[_File]) -> None:
     from emo_fairseq.evaluation.training_log import read_log
-    from emo_fairseq.report.baseline_model import read_baseline_model
     from emo_fairseq.report.folder import PAGE, write_folder
     from emo_fairseq.report.recordings import INLINE, open_recordings
-    from emo_fairseq.report.scored_split import read_scored_split
+    from emo_fairseq.report.scored_split import read_baseline_model, read_scored_split
 
     recordings = open_recordings(args.audio or INLINE, args.data, args.data_raw, args.output)
     epochs = [] if args.log is None else read_log(args.log)

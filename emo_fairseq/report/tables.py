@@ -10,8 +10,7 @@ from emo_fairseq.evaluation.names import OF_EACH_LABEL, OF_PRECISION, OF_PROBABI
 from emo_fairseq.evaluation.statistics import LabelPredictions, Metrics, NumberPredictions
 from emo_fairseq.evaluation.tables import NONE, Table, format_count, format_interval, format_number
 from emo_fairseq.report.annotations import SetCompositions
-from emo_fairseq.report.baseline_model import BaselineModel
-from emo_fairseq.report.scored_split import SPEAKERS, UTTERANCES, ScoredSplit
+from emo_fairseq.report.scored_split import SPEAKERS, UTTERANCES, BaselineModel, ScoredSplit
 
 _NO_CORPUS = "not known without --data"
 _BASELINE_MODEL = "baseline model"

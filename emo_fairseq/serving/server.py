@@ -4,11 +4,14 @@ Behind a proxy all clients have its address, and so share one rate and half of t
 unless the proxy is trusted to name theirs (``--trusted-proxy``).
 """
 
+import ctypes
 import functools
 import gc
 import importlib.util
+import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +31,12 @@ from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.connections import bounded_protocol
 from emo_fairseq.serving.lifecycle import Lifecycle
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.memory import bound_fragmentation
 from emo_fairseq.serving.model_description import read_description
 
+_ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # parameters of mallopt() in glibc's malloc.h
+_ARENAS = 2
+_MAPPED_BYTES = 1 << 20  # arrays from this size on are given back as soon as they are freed
+_SETTINGS = ("MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_")
 _CLOSING_SECONDS = 5  # for responses that are being sent, once requests are finished
 _SHORTEST_TURN = 1.0  # seconds that a long turn may be divided into
 HOST, PORT = "127.0.0.1", 8000
@@ -189,3 +195,20 @@ def server_config(app: FastAPI, host: str, port: int, limits: Limits) -> uvicorn
         ws_max_size=2 * limits.live_message_bytes,  # from one to two the client gets a sentence
         ws_per_message_deflate=False,  # samples hardly become smaller
     )
+
+
+def bound_fragmentation() -> bool:
+    """Let glibc keep two arenas, and map large arrays by themselves; return whether it does.
+
+    By default each thread gets an arena of its own, and the size from which on arrays are mapped
+    grows with the largest one that was freed: recordings, frames and activations of many lengths
+    then leave holes in each of the arenas. Other allocators, and settings in the environment, stay
+    as they are.
+    """
+    if sys.platform != "linux" or any(name in os.environ for name in _SETTINGS):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    settings = {_ARENA_MAX: _ARENAS, _MMAP_THRESHOLD: _MAPPED_BYTES}
+    return all(mallopt(parameter, value) == 1 for parameter, value in settings.items())

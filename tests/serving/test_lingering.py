@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from emo_fairseq.serving.memory import bound_fragmentation
+from emo_fairseq.serving.server import bound_fragmentation
 
 HEAD = "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 BODY = 3_000_000  # bytes, more than the buffers of a connection hold
@@ -51,7 +51,7 @@ def test_a_client_that_sends_no_more_is_not_waited_for(refused):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="settings of glibc")
 def test_the_allocator_is_set_unless_the_environment_does(monkeypatch):
-    program = "from emo_fairseq.serving.memory import bound_fragmentation as b; print(b())"
+    program = "from emo_fairseq.serving.server import bound_fragmentation as b; print(b())"
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

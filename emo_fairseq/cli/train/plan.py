@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data_prep.features.log_mel import LOG_MEL
+from data_prep.schema import read_corpus
+from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.fairseq_command import (
     LOG_FILE,
@@ -14,12 +17,15 @@ from emo_fairseq.cli.train.fairseq_command import (
     plan_training,
     split_further,
 )
-from emo_fairseq.cli.train.features import feature_steps
 from emo_fairseq.cli.train.inputs import Inputs
 from emo_fairseq.cli.train.token_steps import token_steps
+from emo_fairseq.data.augmentation.options import AUDIO_OPTIONS
+from emo_fairseq.modalities import SPEECH
 
 TRAINED, BASELINE = "this model", "linear baseline"
 _QUICK_EPOCHS = 5  # where there is no linear baseline: text from scratch, which is fast
+_BYTES_A_SECOND = 16_000  # 100 frames of 80 bands in half precision
+_LARGEST = 8e9  # bytes of frames; of longer corpora every epoch decodes the recordings again
 
 
 @dataclass(frozen=True)
@@ -89,4 +95,23 @@ def make_plan(options: argparse.Namespace, data: DataFolder, inputs: Inputs) -> 
         name for name in inputs.modalities if any(name in m.training.modalities for m in models)
     )
     steps = token_steps(data.folder, modalities, options) if not data.is_legacy else []
-    return Plan([*steps, *feature_steps(options, data, inputs)], models, notes)
+    return Plan([*steps, *_feature_steps(options, data, inputs)], models, notes)
+
+
+def _feature_steps(
+    options: argparse.Namespace, data: DataFolder, inputs: Inputs
+) -> list[list[str]]:
+    """Return the command that stores log-mel frames, so that each recording is decoded once.
+
+    There is none where they are stored, or would not be read.
+    """
+    reads_frames = SPEECH in inputs.modalities and options.speech_encoder is None
+    if not reads_frames or data.is_legacy or inputs.seconds * _BYTES_A_SECOND > _LARGEST:
+        return []
+    if any(word.partition("=")[0] in AUDIO_OPTIONS for word in options.further):
+        return []
+    folder = data.folder / "features" / LOG_MEL
+    if all((folder / f"{split}.lengths").is_file() for split in read_corpus(data.folder).splits):
+        return []
+    raw = () if data.data_raw is None else ("--data-raw", data.data_raw)
+    return [processes.module("data_prep.extract_features", data.folder, *raw)]
