@@ -26,16 +26,20 @@ from data_prep.manifest.table import ManifestTable
 from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO
 from data_prep.schema import SAMPLE_RATE, Corpus, read_corpus, scan_manifest
 from data_prep.tokens.token_sets import MODALITIES
-from data_prep.validation.audio import audio_faults
 from data_prep.validation.derived import (
     feature_faults,
     missing_features,
     packed_audio_faults,
     token_faults,
 )
-from data_prep.validation.rows import label_faults, row_faults, vote_faults
-from data_prep.validation.splits import count_faults, sharing_faults
-from data_prep.validation.videos import video_faults
+from data_prep.validation.manifests import (
+    count_faults,
+    label_faults,
+    row_faults,
+    sharing_faults,
+    vote_faults,
+)
+from data_prep.validation.recordings import audio_faults, video_faults
 
 _READS = (*MODALITIES, FEATURES, PACKED_AUDIO)  # folders of a data dir
 
