@@ -61,10 +61,7 @@ def run_on_data_dir(
 ) -> int:
     """Run `work` on `options.data_dir` and print what it returns; return the exit code of `run`.
 
-    Args:
-        options: of the command line; `data_dir` may be at a URL.
-        work: called with the options, whose `data_dir` is then a folder of this machine.
-        writes: folders of the data dir that are written.
+    A data dir at a URL is mirrored, and the folders that `work` `writes` are uploaded.
     """
 
     def on_mirror() -> None:

@@ -114,13 +114,10 @@ _REMEDY_OF = {
 
 
 def missing_library(error: BaseException) -> CodedError | None:
-    """Return the error of a library that is not installed as one for users.
+    """Return the error of a library that is not installed as one for users; None of another error.
 
     >>> print(missing_library(ModuleNotFoundError("No module named 'scipy'", name="scipy")))
     scipy is not installed, and this command needs it; pip install 'emo_fairseq[train]'
-
-    Args:
-        error: any; None is returned unless it is of importing a library that may be left out.
     """
     if not isinstance(error, ModuleNotFoundError):
         return None

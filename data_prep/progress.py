@@ -19,14 +19,7 @@ Value = TypeVar("Value")
 def show_progress(
     title: str, total: int, unit: str = "row", hidden: bool = False
 ) -> Iterator[Callable[[int], object]]:
-    """Yield a function to call with the number of items that are done since its last call.
-
-    Args:
-        title: of the bar or of the lines, on standard error.
-        total: number of items.
-        unit: what an item is.
-        hidden: show nothing.
-    """
+    """Yield a function to call with the number of items that are done since its last call."""
     if hidden or sys.stderr.isatty():
         with tqdm(desc=title, total=total, unit=unit, disable=hidden) as bar:
             yield bar.update

@@ -13,14 +13,7 @@ LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
 
 
 def unreadable(file: str, line: int, row: Utterance, error: AudioError) -> Fault:
-    """Return the fault of a row whose audio cannot be read.
-
-    Args:
-        file: the manifest.
-        line: of the row in it.
-        row: the row.
-        error: why.
-    """
+    """Return the fault of a row whose audio cannot be read."""
     remedy = "copy the file again, or remove the row"
     if row.is_segment and error.code != "file-missing":
         remedy = "correct start and end, which are seconds in the file, or " + remedy
@@ -29,12 +22,7 @@ def unreadable(file: str, line: int, row: Utterance, error: AudioError) -> Fault
 
 
 def none_exists(paths: Iterable[Path], root: Path) -> Fault | None:
-    """Return one fault if no recording exists, as where `root` is another folder.
-
-    Args:
-        paths: of the recordings.
-        root: folder that their paths start from.
-    """
+    """Return one fault if no recording exists, as where `root` is another folder."""
     distinct = dict.fromkeys(paths)
     if not distinct or any(path.exists() for path in distinct):
         return None

@@ -20,11 +20,6 @@ _TAIL = 1024  # bytes after the samples that are not a chunk, above which a head
 def repair_length(file: BinaryIO, head: bytes, size: int) -> tuple[BinaryIO, tuple[str, ...]]:
     """Correct the length in the header of a file that states 0 bytes of samples, but has some.
 
-    Args:
-        file: the file.
-        head: its first bytes.
-        size: its size in bytes.
-
     Returns:
         The file, with a corrected header; and warnings, if it states fewer samples than the file
         has.

@@ -194,10 +194,6 @@ def pieces_of(
 ) -> Iterator[tuple[Key, FloatArray | AudioError | None]]:
     """Decode the segments of a recording in one pass; they may overlap.
 
-    Args:
-        reader: at the first frame.
-        parts: segments of it, by any key.
-
     Yields:
         The key of a segment with its next mono samples, with None at its end, or with the error
         that ended it. Segments that the recording does not reach, are not yielded.

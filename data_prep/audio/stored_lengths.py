@@ -30,15 +30,7 @@ def measure_stored(
     workers: Workers,
     progress: bool,
 ) -> list[Measured | AudioError]:
-    """Measure audio files, using and updating a cache.
-
-    Args:
-        names: paths of the files relative to `root`.
-        root: folder of the corpus.
-        target_rate: in Hz.
-        memory: file of the cache; its folder is created.
-        workers: an engine, or a number of threads.
-        progress: show a progress bar.
+    """Measure audio files below `root`, using and updating the cache in the file `memory`.
 
     Returns:
         The length of each file at `target_rate`, in order, or its AudioError.

@@ -20,12 +20,7 @@ from data_prep.schema import Corpus
 
 
 def main(corpus: str, arguments: Sequence[str] | None = None) -> int:
-    """Prepare a corpus, and print the command that trains on it.
-
-    Args:
-        corpus: a key of `CORPORA`.
-        arguments: the command line (default: that of the process).
-    """
+    """Prepare a corpus, and print the command that trains on it."""
     recipe = CORPORA[corpus]
     parser = make_parser(corpus, recipe.description or "", audio=recipe.reads_audio)
     if recipe.needs:

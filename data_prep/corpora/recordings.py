@@ -174,12 +174,7 @@ def join_audio(
 
 
 def require_readable(paths: Sequence[Path], lengths: Sequence[Measured | AudioError]) -> None:
-    """Raise ManifestError, with the error of a file that exists, if none of the files can be read.
-
-    Args:
-        paths: (N,), of recordings or clips; N may be 0.
-        lengths: (N,), of each its length or error.
-    """
+    """Raise ManifestError, with the error of a file that exists, if no file can be read."""
     errors = {
         path: length
         for path, length in zip(paths, lengths, strict=True)
@@ -292,17 +287,7 @@ def join_videos(
     workers: Workers,
     progress: bool,
 ) -> Splits:
-    """Give each row its video, and list those that cannot be read.
-
-    Args:
-        splits: rows.
-        videos: path of each row's video below `root`, by its id.
-        root: folder of the videos, which becomes `video_raw` of the card.
-        corpus: the card.
-        max_seconds: longer videos are listed, and not used.
-        workers: an engine, or a number of threads.
-        progress: show a bar.
-    """
+    """Give each row its video below `root`; list those that are too long or cannot be read."""
     ids = [row.id for rows in splits.values() for row in rows if row.id in videos]
     checked = dict(
         zip(

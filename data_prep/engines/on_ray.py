@@ -20,12 +20,7 @@ _PATIENCE_SECONDS = 900.0  # an autoscaler may need minutes to add a machine
 
 
 def open_ray(build: Build, engine: Engine, *, threads: bool) -> Pool:
-    """Return actors; a cluster of this machine alone is started if there is no other.
-
-    Args:
-        build: see :class:`data_prep.engines.pool.Setup`.
-        engine: with the address and the number of workers.
-        threads: is not used; every worker is a process.
+    """Return actors, which are processes; a cluster of this machine is started if there is none.
 
     Raises:
         CodedError: Ray is not installed, there is no such cluster, or it has no GPU.

@@ -14,12 +14,7 @@ DEFAULT_WORKERS = "one for each core, at most 8"  # in a help; of `default_worke
 
 
 def add_engine_options(parser: argparse.ArgumentParser, workers: str) -> None:
-    """Add `--workers`, `--engine` and the options that act with it, as a group.
-
-    Args:
-        parser: of the command.
-        workers: what a worker does on this machine and how many are the default, for the help.
-    """
+    """Add `--workers` with the help `workers`, `--engine` and its options, as a group."""
     option = parser.add_argument_group("engine").add_argument
     option("--workers", type=positive_int, default=None, metavar="N", help=workers)
     engine = "processes of this machine, or a Ray cluster (extra ray) (default: local)"

@@ -23,10 +23,6 @@ Files = Mapping[str, Path]  # by id
 def find_features(folders: Mapping[str, Path], ids: Iterable[str]) -> dict[str, Files]:
     """Return the file of each row that has one, by the name of the features.
 
-    Args:
-        folders: by name.
-        ids: of the rows.
-
     Raises:
         CodedError: a name that is none of a folder, no such folder, files of no row, or a file of
             several rows.
@@ -78,13 +74,7 @@ def _file_of(folder: Path, id_: str) -> Path | None:
 
 
 def link_features(out_dir: Path, features: Mapping[str, Files], ids: Collection[str]) -> None:
-    """Link a data dir to the files of its rows, in place of links of before.
-
-    Args:
-        out_dir: the data dir.
-        features: files by name and id.
-        ids: of its rows.
-    """
+    """Link a data dir to the files of its rows, in place of links of before."""
     for name, files in features.items():
         for id_, file in files.items():
             if id_ not in ids:

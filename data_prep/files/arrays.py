@@ -38,11 +38,7 @@ class UnreadableArrayError(CodedError):
 
 
 def load_array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
-    """Load an array.
-
-    Args:
-        file: a `.npy` file.
-        mmap_mode: "r" maps the file instead of reading it.
+    """Load a `.npy` file; `mmap_mode` "r" maps it instead of reading it.
 
     Raises:
         UnreadableArrayError: the file cannot be opened, is damaged, or is an archive.

@@ -63,10 +63,6 @@ def file_digest(path: str | Path) -> str:
 def file_digests(files: Sequence[Path | None], memory: Path) -> list[str | None]:
     """Return the digest of every file, None for None.
 
-    Args:
-        files: paths; those that are not cached are read in parallel.
-        memory: file of the cache.
-
     Raises:
         ValueError: a file cannot be read.
     """
@@ -259,12 +255,7 @@ def records_of(folder: Path, names: Iterable[str]) -> Records:
 
 
 def verify(file: Path, record: Mapping[str, Any], remedy: str) -> None:
-    """Compare a file with its record.
-
-    Args:
-        file: the file.
-        record: record of :func:`record_of`.
-        remedy: how to restore the file, for the message, such as "copy it again".
+    """Compare a file with its record of :func:`record_of`; `remedy` ends the message.
 
     Raises:
         ManifestError: the file is missing, or its size or content differs.
@@ -287,12 +278,7 @@ def verify_all(folder: Path, records: Mapping[str, Mapping[str, Any]], remedy: s
 
 
 def warn_unverified(file: Path, remedy: str) -> None:
-    """Warn, once per process, that a file cannot be verified.
-
-    Args:
-        file: a file of an older version, without a record.
-        remedy: how to add one.
-    """
+    """Warn, once per process, that a file of an older version has no record; `remedy` adds one."""
     if file not in _warned:
         _warned.add(file)
         logger.warning("%s: has no record of its size and SHA-256, not verified; %s", file, remedy)

@@ -15,9 +15,7 @@ logger = logging.getLogger(__name__)
 def visible(paths: Iterable[Path], folder: Path | None = None) -> list[Path]:
     """Return paths in order, without hidden ones, such as `._name` of macOS.
 
-    Args:
-        paths: files.
-        folder: folder of the files; those in hidden folders below it are left out too.
+    Those in hidden folders below `folder` are left out, too.
     """
     kept: list[Path] = []
     hidden: list[Path] = []

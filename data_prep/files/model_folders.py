@@ -12,10 +12,7 @@ _CODE = "encoder-missing"
 
 
 def model_folder(source: str | Path) -> Path:
-    """Return the folder of a pretrained model: the one that is named, or that of the hub's model.
-
-    Args:
-        source: a folder, or ``ORG/NAME`` or ``ORG/NAME@REVISION`` of the hub.
+    """Return the folder of a pretrained model: a local one, or that of ORG/NAME[@REVISION].
 
     Raises:
         CodedError: it is a file; there is no such folder, and the hub can have no such name; or it

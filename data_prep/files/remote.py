@@ -46,11 +46,6 @@ def require_local(
 ) -> None:
     """Refuse a URL where a file or folder of this machine is needed.
 
-    Args:
-        path: of the command line.
-        option: that it is given by.
-        remedy: how to do without, for the message.
-
     Raises:
         CodedError: `path` is a URL.
     """

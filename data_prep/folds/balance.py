@@ -14,10 +14,6 @@ def balance_rows(sizes: Mapping[str, int], n_folds: int) -> dict[str, int]:
 
     >>> balance_rows({"a": 2, "b": 5, "c": 2, "d": 1}, 2)
     {'b': 0, 'a': 1, 'c': 1, 'd': 1}
-
-    Args:
-        sizes: rows of each group.
-        n_folds: number of folds.
     """
     load = [0] * n_folds
     fold_of = {}

@@ -104,10 +104,6 @@ def read_base(data_dir: str | Path, bases: Sequence[str]) -> ManifestTable:
 def read_folds(path: str | Path, *, check_apart: bool = True) -> Folds:
     """Read `DATA/folds/{protocol}.json` and check it against the manifests of DATA.
 
-    Args:
-        path: the file.
-        check_apart: refuse sets that share what the protocol keeps apart.
-
     Raises:
         ManifestError: no such file, not of the schema `FoldsFile`, an unknown id, an id twice in a
             fold, sets that share what is kept apart, or ids changed since the file was written.
@@ -150,10 +146,6 @@ def fold_names(path: str | Path) -> list[str]:
 
 def train_set(data_dir: str | Path, fold: str | None) -> ManifestTable:
     """Read the rows of the train split, or of the train set of a fold.
-
-    Args:
-        data_dir: the data dir.
-        fold: PROTOCOL/FOLD.
 
     Raises:
         ManifestError: there is no such fold.

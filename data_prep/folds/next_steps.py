@@ -27,12 +27,6 @@ def next_steps(
     """Yield a line for each: train on every fold; on the first, and score it; and a sweep.
 
     What the data have is read by encoders from scratch; the sweep reads speech.
-
-    Args:
-        data_dir: folder of the data dir.
-        corpus: of the data dir.
-        folds: of one protocol.
-        rows: that the folds divide.
     """
     target = _target(rows)
     if target is None:

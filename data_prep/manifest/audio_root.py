@@ -23,11 +23,6 @@ def audio_root(
 ) -> Path:
     """Return the folder that audio paths start from.
 
-    Args:
-        data_dir: folder with corpus.yaml, or one of the legacy layout.
-        data_raw: the folder if it is given, by `--data-raw`.
-        must_exist: whether to refuse a recorded folder that is no longer there.
-
     Raises:
         ManifestError: corpus.yaml is invalid, or the folder that it records is gone.
     """
@@ -43,12 +38,6 @@ def video_root(
     must_exist: bool = True,
 ) -> Path:
     """Return the folder that video paths start from.
-
-    Args:
-        data_dir: folder with corpus.yaml.
-        video_raw: the folder if it is given, by `--video-raw`.
-        data_raw: that of the audio if it is given, by `--data-raw`.
-        must_exist: whether to refuse a recorded folder that is no longer there.
 
     Raises:
         ManifestError: corpus.yaml is invalid, or the folder that it records is gone.

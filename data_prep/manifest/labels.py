@@ -47,12 +47,7 @@ def count_labels(rows: Sequence[Utterance], key: str) -> Counter[str]:
 def check_labels(
     splits: Mapping[str, Sequence[Utterance]], named: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """Return warnings about the labels of a data dir.
-
-    Args:
-        splits: the rows of every split.
-        named: the label sets of corpus.yaml, "emotion" or "sentiment" -> labels.
-    """
+    """Return warnings about the labels of a data dir."""
     return [
         warning
         for key in LABEL_COLUMNS

@@ -12,13 +12,7 @@ DIGESTS_FILE = ".digests.json"  # in the data dir: digests of the audio files
 
 
 def sound_digests(splits: Splits, raw: Path, memory: Path) -> tuple[dict[str, str], list[str]]:
-    """Return digests of audio files of equal size, and the paths of missing files.
-
-    Args:
-        splits: the rows of every split.
-        raw: the folder that audio paths start from.
-        memory: the file that keeps digests between runs.
-    """
+    """Return digests of audio files of equal size, and the paths of missing files."""
     audio = dict.fromkeys(path for rows in splits.values() for path in codes(rows, "audio")[1])
     sizes: dict[Path, int] = {}
     absent = []

@@ -45,10 +45,6 @@ class StoredColumns(Document):
 def read(file: Path, parse: Callable[[Path], ManifestTable]) -> ManifestTable:
     """Return the rows of a manifest: mapped if its columns are stored, else parsed and stored.
 
-    Args:
-        file: the manifest.
-        parse: reads it.
-
     Raises:
         ManifestError: `parse` refuses it.
     """

@@ -131,11 +131,7 @@ class ManifestTable(Sequence[Utterance]):
         return f"ManifestTable of {len(self)} rows"
 
     def take(self, rows: npt.ArrayLike) -> ManifestTable:
-        """Return some of the rows, by number; nothing is copied.
-
-        Args:
-            rows: (M,) row numbers, or (N,) bool.
-        """
+        """Return some of the rows, by number or mask; nothing is copied."""
         chosen = np.asarray(rows)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
         inner = chosen if self._rows is None else self._rows[chosen]

@@ -80,9 +80,6 @@ def scan_manifest(path: str | Path) -> Scan:
     Faults are a missing or duplicate column, a wrong number of fields, a missing or duplicate id,
     an invalid number (NaN and infinity included), VAD outside [0, 1], a segment that ends before it
     starts or has no audio, and an id, a text, a label or another value that is invalid by `cells`.
-
-    Args:
-        path: the file.
     """
     file = Path(path)
     try:

@@ -106,13 +106,10 @@ def rename_votes(votes: Mapping[str, float], names: Mapping[str, str]) -> dict[s
 
 
 def count_choices(choices: Iterable[Iterable[str]]) -> dict[str, float]:
-    """Return the votes of annotators, of whom each may have chosen several labels.
+    """Return the votes of annotators, of whom one who chose n labels gives 1 / n to each.
 
     >>> count_choices([["angry"], ["angry", "sad"]])
     {'angry': 1.5, 'sad': 0.5}
-
-    Args:
-        choices: the labels that each annotator chose; one who chose n gives 1 / n to each.
     """
     votes: dict[str, float] = {}
     for chosen in choices:

@@ -51,12 +51,7 @@ def build_decoder(sample_rate: int) -> Callable[[Sequence[AudioSegment | None]],
 
 
 def decode(sample_rate: int, audio: Sequence[AudioSegment | None]) -> PackedChunk:
-    """Decode segments to 16 bits; what cannot be read is an entry of `errors`.
-
-    Args:
-        sample_rate: in Hz.
-        audio: of each row; None is a row without samples.
-    """
+    """Decode segments to 16 bits; what cannot be read is an entry of `errors`."""
     rows = np.zeros(len(audio), ROW)
     by_path: dict[Path, list[int]] = {}
     for row, part in enumerate(audio):

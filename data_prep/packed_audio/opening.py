@@ -129,14 +129,7 @@ def _report(folder: Path, split: str, entry: PackedSplit) -> None:
 def find_faults(
     folder: Path, manifest: Path, rows: Sequence[Utterance], root: Path
 ) -> Iterator[Fault]:
-    """Yield what is wrong with the packed audio of a split, if it has any; reads all samples.
-
-    Args:
-        folder: of the packed audio.
-        manifest: `{split}.tsv`.
-        rows: of it.
-        root: folder that its audio paths start from.
-    """
+    """Yield what is wrong with the packed audio of a split, if it has any; reads all samples."""
     split = manifest.stem
     try:
         card = read_card(folder)

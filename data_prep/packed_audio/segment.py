@@ -74,13 +74,7 @@ class PackedRows(LazyRows[AudioSegment | None]):
 
 
 def audio_of_splits(data_dir: Path, root: Path, folder: Path | None) -> AudioOf:
-    """Return the function from a split to its audio, packed where it is and is up to date.
-
-    Args:
-        data_dir: holds ``{split}.tsv``.
-        root: folder that audio paths start from.
-        folder: of the packed audio; None = files are decoded.
-    """
+    """Return the function from a split to its audio, packed where it is and is up to date."""
     opened: dict[str, Sequence[AudioSegment | None]] = {}
 
     def audio(split: str, rows: Sequence[Utterance]) -> Sequence[AudioSegment | None]:

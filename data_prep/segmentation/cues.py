@@ -46,12 +46,6 @@ def parse_times(line: str) -> tuple[Decimal, Decimal]:
 def read_times(path: Path, number: int, line: str, form: str) -> tuple[Decimal, Decimal]:
     """Return start and end of a cue of a file.
 
-    Args:
-        path: of the file.
-        number: of the line.
-        line: that should hold the times.
-        form: how a cue is written, for the message.
-
     Raises:
         CodedError: the line holds no times, or invalid ones.
     """
@@ -68,11 +62,6 @@ def read_times(path: Path, number: int, line: str, form: str) -> tuple[Decimal, 
 
 def refuse_joined(path: Path, first: int, lines: Sequence[str]) -> None:
     """Refuse a cue whose text holds the times of another: no empty line is between them.
-
-    Args:
-        path: of the file.
-        first: number of the first line.
-        lines: below the times of the cue.
 
     Raises:
         CodedError: such a line.

@@ -28,10 +28,6 @@ def lanes_of(turns: Sequence[Turn], labels: Sequence[str | None]) -> list[Lane]:
     """Return the lanes, in order of first turns.
 
     A speaker has one lane; turns without a speaker may overlap, and then have several.
-
-    Args:
-        turns: in order of time.
-        labels: of each.
     """
     lanes: list[Lane] = []
     free: dict[str | None, list[tuple[Decimal, int]]] = {}  # (end, lane), the first to end first

@@ -65,10 +65,6 @@ class TurnRows:
 def open_rows(path: Path, encoding: str | None = None) -> TurnRows:
     """Read the rows of a table of turns.
 
-    Args:
-        path: of the table.
-        encoding: of text without a byte order mark; None: UTF-8.
-
     Raises:
         CodedError: it cannot be read, or has no columns start and end in seconds.
     """

@@ -38,13 +38,7 @@ class FoundAudio:
 
 
 def find_audio(names: Sequence[str], table: Path, given: Path | None = None) -> FoundAudio:
-    """Return where the audio files are that a table names.
-
-    Args:
-        names: of the table, each once.
-        table: its file, or folder.
-        given: the folder, if it is given.
-    """
+    """Return where the audio files are that a table names."""
     paths = _with_slashes(names)
     written = {name: paths.get(name, name) for name in names}
     if given is not None:

@@ -53,12 +53,7 @@ class ColumnMap:
 
 
 def map_columns(contents: Mapping[str, Contents], given: Mapping[str, str]) -> ColumnMap:
-    """Return which column fills which field.
-
-    Args:
-        contents: those of every column.
-        given: field -> its column, which is taken as it is; "" for none.
-    """
+    """Return which column fills which field; `given` ones are kept, with "" for none."""
     mapped = ColumnMap({field: name for field, name in given.items() if name})
     for field_ in NAMES:
         if field_ in given:

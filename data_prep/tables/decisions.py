@@ -146,13 +146,7 @@ def _about(field_: str, column: Contents) -> str:
 def decisions_error(
     source: str, decisions: Sequence[Decision], command: Sequence[str]
 ) -> ManifestError:
-    """Return the error that lists everything that is missing, with the command that would work.
-
-    Args:
-        source: the table.
-        decisions: at least one.
-        command: the words that the user gave.
-    """
+    """Return the error that lists everything that is missing, with the command that would work."""
     words = list(command)
     end = words.index("--") if "--" in words else len(words)
     words[end:end] = [word for decision in decisions for word in decision.words]

@@ -46,12 +46,7 @@ class JoinedRows:
         return cls(known or [None] * n_columns, delimiter)
 
     def are_joined(self, cells: Sequence[str], lines: Sequence[str]) -> bool:
-        """Return whether each line of a row is a row by itself.
-
-        Args:
-            cells: of the row.
-            lines: of the file that it was read from, at least two.
-        """
+        """Return whether each line of a row is a row by itself."""
         quoted = {number for number, cell in enumerate(cells) if "\n" in cell or "\r" in cell}
         known = [n for n, x in enumerate(self.shapes) if x is not None and n not in quoted]
         rows = [line.rstrip("\r\n").split(self.delimiter) for line in lines]

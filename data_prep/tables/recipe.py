@@ -66,12 +66,7 @@ class TableRecipe:
 
 
 def check_recipe(recipe: TableRecipe, tables: Mapping[str, Path]) -> None:
-    """Raise CodedError if the recipe is incomplete, or contradicts itself.
-
-    Args:
-        recipe: of the tables.
-        tables: split -> file, or "" where it is a column.
-    """
+    """Raise CodedError if the recipe is incomplete, or contradicts itself."""
     _check_fields(recipe)
     _check_scale(recipe, tables)
     _check_splits(recipe, tables)

@@ -68,11 +68,6 @@ def train_rows(
 ) -> ManifestTable:
     """Return the rows on which a tokenizer may be fitted.
 
-    Args:
-        data_dir: named in the message.
-        splits: rows of every split.
-        remedy: appended to the message.
-
     Raises:
         ValueError: there is no train split, as with folds, whose train rows are test rows of
             another fold.

@@ -107,16 +107,7 @@ def video_faults(
     workers: Workers,
     progress: bool,
 ) -> Iterator[Fault]:
-    """Yield videos that are missing, or of which no picture can be decoded.
-
-    Args:
-        manifests: of the data dir.
-        data_dir: the data dir.
-        video_raw: `--video-raw`.
-        raw: folder of the audio.
-        workers: an engine, or a number of threads.
-        progress: show a bar.
-    """
+    """Yield videos that are missing, or of which no picture can be decoded."""
     paths = dict.fromkeys(
         path for scan in manifests.values() for path in values(scan.rows, "video") if path
     )

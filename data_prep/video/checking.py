@@ -20,11 +20,6 @@ def check_videos(
 ) -> list[float | VideoError | None]:
     """Decode the first picture of videos and of folders of pictures, in threads or on a cluster.
 
-    Args:
-        paths: files and folders.
-        workers: an engine, or a number of threads.
-        progress: show a progress bar.
-
     Returns:
         For each its length in seconds, as its header states it, None where it does not; or why it
         cannot be read.
@@ -37,11 +32,6 @@ def check_segments(
     videos: Sequence[VideoSegment], *, workers: Workers, progress: bool
 ) -> list[VideoError | None]:
     """Check the videos of rows, each file once, and that the segments are in them.
-
-    Args:
-        videos: files, segments of them, and folders of pictures.
-        workers: an engine, or a number of threads.
-        progress: show a progress bar.
 
     Returns:
         For each why it cannot be read; None where it can.

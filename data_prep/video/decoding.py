@@ -138,13 +138,7 @@ def _sampled(
 
 
 def find_outside(start: float, end: float | None, seconds: float) -> VideoError | None:
-    """Return the error of a segment that is not in its video.
-
-    Args:
-        start: in seconds.
-        end: in seconds; None = end of the video.
-        seconds: where the video ends.
-    """
+    """Return the error of a segment that is not in its video."""
     if start < seconds - _TOLERANCE and (end is None or end <= seconds + _LOST_SECONDS):
         return None
     which = "ends" if start < seconds - _TOLERANCE else "begins"

@@ -100,12 +100,6 @@ def check_supported_inputs(
 ) -> None:
     """Raise if none of a model's modalities can be preprocessed.
 
-    Args:
-        path: of the model, for the message.
-        modalities: inputs of the model.
-        missing: what each input lacks that cannot be preprocessed.
-        data: of ``--data``; None where it is not given.
-
     Raises:
         UsageError: none of them can be preprocessed.
     """

@@ -57,9 +57,7 @@ def write_error(line: str) -> None:
 def run(words: Sequence[str], discard_output: bool = False) -> int:
     """Print a command, run it on this terminal, and return its exit code.
 
-    Args:
-        words: of the command line.
-        discard_output: print its errors alone.
+    With `discard_output` its errors alone are printed.
     """
     show(words)
     return _wait_for(words, subprocess.DEVNULL if discard_output else _log)

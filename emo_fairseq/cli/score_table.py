@@ -26,12 +26,7 @@ Rows = Mapping[str, Utterance]  # by id
 
 
 def rows_by_id(data: Path, first: str = "") -> dict[str, Utterance]:
-    """Return the rows of all splits; none of a folder without a corpus.yaml.
-
-    Args:
-        data: data dir.
-        first: a split whose rows come before the others.
-    """
+    """Return the rows of all splits; none of a folder without a corpus.yaml."""
     if not (data / CORPUS_FILE).is_file():
         return {}
     names = dict.fromkeys([first, *read_corpus(data).splits])
@@ -52,12 +47,7 @@ class Measured(NamedTuple):
 
 
 def measure(of: Predictions, rows: Rows) -> Measured:
-    """Return metrics with intervals over speakers, or over utterances where these are too few.
-
-    Args:
-        of: the predictions.
-        rows: of the data dir, which name the speakers.
-    """
+    """Return metrics with intervals over speakers, or over utterances where these are too few."""
     known = [rows.get(id_) for id_ in of.ids]
     speakers = Speakers.from_names([None if row is None else row.speaker for row in known])
     if speakers.refusal:
@@ -138,12 +128,7 @@ def aligned(cells: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def as_record(of: Predictions, rows: Rows) -> dict[str, Any]:
-    """Return all metrics of a split for JSON, which has null for what is undefined.
-
-    Args:
-        of: the predictions.
-        rows: of the data dir, which name the speakers.
-    """
+    """Return all metrics of a split for JSON, which has null for what is undefined."""
     measured, suffix = measure(of, rows), of.baseline_suffix
     constant = {
         key.removesuffix(suffix): value

@@ -55,11 +55,6 @@ def turn_file_options(options: argparse.Namespace) -> TurnFileOptions:
 def read_turns(path: Path, recording: str, options: TurnFileOptions) -> Segmentation:
     """Read the turns of a recording.
 
-    Args:
-        path: of the file of turns.
-        recording: file name.
-        options: how it is read.
-
     Raises:
         UsageError: the file cannot be read.
     """

@@ -174,12 +174,7 @@ def _groups(of: LabelPredictions, turns: DialogueTurns) -> dict[str, np.ndarray]
 
 
 def dialogue_statistics(of: LabelPredictions, turns: DialogueTurns) -> Statistics:
-    """Return confusions of every group, a row a dialogue, and the metrics of their sum.
-
-    Args:
-        of: N predicted labels.
-        turns: where they are.
-    """
+    """Return confusions of every group, a row a dialogue, and the metrics of their sum."""
     truth, n = of.truth.clip(min=0), len(of.names)  # rows without truth are in no group
     groups = _groups(of, turns)
     predicted = metrics.confusion_rows(truth, of.prediction, n)  # (N, K, K)

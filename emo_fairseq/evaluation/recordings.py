@@ -223,10 +223,6 @@ def time_moment_rows(recording: RecordingTurns, axes: Sequence[str]) -> np.ndarr
     Over the time in which a reference turn and a predicted one have a value of the axis; of several
     active turns of a side the mean of their values.
 
-    Args:
-        recording: its turns.
-        axes: A names.
-
     Returns:
         (N, A, 8) float64, as :func:`emo_fairseq.metrics.moments` with seconds for rows.
     """

@@ -259,12 +259,7 @@ P = TypeVar("P", bound=LabelPredictions | NumberPredictions)
 def side_by_side(
     parts: Mapping[str, np.ndarray], derive: Callable[[Mapping[str, np.ndarray]], Metrics]
 ) -> Statistics:
-    """Lay named statistics (N, ...) side by side, so that one resample serves them all.
-
-    Args:
-        parts: statistics by name.
-        derive: from the sum of each part, by its name, to metrics by key.
-    """
+    """Lay named statistics (N, ...) side by side, so that one resample serves them all."""
     rows = np.concatenate([part.reshape(len(part), -1) for part in parts.values()], axis=1)
     shapes = {name: part.shape[1:] for name, part in parts.items()}
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])[:-1]
@@ -348,11 +343,7 @@ def align(runs: Sequence[P]) -> list[P]:
 
 
 def ids_of_other_truth(runs: Sequence[P]) -> list[str]:
-    """Return the ids of the rows whose truth is not the same in all runs.
-
-    Args:
-        runs: of the same rows, see :func:`align`.
-    """
+    """Return the ids of the rows whose truth is not the same in all runs, which are aligned."""
     first, *others = runs
     differs = np.zeros(len(first.ids), dtype=bool)
     for other in others:

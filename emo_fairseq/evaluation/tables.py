@@ -110,9 +110,7 @@ def without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
 def print_table(table: Table, left: Collection[str] = ()) -> None:
     """Print to the terminal; in full width where the output goes elsewhere.
 
-    Args:
-        table: what to print.
-        left: the columns of words; others are aligned on the right.
+    Columns that are not in `left` are aligned on the right.
     """
     from rich.console import Console
     from rich.table import Table as RichTable

@@ -45,9 +45,6 @@ def word_error_rows(recording: RecordingTurns) -> np.ndarray:
 
     An inserted word counts for the turn of the reference word before it.
 
-    Args:
-        recording: its turns.
-
     Returns:
         (N, 2) float64: errors, reference words.
 

@@ -74,13 +74,7 @@ def scoring_set_of(args: argparse.Namespace, folder: Path) -> ScoringSet:
 def set_of_corpus(
     option: str, data: Path, split: str = TEST, name: str | None = None
 ) -> ScoringSet:
-    """Return a split of another corpus.
-
-    Args:
-        option: that names the data dir, for messages.
-        data: the data dir.
-        split: its name.
-        name: in the name of the predictions file; by default the corpus, and the split unless test.
+    """Return a split of another corpus, named after it, and after the split unless that is test.
 
     Raises:
         UsageError: there is no such folder.
@@ -95,10 +89,6 @@ def set_of_corpus(
 
 def sets_of_corpora(option: str, data: Sequence[Path]) -> list[ScoringSet]:
     """Return the test split of each of several corpora.
-
-    Args:
-        option: that names the data dirs, for messages.
-        data: the data dirs.
 
     Raises:
         UsageError: there is no such folder, or two have the same name, under which the predictions

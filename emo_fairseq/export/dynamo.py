@@ -88,11 +88,7 @@ def _name_outputs(graph: Any, names: Sequence[str]) -> None:
 
 
 def scope_of(node: Any) -> str:
-    """Return the modules that a node of a graph is in, as a path.
-
-    Args:
-        node: a ``NodeProto`` of either exporter.
-    """
+    """Return the modules that a node of a graph is in, as a path."""
     for entry in node.metadata_props:
         if entry.key == _SCOPES:
             names = entry.value.strip("[]").split(", ")

@@ -104,12 +104,7 @@ def _row(
 ) -> Tensor:
     """Make one row: ids (T,), samples (T,), frames (T, C) or pictures (T, H, W, 3).
 
-    Args:
-        state: of the model.
-        modality: of the row.
-        kind: what its encoder reads.
-        share: length, from 0 (the shortest) to 1 (the longest).
-        generator: of the noise.
+    A `share` of 0 is the shortest, of 1 the longest that there is.
     """
 
     def between(shortest: int, longest: int) -> int:

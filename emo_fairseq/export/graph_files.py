@@ -11,13 +11,7 @@ EXTERNAL = ".data"  # ending of the file that the weights of a larger model are 
 
 
 def save_graph(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
-    """Write a graph with its metadata, and weights of more than 2 GB in a file beside it.
-
-    Args:
-        model: a ``ModelProto``.
-        file: to write.
-        metadata: ``metadata_props`` of the graph.
-    """
+    """Write a `ModelProto` with its metadata, and weights of more than 2 GB in a file beside it."""
     onnx = load_library("onnx")
     onnx.helper.set_model_props(model, dict(metadata))
     if sum(len(tensor.raw_data) for tensor in model.graph.initializer) <= ONE_FILE:
@@ -33,9 +27,5 @@ def is_large(graph: Path) -> bool:
 
 
 def metadata_of(model: Any) -> dict[str, str]:
-    """Return the ``metadata_props`` of a graph.
-
-    Args:
-        model: a ``ModelProto``.
-    """
+    """Return the ``metadata_props`` of a graph, a `ModelProto`."""
     return {entry.key: entry.value for entry in model.metadata_props}

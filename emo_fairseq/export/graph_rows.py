@@ -48,10 +48,6 @@ class RowSource:
     def read(self, split: str, purpose: str) -> list[Utterance]:
         """Return the rows of a split.
 
-        Args:
-            split: its name.
-            purpose: option that needs them, for messages.
-
         Raises:
             UsageError: there is no such split, it is empty, or a fold divides the splits anew.
         """
@@ -120,13 +116,7 @@ def spread(n_rows: int, most: int) -> list[int]:
 def calibration_batches(
     predictor: EmotionPredictor, source: RowSource, n_rows: int
 ) -> Iterator[Mapping[str, np.ndarray]]:
-    """Yield inputs of a graph from rows of the train split, spread evenly over it.
-
-    Args:
-        predictor: runs the graph in single precision.
-        source: of the data dir.
-        n_rows: how many, at most.
-    """
+    """Yield inputs of a graph from rows of the train split, spread evenly over it."""
     rows = source.read(TRAIN, "--calibrate")
     chosen = [rows[number] for number in spread(len(rows), n_rows)]
     items: list[Item] = []
@@ -162,12 +152,6 @@ class Measured(NamedTuple):
 
 def measure(predictor: EmotionPredictor, source: RowSource, split: str, target: Target) -> Measured:
     """Predict for a split, and return the metrics.
-
-    Args:
-        predictor: of a model or of its graph.
-        source: of the data dir.
-        split: its name.
-        target: that is predicted.
 
     Raises:
         UsageError: no row has a truth and an input that can be read.

@@ -197,13 +197,7 @@ _ABOUT_PARTS = {
 
 
 def write_interface(file: Path, interface: Mapping[str, Any], graph: OnnxModel) -> None:
-    """Write a description as YAML, with the inputs and outputs that the graph has.
-
-    Args:
-        file: to write.
-        interface: of :func:`describe`.
-        graph: its names, types and shapes are written.
-    """
+    """Write a description as YAML, with the inputs and outputs that the graph has."""
     graphs = {
         graph_file: {
             "inputs": [_describe_node(*node) for node in inputs],

@@ -38,9 +38,6 @@ def folder_name(title: str) -> str:
 
     >>> folder_name("T+A--ETF--gated(roberta-base+hubert)")
     'T-A-ETF-gated-roberta-base-hubert'
-
-    Args:
-        title: of :func:`model_title`.
     """
     return re.sub(r"-{2,}", "-", _clean(title))[:_LONGEST].rstrip("-._")
 
@@ -106,14 +103,7 @@ def backbone(spec: str) -> str:
 
 
 def title_of(task_cfg: Any, model_cfg: Any, modalities: Sequence[str], target: str) -> str:
-    """Return the title of a trained model, from its options.
-
-    Args:
-        task_cfg: of the task; names the encoders.
-        model_cfg: of the model; names tuning, fusion and size.
-        modalities: that it reads.
-        target: what it predicts.
-    """
+    """Return the title of a trained model, from its options."""
     size = str(model_cfg._name).partition("_")[2] or "base"
     encoders = {
         name: getattr(task_cfg, f"{name}_encoder", None) or f"{_SCRATCH}:{size}"

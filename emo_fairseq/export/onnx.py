@@ -166,12 +166,6 @@ def export_onnx(
 def compare_graphs(loaded: LoadedModel, exact: Path, other: Path, check: int) -> float:
     """Return the largest absolute difference between the outputs of two graphs of a model.
 
-    Args:
-        loaded: the model.
-        exact: graph in single precision.
-        other: graph in another precision.
-        check: made-up batches to compare on.
-
     Raises:
         UsageError: an output of the other one is not finite.
     """
@@ -197,13 +191,7 @@ def _state_of_graph(loaded: LoadedModel, front_ends: nn.ModuleDict) -> TaskState
 
 
 def frames_of_batch(loaded: LoadedModel, front_ends: nn.ModuleDict, batch: Batch) -> Batch:
-    """Return the batch that the model reads, with frames computed as in Python.
-
-    Args:
-        loaded: the model.
-        front_ends: of its graph.
-        batch: that the graph reads, with samples in their place.
-    """
+    """Return the batch that the model reads, with frames computed as in Python."""
     state, inputs = loaded.state, dict(batch)
     data = InMemoryData(state.options, state.modalities)
     data.set_encoders(state.encoders)

@@ -81,10 +81,6 @@ def write_fp16(graph: Path, out: Path) -> None:
     """Write a graph whose weights and arithmetic have half precision; inputs and outputs stay.
 
     What sums over samples keeps single precision: a second of them may exceed the largest number.
-
-    Args:
-        graph: in single precision.
-        out: the file to write.
     """
     load_library("onnxruntime")
     converter = importlib.import_module("onnxruntime.transformers.float16")
@@ -98,11 +94,7 @@ def write_fp16(graph: Path, out: Path) -> None:
 
 
 def _join_casts(model: Any) -> None:
-    """Remove what rounds between two nodes of single precision: a cast to half and one back.
-
-    Args:
-        model: a ``ModelProto``, changed in place.
-    """
+    """Remove casts to half and back between two nodes of single precision, in place."""
     types = load_library("onnx").TensorProto
     casts = [(node, node.attribute[0].i) for node in model.graph.node if node.op_type == "Cast"]
     halved = {node.output[0]: node.input[0] for node, to in casts if to == types.FLOAT16}
@@ -117,11 +109,7 @@ def _join_casts(model: Any) -> None:
 
 
 def kept_nodes(model: Any) -> list[str]:
-    """Return the names of the nodes of a graph that keep single precision.
-
-    Args:
-        model: a ``ModelProto``.
-    """
+    """Return the names of the nodes of a graph that keep single precision."""
     return [node.name for node in model.graph.node if _KEPT.search(scope_of(node))]
 
 

@@ -62,11 +62,6 @@ class Scored(NamedTuple):
 def score_file(file: Path, labels: Sequence[str], has_labels: bool) -> list[Scored]:
     """Return the metrics of a predictions file, split by split.
 
-    Args:
-        file: what ``--save-predictions`` wrote.
-        labels: of the model, in their order; or its axes.
-        has_labels: whether it predicts labels, and not numbers.
-
     Raises:
         UsageError: no such file, no rows, or predictions of other labels or axes.
     """

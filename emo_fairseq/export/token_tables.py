@@ -15,11 +15,7 @@ _LARGEST = 127
 
 
 def quantize_token_tables(model: Any) -> None:
-    """Store as int8 every table that an input of the graph is looked up in, in place.
-
-    Args:
-        model: a ``ModelProto`` with its weights.
-    """
+    """Store as int8 every table that an input of the graph is looked up in, in place."""
     graph = model.graph
     tables = {tensor.name: tensor for tensor in graph.initializer}
     n_uses = Counter(name for node in graph.node for name in node.input)

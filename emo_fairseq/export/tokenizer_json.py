@@ -39,9 +39,7 @@ _SAMPLES = (
 def write_tokenizer_json(folder: Path, loaded: LoadedModel) -> None:
     """Write ``text/tokenizer.json`` into a model folder, where its tokenizer can be converted.
 
-    Args:
-        folder: model folder, which is to be sealed again after it.
-        loaded: its model.
+    The folder is to be sealed again after it.
     """
     if TEXT not in loaded.processor.tokenizers:
         return

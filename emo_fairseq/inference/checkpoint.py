@@ -55,10 +55,6 @@ def build_checkpoint_model(
 ) -> tuple[TaskState, RobertaEMOModel]:
     """Build the model of a checkpoint, with its weights.
 
-    Args:
-        saved: of :func:`read_checkpoint`.
-        checkpoint: its file, for messages.
-
     Raises:
         UsageError: the model predicts nothing.
     """
@@ -86,12 +82,7 @@ def build_model(
 ) -> RobertaEMOModel:
     """Build a model in evaluation mode, no larger than what is stored of it.
 
-    Args:
-        options: of the model.
-        state: what it reads and predicts.
-        stored: see :func:`emo_fairseq.compat.size_limits.build_within`.
-        name: of the file, for messages.
-        remedy: for messages.
+    See :func:`emo_fairseq.compat.size_limits.build_within`.
     """
     with build_within(stored, name, remedy):
         return build_for_inference(options, state)

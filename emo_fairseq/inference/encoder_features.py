@@ -24,10 +24,6 @@ from emo_fairseq.models.encode import batch_budget, encode_rows, encoder_of_feat
 def extract_pretrained(spec: FeatureExtractorSpec, device: str) -> Extract:
     """Build what extracts the hidden states of an encoder.
 
-    Args:
-        spec: has an encoder.
-        device: that the encoder is on.
-
     Raises:
         UsageError: there is no such device, or the tokenizer of the encoder has no vocabulary.
     """

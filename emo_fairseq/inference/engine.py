@@ -174,10 +174,6 @@ class ModelEngine(Engine):
     def of(cls, loaded: LoadedModel, device: str = "cpu") -> "ModelEngine":
         """Return the engine of a model in torch.
 
-        Args:
-            loaded: see :func:`emo_fairseq.inference.model_folder.reading.read_model_folder`.
-            device: ``cpu``, ``cuda``, ``cuda:1``…
-
         Raises:
             UsageError: there is no such device, or a tokenizer cannot be read.
         """

@@ -140,14 +140,7 @@ def _combination(config: EnsembleConfig) -> Combination:
 def write_ensemble(
     folder: Path, members: Sequence[str], combination: Combination, labels: Sequence[str]
 ) -> None:
-    """Write the ensemble.json of a folder that holds the model folders of its members.
-
-    Args:
-        folder: of the ensemble.
-        members: names of the folders below ``members/``.
-        combination: of their outputs.
-        labels: labels or axes, in the order that a stacking was fitted with.
-    """
+    """Write the ensemble.json of a folder that holds the model folders of its members."""
     import emo_fairseq
 
     stacking = None

@@ -27,12 +27,7 @@ def graph_name(modality: str, part: str) -> str:
 
 
 def modalities_inside(state: TaskState, inputs: Collection[str]) -> list[str]:
-    """Return the modalities whose features a graph computes itself.
-
-    Args:
-        state: of its model.
-        inputs: names of the graph's inputs.
-    """
+    """Return the modalities whose features a graph computes itself."""
     return [
         modality
         for modality in state.modalities

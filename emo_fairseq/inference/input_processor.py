@@ -133,11 +133,6 @@ class InputProcessor:
     def from_data_dir(cls, state: TaskState, folder: Path, is_required: bool = False) -> Self:
         """Find the processor of a model in the data dir that it was trained on.
 
-        Args:
-            state: of the model.
-            folder: the data dir.
-            is_required: whether the data dir has to be there.
-
         Raises:
             UsageError: it is not, or its tokenizer has other symbols than the model.
         """

@@ -288,11 +288,6 @@ def pair_inputs(
 def _names(names: Any, n_items: int, option: str) -> list[str | None]:
     """Return the speaker or the dialogue of each item.
 
-    Args:
-        names: one of all items, or a list.
-        n_items: how many there are.
-        option: ``speaker`` or ``dialogue``.
-
     Raises:
         UsageError: a list of another length, or something that is no string.
     """

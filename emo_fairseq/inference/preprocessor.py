@@ -376,13 +376,7 @@ def _reach(state: TaskState) -> Reach:
 
 
 def _build_tokenize(modality: str, folder: Path, max_tokens: int) -> Encode:
-    """Build what tokenizes texts or recordings.
-
-    Args:
-        modality: of them.
-        folder: of the tokenizer.
-        max_tokens: that are read, without boundary tokens.
-    """
+    """Build what tokenizes texts or recordings."""
     try:
         encode = load_text_tokenizer(folder).encode if modality == TEXT else _load_codes(folder)
     except ValueError as error:

@@ -18,10 +18,6 @@ CPU = "cpu"
 def choose_providers(name: str, runtime: Any) -> list[str]:
     """Return the providers of a session.
 
-    Args:
-        name: a key of :data:`PROVIDERS`.
-        runtime: the module ``onnxruntime``.
-
     Raises:
         UsageError: it is no key, or this onnxruntime was built without it.
     """
@@ -43,9 +39,7 @@ def choose_providers(name: str, runtime: Any) -> list[str]:
 def check_chosen(name: str, providers: list[str]) -> None:
     """Raise a `UsageError` if a session does not run on the provider that was chosen.
 
-    Args:
-        name: a key of :data:`PROVIDERS`.
-        providers: of the session; onnxruntime leaves out those that fail to start.
+    onnxruntime leaves out those that fail to start.
     """
     if PROVIDERS[name][0] not in providers:
         raise UsageError(

@@ -39,15 +39,7 @@ def encode_context(
     after: Sequence[Item],
     should_stop: ShouldStop = never,
 ) -> list[TurnContext]:
-    """Encode the turns before and after a turn, and return its context for each member.
-
-    Args:
-        engine: whose models read them.
-        before: the turns before it, in their order.
-        item: the turn.
-        after: the turns after it, in their order.
-        should_stop: see :meth:`EmotionPredictor.predict`.
-    """
+    """Encode the turns before and after a turn, and return its context for each member."""
     contexts = []
     for member in engine.members:
         sides = [[turn for turn in side if member.reads(turn)] for side in (before, after)]

@@ -88,10 +88,6 @@ class VideoReader:
 def sound_of(video: Video, name: str) -> AudioSegment | bytes | None:
     """Return what to read as the sound of a video; None where it has none.
 
-    Args:
-        video: see :meth:`VideoReader.read`.
-        name: of the item, for messages.
-
     Raises:
         UsageError: it cannot be opened; names the item and the file.
     """

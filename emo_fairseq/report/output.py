@@ -119,13 +119,7 @@ def _in_parts(table: Table, n_files: int) -> Iterator[Table]:
 
 
 def metric_table(predictions: Predictions, values: Metrics, title: str) -> Table:
-    """Return the metrics of one split beside those of a constant prediction.
-
-    Args:
-        predictions: what was predicted.
-        values: of :func:`emo_fairseq.evaluation.statistics.metrics_and_baseline`.
-        title: names corpus, split and predictions.
-    """
+    """Return the metrics of one split beside those of a constant prediction."""
     suffix = predictions.baseline_suffix
     if isinstance(predictions, LabelPredictions):
         keys = [*predictions.headline, *OF_PRECISION]

@@ -76,10 +76,7 @@ def cards(metrics: Iterable[tuple[str, str, Sequence[str]]]) -> str:
 def table(content: Table, caption: str, players: Sequence[str] = ()) -> str:
     """Return a table that scrolls in a box of its own where it is too wide.
 
-    Args:
-        content: the cells, as plain text.
-        caption: above the table.
-        players: an element for each row, of :func:`player`; a column behind the first one.
+    Elements of :func:`player`, one for each row, are a column behind the first one.
     """
     kinds = [_KINDS.get(name, "") for name in content.header]
     head = [

@@ -66,11 +66,7 @@ class Recordings:
     _encoded: dict[AudioSegment, tuple[bytes, str]] = field(default_factory=dict)
 
     def clips(self, rows: Sequence[Utterance | None]) -> Iterator[Clip | str]:
-        """Yield the recording of each row, or a sentence why there is none.
-
-        Args:
-            rows: of the manifest; None where no manifest has the utterance.
-        """
+        """Yield the recording of each row, or a sentence why there is none."""
         for row in rows:
             segment = None if row is None else audio_of(row, self.root)
             if segment is None:
@@ -120,12 +116,6 @@ def open_recordings(
     mode: str, data_dir: Path | None, data_raw: Path | None, folder: Path
 ) -> Recordings:
     """Return the recordings of a data dir.
-
-    Args:
-        mode: one of `MODES`.
-        data_dir: that was scored; None if it is not given.
-        data_raw: folder that audio paths start from; None = as corpus.yaml records it.
-        folder: of the page.
 
     Raises:
         UsageError: `data_raw` is no folder.

@@ -78,10 +78,6 @@ def table(runs: Sequence[Run], keys: Sequence[str]) -> Table:
 
     Where no utterance is in two of the runs, as in folds, a column has the metrics of all rows
     together.
-
-    Args:
-        runs: at least two of one group.
-        keys: of the metrics.
     """
     relation, pooled = _pooled(runs)
     rows = []
@@ -132,12 +128,7 @@ def _other_truth(runs: Sequence[Run]) -> str:
 
 
 def metric_keys(predictions: Predictions, metrics: Metrics) -> Iterator[str]:
-    """Yield the metrics of a table: first ones, those of a constant, those of each label or axis.
-
-    Args:
-        predictions: what was predicted.
-        metrics: of these predictions, and of others that are shown beside them.
-    """
+    """Yield the metrics of a table: first ones, a constant's, those of each label or axis."""
     suffix = predictions.baseline_suffix
     yield from predictions.headline
     for key in predictions.headline:

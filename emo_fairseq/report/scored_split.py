@@ -47,12 +47,6 @@ def read_baseline_model(
 ) -> BaselineModel:
     """Read and measure the predictions of a simpler model.
 
-    Args:
-        file: its predictions file.
-        split: that is scored.
-        of: predictions of the model that it is shown beside.
-        n_resamples: of the bootstrap over utterances.
-
     Raises:
         UsageError: it lacks the split, or has predicted other labels or axes.
     """

@@ -173,14 +173,7 @@ def class_table(
     ends: Mapping[str, Interval] | None = None,
     digits: int = 3,
 ) -> Table:
-    """Return recall, precision and F1 of each label.
-
-    Args:
-        predictions: what was predicted.
-        metrics: of these.
-        ends: intervals of the metrics by key; None for a table without.
-        digits: decimals.
-    """
+    """Return recall, precision and F1 of each label."""
     rows = []
     for label, name in enumerate(predictions.names):
         cells = [name, f"{int((predictions.truth == label).sum())}"]

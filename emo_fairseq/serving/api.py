@@ -375,14 +375,7 @@ def _read_row(
 def prediction_outputs(
     fields: Fields, prediction: Prediction, warnings: Sequence[str], has_audio: bool
 ) -> Outputs:
-    """Return the response of one input.
-
-    Args:
-        fields: of the request.
-        prediction: of the input.
-        warnings: of its audio file.
-        has_audio: whether there is one, whose silence is among its own warnings.
-    """
+    """Return the response of one input."""
     outputs: Outputs = prediction.as_dict(embedding=fields.get("embedding", False))
     others = [x for x in prediction.warnings if not (has_audio and x == SILENCE)]
     warnings = [*warnings, *others]

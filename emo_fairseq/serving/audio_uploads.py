@@ -52,10 +52,6 @@ class AudioUpload:
 def decode_upload(content: bytes, max_seconds: float) -> AudioUpload:
     """Decode a file from memory, by the rules of :mod:`data_prep.audio.loading`.
 
-    Args:
-        content: of the file.
-        max_seconds: of the audio.
-
     Raises:
         HttpError: 413 if it is too long, by its header or while it is decoded; 415 if it is no
             audio file; 422 if the audio cannot be used.

@@ -52,13 +52,7 @@ class LiveSupport:
 def live_support(
     predictor: EmotionPredictor, transcribes: bool, detects_speech: bool
 ) -> LiveSupport:
-    """Return whether a model can predict turns as they are spoken.
-
-    Args:
-        predictor: of the turns.
-        transcribes: whether their words are recognized.
-        detects_speech: whether the library that detects speech is installed.
-    """
+    """Return whether a model can predict turns as they are spoken."""
     if not detects_speech:
         return LiveSupport(
             'The server cannot detect speech: install faster-whisper (pip install -e ".[asr]").'

@@ -44,12 +44,7 @@ _READING = (401, 403, 421)  # errors of GET
 
 
 def describe_api(*, tokens: bool, has_metrics: bool) -> dict[str, Any]:
-    """Return the description as JSON values.
-
-    Args:
-        tokens: whether clients need a token.
-        has_metrics: whether there is ``/metrics``.
-    """
+    """Return the description as JSON values."""
     _, definitions = models_json_schema(
         [(model, "validation") for model in schemas.all_models()], ref_template=_REF
     )

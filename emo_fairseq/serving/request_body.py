@@ -16,11 +16,6 @@ _JSON_FIELDS_BYTES = 4096
 def body_limit(request: Request, limits: Limits, is_text: bool) -> int:
     """Return the declared length of a body in bytes, or the limit where none is declared.
 
-    Args:
-        request: whose body has not been read.
-        limits: of the server.
-        is_text: whether the body holds a text and no audio.
-
     Raises:
         HttpError: Content-Length is above the limit, or not a number.
     """
@@ -40,11 +35,6 @@ def body_limit(request: Request, limits: Limits, is_text: bool) -> int:
 
 async def read_body(request: Request, limit: int, limits: Limits) -> bytes:
     """Read a whole body into memory.
-
-    Args:
-        request: whose body has not been read.
-        limit: bytes, see :func:`body_limit`.
-        limits: times and rates.
 
     Raises:
         HttpError: longer than the limit; slower than the limits; or the client has disconnected.

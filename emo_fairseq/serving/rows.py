@@ -38,10 +38,6 @@ def row_readers(limits: Limits) -> dict[str, Reader]:
 def read_rows(fields: Mapping[str, Any], limits: Limits) -> list[Row] | None:
     """Return the rows of a request; None if it is a single input.
 
-    Args:
-        fields: of the request, by :func:`row_readers`.
-        limits: of each row.
-
     Raises:
         HttpError: rows are given in two ways, or beside a single input, or not as many of each
             kind.

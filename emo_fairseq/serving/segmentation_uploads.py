@@ -19,11 +19,6 @@ _NAME = "the file of turns"
 def read_turns(content: bytes, kind: str, recording: str | None) -> Segmentation:
     """Read the turns of a recording from memory.
 
-    Args:
-        content: of the file.
-        kind: a name of :data:`data_prep.segmentation.formats.FORMATS`.
-        recording: file name of the recording, which a file of several is searched for.
-
     Raises:
         HttpError: the file cannot be read.
     """

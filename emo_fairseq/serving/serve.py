@@ -17,10 +17,6 @@ logger = logging.getLogger(__name__)
 def serve(folder: Path, options: ServerOptions) -> None:
     """Serve the page and the API of a model.
 
-    Args:
-        folder: a model folder of ``emotion-recognize export``, or a checkpoint.
-        options: of the server.
-
     Raises:
         UsageError: the port or a limit is out of range, the port cannot be listened on, or the
             folder holds no model.

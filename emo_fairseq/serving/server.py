@@ -165,10 +165,6 @@ def check_turn_seconds(limits: Limits) -> None:
 def voice_maker(limits: Limits, max_seconds: float) -> Callable[[], VoiceActivity] | None:
     """Return what makes the detector of speech of live conversations; None if none is installed.
 
-    Args:
-        limits: of the server.
-        max_seconds: that the model reads of a turn.
-
     Raises:
         UsageError: turns may be longer or shorter than the detector can divide them.
     """

@@ -23,10 +23,6 @@ STATUSES = {  # by the code of an error; of others 422
 def has_sound(content: bytes, limits: Limits) -> bool:
     """Return whether a video has sound.
 
-    Args:
-        content: of the file.
-        limits: of the server.
-
     Raises:
         HttpError: 415 if it is no video file of a format that is read.
     """
@@ -45,14 +41,7 @@ def has_sound(content: bytes, limits: Limits) -> bool:
 def limited_video(
     content: bytes, limits: Limits, max_seconds: float, should_stop: ShouldStop
 ) -> LimitedVideo:
-    """Return a video that is read within the limits of a server, and until a request is stopped.
-
-    Args:
-        content: of the file.
-        limits: of the server.
-        max_seconds: of the video.
-        should_stop: polled after each frame; once it returns True a `StoppedError` is raised.
-    """
+    """Return a video that is read within the limits of a server, and until a request is stopped."""
 
     def stop(_: int) -> None:
         if should_stop():

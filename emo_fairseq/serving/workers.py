@@ -27,11 +27,6 @@ _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the threads o
 def run_workers(folder: Path, options: ServerOptions, listening: list[socket.socket]) -> None:
     """Serve in several processes until SIGTERM or an interruption.
 
-    Args:
-        folder: of the model.
-        options: of each process.
-        listening: the sockets that they share.
-
     Raises:
         UsageError: a process ended before it could serve; it has printed why.
     """

@@ -34,14 +34,6 @@ def apply(
 ) -> SystemTable:
     """Predict emotions from predicted VAD, and write them; return the metrics of both.
 
-    Args:
-        forest: that predicts.
-        file: predictions of VAD.
-        data: the data dir.
-        output: the predictions file of the emotions.
-        by: what intervals are over, ``utterance`` or ``speaker``.
-        allow_leak: ``--allow-leak``.
-
     Raises:
         UsageError: the forest, or the model behind the file, has seen rows of the split, and
             `allow_leak` is false.

@@ -221,11 +221,7 @@ def _notes_on_missing(
 def guard_of(name: str, rows: Iterable[Utterance], data: Path, allow_leak: bool) -> LeakGuard:
     """Return a guard that compares records with rows of a data dir.
 
-    Args:
-        name: of the rows; where it begins with ``test``, they may have selected nothing either.
-        rows: that must not have been seen.
-        data: the data dir.
-        allow_leak: ``--allow-leak``.
+    Rows whose `name` begins with ``test`` may have selected nothing either.
     """
     held_out = HeldOut({name: list(rows)}, read_corpus(data).name, None)
     return LeakGuard(lambda: held_out, allow_leak)

@@ -30,10 +30,6 @@ def check_predictions(output: Path, inputs: Sequence[Path | None]) -> None:
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | None]) -> None:
     """Check files that are to be written.
 
-    Args:
-        outputs: by the option that names them; None is not written.
-        inputs: files, and folders of files; None is not read.
-
     Raises:
         UsageError: one cannot be written, is an input, or is named twice.
     """

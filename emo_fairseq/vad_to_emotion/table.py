@@ -46,12 +46,7 @@ _UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 
 
 def vad_estimates(vad: VadRows, speakers: Speakers | None = None) -> dict[Column, Estimate]:
-    """Return MSE, RMSE, MAE, Pearson's r and CCC of each axis; rows without a truth do not count.
-
-    Args:
-        vad: N rows.
-        speakers: that the intervals are over; None = over rows.
-    """
+    """Return MSE, RMSE, MAE, Pearson's r and CCC of each axis, of the rows with a truth."""
     numbers = NumberPredictions(vad.ids, AXES, vad.truth, vad.prediction)
     by_key = estimates(*numbers.statistics(VAD_METRICS), speakers)
     return {(metric, axis): by_key[f"{metric}_{axis}"] for axis in AXES for metric in VAD_METRICS}
@@ -60,13 +55,7 @@ def vad_estimates(vad: VadRows, speakers: Speakers | None = None) -> dict[Column
 def emotion_estimates(
     emotions: EmotionRows, prediction: np.ndarray, speakers: Speakers | None = None
 ) -> dict[Column, Estimate]:
-    """Return accuracy, macro F1 and weighted F1.
-
-    Args:
-        emotions: the true labels of N rows.
-        prediction: (N,) label ids.
-        speakers: that the intervals are over; None = over rows.
-    """
+    """Return accuracy, macro F1 and weighted F1."""
     labels = LabelPredictions(emotions.ids, emotions.labels, emotions.truth, prediction)
     by_key = estimates(*labels.statistics(), speakers)
     return {(metric, ""): by_key[key] for metric, key in EMOTION_METRICS.items()}

@@ -93,14 +93,6 @@ def write_zero_shot(
 ) -> Notes:
     """Predict the VAD of a split's texts, and write a predictions file.
 
-    Args:
-        model: of NLI.
-        spec: that the model was loaded by.
-        data: the data dir.
-        split: of it.
-        file: that is written.
-        batch_size: pairs at a time.
-
     Returns:
         A note on rows without a text, which are left out.
 

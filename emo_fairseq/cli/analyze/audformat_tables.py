@@ -30,13 +30,7 @@ def check_installed() -> None:
 
 
 def save_database(conversation: Conversation, folder: Path) -> None:
-    """Write the database.
-
-    Args:
-        conversation: whose turns are the rows; the file of their index is the name of the
-            recording.
-        folder: of the database.
-    """
+    """Write the database."""
     audformat: Any = importlib.import_module("audformat")
     database = audformat.Database(
         "conversation",

@@ -11,12 +11,7 @@ _UNKNOWN = "speaker unknown"
 
 
 def describe(name: str, conversation: Conversation) -> str:
-    """Return the lines on a recording.
-
-    Args:
-        name: of the recording, as the user gave it.
-        conversation: of it.
-    """
+    """Return the lines on a recording."""
     turns = conversation.turns
     notes = [f"  {note}" for note in conversation.notes]
     notes += [f"  {reason}: {count}" for reason, count in conversation.skipped.items()]

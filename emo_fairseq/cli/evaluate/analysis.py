@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 def analyze_recordings(options: argparse.Namespace, reference: TurnFiles) -> TurnFiles:
     """Find the turns of each recording of the reference, and predict them.
 
-    Args:
-        options: of the command line.
-        reference: names the recordings, below ``--data-raw`` or the folder of its files.
-
     Raises:
         UsageError: a recording is not there or cannot be decoded, or the model cannot be loaded.
     """

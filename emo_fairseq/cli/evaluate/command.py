@@ -94,15 +94,7 @@ def run(options: argparse.Namespace) -> int:
 def _score(
     options: argparse.Namespace, folder: Path, model: Path, split: str, predictions: Path
 ) -> int:
-    """Score a model, and return fairseq-validate's exit code.
-
-    Args:
-        options: of the command line.
-        folder: for the checkpoint that is made of a model folder.
-        model: of the command line.
-        split: of the data dir.
-        predictions: file to write.
-    """
+    """Score a model, and return fairseq-validate's exit code."""
     checkpoint, training = _checkpoint_and_training(model, folder)
     scoring = argparse.Namespace(
         **{**vars(options), "split": split, "save_predictions": predictions}

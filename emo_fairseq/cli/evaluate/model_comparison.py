@@ -62,12 +62,7 @@ def print_models(
 ) -> None:
     """Print the metrics of all models, and their differences.
 
-    Args:
-        options: of the command line.
-        members: predictions by model.
-        ensemble: beside its best member; None: each model is compared with the first.
-        rows: of the data dir, which name the speakers.
-        leaks: that were allowed, a sentence each.
+    They are of the ensemble from its best member; without one, of each model from the first.
     """
     from emo_fairseq.cli.score_table import as_record, table_lines
 
@@ -137,10 +132,7 @@ def _difference_record(pair: Pair, rows: "Rows") -> dict[str, Any]:
 def _difference_lines(pair: Pair, rows: "Rows", about: str) -> Iterator[str]:
     """Yield the difference of two models, metric by metric.
 
-    Args:
-        pair: of the models.
-        rows: of the data dir, which name the speakers.
-        about: the other model, after its name; ``{metric}`` stands for the first metric.
+    In `about`, the words after the other model's name, ``{metric}`` stands for the first metric.
     """
     from emo_fairseq.cli.score_table import aligned
     from emo_fairseq.evaluation.bootstrap import LEVEL

@@ -90,9 +90,6 @@ def _analysis_options(options: argparse.Namespace) -> dict[str, Any]:
 def run(options: argparse.Namespace) -> int:
     """Score, and print the metrics.
 
-    Args:
-        options: of the command line, checked.
-
     Raises:
         UsageError: files that cannot be read or compared.
     """

@@ -30,11 +30,6 @@ Score = Callable[[Path, str, Path], int]  # (model, split, predictions file to w
 def run(options: argparse.Namespace, score: Score, folder: Path) -> int:
     """Score several models, or the members of an ensemble, on one split and print their table.
 
-    Args:
-        options: of the command line, checked.
-        score: scores a model.
-        folder: for files that are read here alone.
-
     Returns:
         The exit code of the first fairseq-validate that failed, or 0.
 
@@ -136,14 +131,7 @@ def _combine(
     stacking: "Stacking | None" = None,
     labels: Sequence[str] | None = None,
 ) -> Pair:
-    """Return an ensemble beside its member with the best first metric on the scored rows.
-
-    Args:
-        members: predictions by model.
-        name: of the combination.
-        stacking: that is applied, in place of the combination of that name.
-        labels: the order in which the stacking has them.
-    """
+    """Return an ensemble beside its member with the best first metric on the scored rows."""
     from emo_fairseq.evaluation import ensembles
     from emo_fairseq.evaluation.names import is_larger_better
     from emo_fairseq.evaluation.statistics import LabelPredictions

@@ -57,12 +57,7 @@ def training_of_folder(folder: Path) -> Training:
 
 
 def fold_arguments(training: Training, data: Path, further: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments of fairseq-validate that choose the fold whose sets are scored.
-
-    Args:
-        training: of the model.
-        data: data dir that is scored.
-        further: the user's own arguments for fairseq-validate, which win where they choose a fold.
+    """Return the arguments of fairseq-validate that choose the fold, unless `further` ones do.
 
     Raises:
         UsageError: the model was trained on a fold that may not be one of `data`.

@@ -90,11 +90,7 @@ class Columns:
 
 
 def find_columns(table: Table, given: Mapping[str, str]) -> Columns:
-    """Return which column of a table fills which field.
-
-    Args:
-        table: that was opened.
-        given: fields of ``--column``, which win.
+    """Return which column of a table fills which field; `given` ones win.
 
     Raises:
         UsageError: an unknown field, a column that is not there, or neither texts nor audio.

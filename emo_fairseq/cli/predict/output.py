@@ -19,11 +19,6 @@ _OTHER_FORMATS = (".xlsx", ".xls", ".ods", ".parquet", ".json", ".feather")
 def choose_format(kind: str | None, file: Path | None, has_turns: bool) -> str:
     """Return the format that is written: as given, or else by the suffix of the output.
 
-    Args:
-        kind: of ``--format``.
-        file: of ``--output``.
-        has_turns: whether the items are turns of one recording.
-
     Raises:
         UsageError: a format that is not written, or that needs turns.
     """
@@ -60,11 +55,6 @@ _PART = ".part"
 
 def check_output(file: Path, items: Sequence[str], model: Path) -> None:
     """Refuse to overwrite an input or the model.
-
-    Args:
-        file: of ``--output``.
-        items: of the command line.
-        model: model folder, checkpoint, or folder of a training.
 
     Raises:
         UsageError: the file is one of them, or cannot be written.

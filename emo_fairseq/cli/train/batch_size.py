@@ -35,13 +35,7 @@ class Trial(Document):
 
 
 def trial_words(options: argparse.Namespace, words: Sequence[str], folder: Path) -> list[str]:
-    """Return the command of a trial.
-
-    Args:
-        options: of the command line.
-        words: of fairseq-train.
-        folder: of its checkpoints; the result is written there.
-    """
+    """Return the command of a trial."""
     limit = () if options.memory_limit is None else ("--memory-limit", options.memory_limit)
     result = ("--result", folder / _RESULT_FILE)
     return processes.module("emo_fairseq.cli.train.batch_trial", *limit, *result, "--", *words[1:])

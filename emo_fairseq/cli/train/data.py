@@ -163,16 +163,7 @@ def _check_folder(
     is_prepared: bool,
     asked: Sequence[str],
 ) -> None:
-    """Refuse to write into, or to train on, a folder that holds something else.
-
-    Args:
-        folder: the data dir.
-        source: of the training.
-        record: of what would be prepared.
-        known: of what the folder was prepared from; None where nothing records it.
-        is_prepared: whether it is a data dir.
-        asked: the words of the command line.
-    """
+    """Refuse to write into, or to train on, a folder that holds something else."""
     if known is None and is_prepared:
         raise UsageError(
             f"{folder}: is a data dir that was not prepared from {source.path} by train; give "

@@ -64,15 +64,7 @@ def report_words(
     name: str,
     baseline: Path | None = None,
 ) -> list[str]:
-    """Return the command that writes the page and the figures of a scored split.
-
-    Args:
-        data: that was scored.
-        predictions: of the trained model.
-        log: of its training; None where it has no epochs.
-        name: heads the page.
-        baseline: predictions of the baseline; None where none was trained beside the model.
-    """
+    """Return the command that writes the page and the figures of a scored split."""
     words = processes.module("emo_fairseq.report", predictions, "--title", name)
     if importlib.util.find_spec("matplotlib") is None:
         return words  # a table and metrics.json; the summary names the extra
@@ -97,13 +89,7 @@ def summary_lines(
 ) -> Iterator[str]:
     """Yield metrics with intervals beside the baselines, rows, files, and the next commands.
 
-    Args:
-        options: of the command line.
-        data: that was scored.
-        inputs: of the training.
-        models: the first is the one that was trained; its baselines follow.
-        has_report: whether its report is written.
-        has_next: whether the next commands are among the lines.
+    The first model is the one that was trained; its baselines follow.
     """
     from emo_fairseq.cli.score_table import rows_by_id, table_lines
     from emo_fairseq.evaluation.statistics import read_predictions

@@ -93,13 +93,7 @@ def _words_of_folds(data: "DataFolder", protocol: str) -> list[str]:
 def _summary_lines(
     data: "DataFolder", protocol: str, scored: "Mapping[str, Sequence[Scored]]"
 ) -> Iterator[str]:
-    """Yield the metrics of all folds together, those of each, and the next commands.
-
-    Args:
-        data: that the folds divide.
-        protocol: of the folds.
-        scored: the models of each fold, the trained one first.
-    """
+    """Yield the metrics of all folds together, those of each, and the next commands."""
     from emo_fairseq.cli.score_table import rows_by_id, table_lines
     from emo_fairseq.evaluation.statistics import pool, read_predictions
 
@@ -124,12 +118,7 @@ def _summary_lines(
 
 
 def _lines_of_each(name: str, folds: "Mapping[str, Predictions]") -> Iterator[str]:
-    """Yield a table with a row for each fold, and their mean and standard deviation.
-
-    Args:
-        name: of the model.
-        folds: its predictions of the test set of each.
-    """
+    """Yield a table with a row for each fold, and their mean and standard deviation."""
     from emo_fairseq.cli.score_table import aligned
     from emo_fairseq.evaluation.names import display_name
     from emo_fairseq.evaluation.statistics import LabelPredictions

@@ -117,12 +117,6 @@ def recipe_key(
 
     >>> recipe_key("text", "full", True, 1024), recipe_key("video", "full", False)
     (('full', 'text large'), ('full', 'scratch'))
-
-    Args:
-        modality: that it encodes.
-        tuning: of a pretrained encoder.
-        is_pretrained: or from scratch, or frames on disk.
-        hidden_size: units of its layers; 0 where unknown.
     """
     if not is_pretrained:
         return FULL, SCRATCH

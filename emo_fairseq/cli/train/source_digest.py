@@ -86,11 +86,7 @@ def _digest_of_files(path: Path, folders: Iterable[tuple[Path, Sequence[str]]]) 
 
 
 def digest_of_features(folders: Sequence[str]) -> str:
-    """Return a digest of the names of the files in folders of features; empty without folders.
-
-    Args:
-        folders: texts NAME=FOLDER.
-    """
+    """Return a digest of the files' names in folders NAME=FOLDER of features; empty without."""
     digest = hashlib.sha256()
     for text in sorted(folders):
         root = Path(text.partition("=")[2])

@@ -17,11 +17,6 @@ def token_steps(
 ) -> list[list[str]]:
     """Return the command that tokenizes the text, unless it is tokenized or no tokens are read.
 
-    Args:
-        folder: the data dir, which need not exist yet.
-        modalities: inputs of the model.
-        options: of ``train``.
-
     Raises:
         UsageError: ``--text-encoder`` is no text encoder; or its tokens cannot be made by a
             command.

@@ -71,13 +71,7 @@ def prepare(options: argparse.Namespace) -> "tuple[DataFolder, Outcome | None]":
 
 
 def train_on(options: argparse.Namespace, data: "DataFolder", has_next: bool = True) -> Outcome:
-    """Train, score and report on a data dir that is there.
-
-    Args:
-        options: of the command line.
-        data: the data dir.
-        has_next: print the next commands, too.
-    """
+    """Train, score and report on a data dir that is there."""
     from emo_fairseq.cli.train.inputs import choose_inputs
     from emo_fairseq.cli.train.plan import make_plan
 
@@ -211,11 +205,6 @@ def _learned_rows(options: argparse.Namespace, data: "DataFolder") -> str:
 
 def _claim_folder(folder: Path, words: Sequence[str], rows: str) -> None:
     """Record the command in its folder; refuse a folder of another one, which fairseq would resume.
-
-    Args:
-        folder: of the checkpoints.
-        words: of the command.
-        rows: digest of what it learns from. Folders of older versions have none.
 
     Raises:
         UsageError: the folder has checkpoints of another command, or of other rows.

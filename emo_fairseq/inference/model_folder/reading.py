@@ -91,11 +91,6 @@ def read_processor(
 ) -> InputProcessor:
     """Return the tokenizers and feature extractors of a model folder.
 
-    Args:
-        folder: the model folder.
-        config: of the folder.
-        without: modalities whose features a graph computes.
-
     Raises:
         UsageError: a file of theirs is missing or damaged.
     """

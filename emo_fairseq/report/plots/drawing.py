@@ -72,12 +72,7 @@ def matplotlib() -> Any:
 
 
 def render(draw: Draw, size: tuple[float, float]) -> dict[str, bytes]:
-    """Draw once, and save as ``png`` and ``svg``.
-
-    Args:
-        draw: what to draw.
-        size: width and height in inches.
-    """
+    """Draw once, and save as ``png`` and ``svg``."""
     library = matplotlib()
     with quiet("matplotlib"), library.rc_context():
         library.rcdefaults()
