@@ -422,17 +422,15 @@ def _read_lines(path: Path, faults: list[Fault]) -> Iterator[tuple[int, Item]]:
             line = validate(dict(row.cells), EmoBoxLine, name=path, remedy=_COMPARE, row=row.number)
         except ManifestError as error:
             fault = error.fault
-            faults.append(fault if isinstance(fault, Fault) else _fault(path, row.number, fault))
+            if not isinstance(fault, Fault):
+                fault = Fault(str(path), row.number, fault, _COMPARE, "row-invalid")
+            faults.append(fault)
             continue
         times = line.start_time, line.end_time
         if odd := segment_fault(line.wav, *times):
             faults.append(Fault(str(path), row.number, odd[0], _COMPARE, "row-invalid"))
             continue
         yield row.number, Item(line.key, line.dataset, line.wav, line.emo, *times)
-
-
-def _fault(path: Path, number: int, problem: str) -> Fault:
-    return Fault(str(path), number, problem, _COMPARE, "row-invalid")
 
 
 @dataclass(frozen=True)

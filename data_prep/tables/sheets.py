@@ -68,7 +68,7 @@ class SheetTable:
             raise ManifestError(Fault(str(path), None, problem, remedy, "rows-missing"))
         width = max(map(len, (cells for _, cells in rows)))
         if has_header:
-            header = [_header_name(cell) for cell in rows[0][1]]
+            header = [str(cell) for cell in rows[0][1]]
             used = [n for n in range(width) if any(len(c) > n and c[n] != "" for _, c in rows)]
             self._used = used
             self.columns: Sequence[str] = check_header(path, [header[n] for n in used], keeps_index)
@@ -174,10 +174,6 @@ class SheetTable:
 
 # A cell of .xlsx with a formula and no value, or an empty one.
 _NO_VALUE = re.compile(rb"</f>\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>|<f[^>]*/>\s*(?:<v\s*/>)?\s*</c>")
-
-
-def _header_name(cell: Any) -> str:
-    return cell if isinstance(cell, str) else str(cell)
 
 
 def _plain_time(value: Any) -> Any:

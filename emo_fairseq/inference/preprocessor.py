@@ -15,7 +15,7 @@ from data_prep.features.log_mel import LOG_MEL
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from data_prep.video.loading import Clip, PictureOptions
+from data_prep.video.loading import PictureOptions
 from emo_fairseq.data.context_rows import NO_PREFIX, name_prefixes
 from emo_fairseq.data.dialogue_windows import Window, plan_windows
 from emo_fairseq.data.in_memory import Collated, InMemoryData, ModalityRows, TextContext
@@ -310,7 +310,10 @@ class Preprocessor:
             return lambda sources: self._extract(modality, sources)
         if kind == PIXELS:
             options = self._data.picture_options(modality)
-            return lambda sources: [_as_encoded(clips[options]) for clips in sources]
+            return lambda sources: [
+                Encoded(clip.pictures, clip.seconds, clip.total)
+                for clip in (clips[options] for clips in sources)
+            ]
         limit = self._data.max_samples() / SAMPLE_RATE
 
         def pass_on(sounds: Sequence[np.ndarray]) -> list[Encoded]:
@@ -362,10 +365,6 @@ class Preprocessor:
         self._logged.add(modality)
         remedy = "; timeline reads long audio whole" if modality == SPEECH else ""
         logger.warning("%s: %s, as in training%s", item.name, truncation.describe(), remedy)
-
-
-def _as_encoded(clip: Clip) -> Encoded:
-    return Encoded(clip.pictures, clip.seconds, clip.total)
 
 
 def _reach(state: TaskState) -> Reach:

@@ -177,13 +177,10 @@ def _write_folder(args: argparse.Namespace, files: Sequence[_File]) -> None:
         for file in files
         for split, predictions in file.by_split.items()
     ]
-    title = args.title or _title(args.predictions)
+    given = args.predictions
+    title = args.title or (given[0].stem if len(given) == 1 else f"{len(given)} runs")
     write_folder(args.output, splits, epochs, title, args.date, recordings)
     sys.stdout.write(f"report: {args.output / PAGE}\n")
-
-
-def _title(files: Sequence[Path]) -> str:
-    return files[0].stem if len(files) == 1 else f"{len(files)} runs"
 
 
 def run_names(files: Sequence[Path]) -> list[str]:

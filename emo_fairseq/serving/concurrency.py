@@ -103,7 +103,9 @@ class Workers:
             return
         self._meter.batch_began(len(jobs))
         try:
-            results = jobs[0].run([job.content for job in jobs], lambda: _all_stopped(jobs))
+            results = jobs[0].run(
+                [job.content for job in jobs], lambda: all(job.should_stop() for job in jobs)
+            )
         except BaseException as error:
             for job in jobs:
                 job.result.set_exception(error)
@@ -158,10 +160,6 @@ class Workers:
             rest = deque(waiting for waiting in self._queue if waiting[0] is not job)
             self._meter.queue_changed(len(rest) - len(self._queue))
             self._queue = rest
-
-
-def _all_stopped(jobs: Sequence[Job]) -> bool:
-    return all(job.should_stop() for job in jobs)
 
 
 # -- admission -------------------------------------------------------------------------------------

@@ -57,7 +57,8 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] in _STARTS:
                 status = message.get("status", _SWITCHED)
-                headers = MutableHeaders(scope=_with_headers(message))
+                message.setdefault("headers", [])
+                headers = MutableHeaders(scope=message)
                 headers[HEADER] = request_id
                 if message["type"] == "http.response.start" and not self._lifecycle.is_ready:
                     headers["Connection"] = "close"  # the next request needs another server
@@ -87,11 +88,6 @@ class RequestMiddleware:
                     **sizes,
                     user_agent=Headers(scope=scope).get("user-agent", ""),
                 )
-
-
-def _with_headers(message: Message) -> Message:
-    message.setdefault("headers", [])
-    return message
 
 
 def _route(scope: Scope) -> str:

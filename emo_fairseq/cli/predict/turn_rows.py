@@ -53,12 +53,8 @@ def emotion_of(prediction: "Prediction") -> str:
     return prediction.label or values_text(prediction.values)
 
 
-def _writer_of(kind: str) -> Callable[[TextIO, Layout], Writer]:
-    return functools.partial(TurnRows, kind=kind)
-
-
 TURN_FORMATS: Mapping[str, Callable[[TextIO, Layout], Writer]] = {
-    name: _writer_of(name)
+    name: functools.partial(TurnRows, kind=name)
     for name, known in FORMATS.items()
     if known.holds_turns and known.write is not None
 }
