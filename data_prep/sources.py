@@ -84,11 +84,7 @@ class Source:
         return words
 
     def has_videos(self, words: Sequence[str]) -> bool:
-        """Return whether preparing it fills the column `video`.
-
-        Args:
-            words: of the command that prepares it.
-        """
+        """Return whether preparing it by the words of a command fills the column `video`."""
         if self.kind == "corpus":
             from data_prep.corpora.registry import CORPORA
 

@@ -141,13 +141,7 @@ def measure_all(
     workers: Workers = None,
     progress: bool = False,
 ) -> list[Measured | AudioError]:
-    """Measure files, or segments of them, in threads or on a cluster.
-
-    Args:
-        items: paths, or (path, start, end); several segments of a file are decoded once.
-        target_rate: in Hz.
-        workers: an engine, or a number of threads.
-        progress: show a progress bar.
+    """Measure files, or segments (path, start, end) of them, each file decoded once.
 
     Returns:
         The length of each item, in order, or its AudioError.

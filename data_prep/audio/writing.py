@@ -78,12 +78,6 @@ def extract_all(
 
     Files that an interrupted run completed are kept.
 
-    Args:
-        clips: pairs of a video and the FLAC to write.
-        max_seconds: maximum length of a clip.
-        workers: an engine, or a number of threads.
-        progress: show a progress bar.
-
     Returns:
         The length of each clip, in order, or its AudioError.
 
@@ -116,12 +110,6 @@ def extract_audio(
 
     An existing target is kept if it can be decoded and its comment has the name and size of the
     video.
-
-    Args:
-        video: the clip.
-        target: the FLAC to write.
-        max_seconds: maximum length of the clip.
-        sample_rate: in Hz.
 
     Returns:
         The length of the audio.

@@ -81,12 +81,7 @@ def digest_once(file: Path) -> str:
 
 
 def compute_once(file: Path, compute: Compute, kind: str) -> str:
-    """Return the result of `compute` for a file, using the user's cache.
-
-    Args:
-        file: the file.
-        compute: returns a string that depends only on the content of the file.
-        kind: prefix that distinguishes the values of different functions in the cache.
+    """Return the result of `compute` for a file, kept in the user's cache under `kind`.
 
     Raises:
         ValueError: the file cannot be read.

@@ -18,10 +18,6 @@ logger = logging.getLogger(__name__)
 def locked(file: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock `file` of its folder; the kernel releases it when the process ends.
 
-    Args:
-        file: is created where it is missing, with its folder.
-        wait: while another process holds it, wait, and log that; else refuse.
-
     Raises:
         CodedError: another process holds it, and `wait` is False.
     """

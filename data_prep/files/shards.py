@@ -100,12 +100,7 @@ class ShardStore(Generic[Result]):
         self._codec = codec
 
     def read(self, key: str, n_rows: int) -> list[Result] | None:
-        """Return the results of a shard; None if they are not there, or damaged.
-
-        Args:
-            key: digest of all that they depend on.
-            n_rows: of the shard.
-        """
+        """Return the results of a shard; None if they are not there, or damaged."""
         file = self.file(key)
         if not file.is_file():
             return None

@@ -128,12 +128,6 @@ def coarse_sentence(
 ) -> str | None:
     """Return a sentence with the shares of rows if a split misses its share by far, else None.
 
-    Args:
-        sizes: rows of each group.
-        split_of: the split of each group.
-        fractions: as for `draw_splits`.
-        unit: what a group is: "speaker", "session" and so on.
-
     >>> split_of = {"a": "train", "b": "test"}
     >>> coarse_sentence({"a": 6, "b": 4}, split_of, {"test": 0.1}, "session")
     '2 sessions are too coarse for the requested shares: train 60% (of 90%), test 40% (of 10%)'

@@ -59,12 +59,6 @@ def make_folds(
 ) -> tuple[Folds, Notes]:
     """Divide rows into folds; return these, and notes for the user.
 
-    Args:
-        protocol: a key of `PROTOCOLS`.
-        rows: what is divided, in the order that the sets keep.
-        bases: the splits that these are the rows of.
-        options: see `FoldOptions`.
-
     Raises:
         ValueError: an unknown protocol, rows without its unit, or too few units.
     """
@@ -133,13 +127,7 @@ def _leave_one_session_out_dialogues(rows: Rows, options: FoldOptions, notes: No
 
 
 def _test_each_session(rows: Rows, groups: Sequence[str], options: FoldOptions) -> list[Sets]:
-    """Test each session once, and draw whole groups of the others for the dev set.
-
-    Args:
-        rows: N rows that name their session.
-        groups: (N,), of each row that of which the dev set has all rows or none.
-        options: share of the dev set, and seed.
-    """
+    """Test each session once, and draw whole groups of the others for the dev set."""
     sessions = in_order(row.session for row in rows)
     _check_count(len(sessions), 2, "sessions")
     folds: list[Sets] = []
@@ -194,15 +182,7 @@ def _leave_speaker_group_out(rows: Rows, options: FoldOptions, notes: Notes) -> 
 def _balanced(
     rows: Rows, names: Sequence[str], order: Sequence[str], options: FoldOptions, seed: int | None
 ) -> list[int]:
-    """Return the group, from 1, of each row.
-
-    Args:
-        rows: what is divided.
-        names: what is kept whole, of each row.
-        order: of these names.
-        options: see `FoldOptions`.
-        seed: of the order of names that are alike in labels; None for that of the names.
-    """
+    """Return the group, from 1, of each row."""
     if options.balance == ORDER:
         group = {name: i % options.n_folds for i, name in enumerate(order)}
     elif options.balance in LABEL_COLUMNS:

@@ -139,10 +139,6 @@ def find_text_fault(text: str) -> Complaint | None:
 def read_text(value: str, normalize: bool = False) -> str | None:
     r"""Return the text of a cell on one line; None if it is blank.
 
-    Args:
-        value: content of the cell.
-        normalize: whether to apply `normalize_text`.
-
     Raises:
         ValueError: the text is too long, or has control characters; "problem; remedy".
 

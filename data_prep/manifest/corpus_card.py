@@ -179,11 +179,6 @@ def write_corpus(
 
     Fills `corpus.splits`, and prints the table of counts and warnings about labels.
 
-    Args:
-        out_dir: the data dir.
-        corpus: content of corpus.yaml.
-        splits: rows of every split.
-
     Raises:
         ValueError: before anything is written, an id is duplicate, or two splits share a value of
             a column in `corpus.disjoint`.

@@ -62,11 +62,6 @@ def check_labels(
 def check_counts(key: str, counts: Counts, named: Sequence[str] = ()) -> list[str]:
     """Return warnings about the labels of one column.
 
-    Args:
-        key: the column, "emotion" or "sentiment".
-        counts: rows of each label in each split.
-        named: the label set, in order.
-
     >>> check_counts("emotion", {"train": {"sad": 9, "Sad": 7}})[0].partition(";")[0]
     "emotion: 'sad' (9 rows), 'Sad' (7 rows) differ in case, spaces or punctuation alone, and are \
 2 classes"
@@ -166,12 +161,7 @@ def _coverage(counts: Counts, total: Mapping[str, int], named: Sequence[str]) ->
 def check_folds(
     folds: Mapping[str, Mapping[str, Sequence[str]]], rows: Sequence[Utterance]
 ) -> list[str]:
-    """Return warnings about classes that sets of folds lack.
-
-    Args:
-        folds: fold -> "train", "valid", "test" -> ids.
-        rows: the rows with these ids.
-    """
+    """Return warnings about classes that sets of folds lack."""
     from data_prep.manifest.table import ids_of, values
 
     warnings = []

@@ -91,12 +91,7 @@ def find_leaks(
 
 
 def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[Leak]:
-    """Find the same recording, or overlapping segments, under two ids, and the same text with it.
-
-    Args:
-        splits: the rows of every split.
-        sounds: see `find_leaks`.
-    """
+    """Find the same recording, or overlapping segments, of two ids, and the same text with it."""
     rows = _Rows.of(splits, sounds or {})
     segment = group_numbers(rows.recording, rows.start, rows.end)
     segment[rows.recording < 0] = -1

@@ -113,13 +113,7 @@ class Provenance:
     def overlap(
         self, rows: Iterable[Utterance], corpus: str | None, uses: Sequence[str] = (TRAINED,)
     ) -> list[str]:
-        """Return the ids of the rows that were seen, in order.
-
-        Args:
-            rows: rows of a manifest.
-            corpus: name of the corpus of their data dir; None without corpus.yaml.
-            uses: uses that count, `TRAINED` or `SELECTED`.
-        """
+        """Return the ids of the rows that were seen, in order."""
         seen: dict[str, list[Hashes]] = {}
         for part in self.seen:
             if part.use in uses:
@@ -240,15 +234,7 @@ def seen_rows(
     fold: str | None = None,
     use: str = TRAINED,
 ) -> Provenance:
-    """Record rows of a data dir.
-
-    Args:
-        rows: rows of a manifest.
-        corpus: name of the corpus of the data dir; None without corpus.yaml.
-        split: name of their split.
-        fold: PROTOCOL/FOLD of the split; None for a split on disk.
-        use: `TRAINED` or `SELECTED`.
-    """
+    """Record rows of a data dir."""
     rows = rows if isinstance(rows, Sequence) else list(rows)
     hashes = id_hashes(rows)
     return Provenance(

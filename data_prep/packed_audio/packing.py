@@ -108,11 +108,6 @@ class SplitToPack:
 def pack(splits: Sequence[SplitToPack], folder: Path, workers: Workers) -> list[Fault]:
     """Pack the splits that are not packed, or not as they are now.
 
-    Args:
-        splits: of one data dir.
-        folder: of the packed audio; is created.
-        workers: number of processes, or an engine.
-
     Returns:
         A fault for each row whose audio cannot be read. The others are packed.
 

@@ -167,11 +167,6 @@ def read_train_rows(
 ) -> TrainRows:
     """Read the train manifests; classes and corpora in order of appearance.
 
-    Args:
-        data_dirs: whose.
-        label: the column of the classes.
-        fold: PROTOCOL/FOLD: whose train set is read instead.
-
     Raises:
         ManifestError: no data dir, one corpus twice, no such labels, or no row with all of label,
             valence, arousal and dominance.
@@ -276,13 +271,7 @@ def _correlation(x: Floats, y: Floats) -> float:
 
 
 def axis_warnings(where: str, vad: Floats, prototypes: Floats) -> Iterator[str]:
-    """Yield the axes that are constant, or a copy of another.
-
-    Args:
-        where: what the rows are, for the message.
-        vad: (N, 3), complete rows only.
-        prototypes: (K, 3) of those rows, NaN for a class without one.
-    """
+    """Yield the axes that are constant, or a copy of another."""
     if len(vad) < 2:
         return
     constant = np.ptp(vad, axis=0) < SAME_VALUE  # (3,)

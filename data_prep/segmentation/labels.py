@@ -13,11 +13,8 @@ LABELS_IN_BRACKETS = "labels in brackets"
 def without_labels(segmentation: Segmentation, labels: Collection[str]) -> Segmentation:
     """Return turns whose texts do not begin with one of these labels, ``[happy] Good morning``.
 
-    It was predicted or annotated, and nobody said it. Other words in brackets stay: ``[laughs]``.
-
-    Args:
-        segmentation: turns, of which those that lose a label are counted in `skipped`.
-        labels: of the model that will read the texts.
+    It was predicted or annotated, and nobody said it; turns that lose one are counted in `skipped`.
+    Other words in brackets stay: ``[laughs]``.
     """
     marks = [f"[{label}]" for label in labels]
     turns = []

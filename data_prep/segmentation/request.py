@@ -87,9 +87,6 @@ class Request:
 
         The only recording of a file is taken whatever its name, with a note.
 
-        Args:
-            names: in the file.
-
         Raises:
             CodedError: there are several, and none has the name of the recording.
         """
@@ -122,10 +119,6 @@ class Request:
 
     def choose_tiers(self, names: Sequence[str], default: Sequence[str]) -> list[str]:
         """Return the names of the tiers to be read.
-
-        Args:
-            names: of all tiers with intervals.
-            default: of those that are read unless tiers are named.
 
         Raises:
             CodedError: a tier that is named is not there.

@@ -92,9 +92,7 @@ class Contents:
 def read_contents(tables: Iterable[Table], missing: Iterable[str]) -> dict[str, Contents]:
     """Return the contents of every column of the tables, which all have it, by name.
 
-    Args:
-        tables: opened ones. What cannot be read is left out; preparation names it.
-        missing: values that mean a missing one.
+    What cannot be read is left out; preparation names it.
     """
     tables = list(tables)
     names = [n for n in tables[0].columns if all(n in table.columns for table in tables)]

@@ -35,11 +35,6 @@ def infer_recipe(
 ) -> Inference:
     """Complete the recipe of the options.
 
-    Args:
-        tables: split -> file.
-        options: those of `add_preparation_options`.
-        command: the words that the user gave, to which what is missing is added.
-
     Raises:
         ManifestError: something is missing, which is listed with the command that would work; or
             a table cannot be read.

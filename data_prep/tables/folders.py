@@ -39,10 +39,6 @@ def has_class_folders(folder: Path) -> bool:
 def open_folder(folder: Path, open_table: Callable[[Path], Table]) -> Table:
     """Open a folder of recordings.
 
-    Args:
-        folder: of recordings, with metadata beside them or a folder for each class.
-        open_table: opens its metadata.
-
     Raises:
         ManifestError: it is none, or its folders are numbered, and may be of speakers.
     """

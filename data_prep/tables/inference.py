@@ -37,11 +37,6 @@ from data_prep.tables.table import Table
 def infer(tables: Mapping[str, Path], recipe: TableRecipe, given: GivenOptions) -> Inference:
     """Complete a recipe.
 
-    Args:
-        tables: split -> file, or "" where it is a column.
-        recipe: of the options that were given.
-        given: those that the recipe cannot distinguish from its defaults.
-
     Raises:
         ManifestError: a table that cannot be read.
         CodedError: tables that are written in different ways.
@@ -59,14 +54,7 @@ def infer_opened(
     given: GivenOptions,
     ignored: Collection[str] = (),
 ) -> Inference:
-    """Complete a recipe of tables that are open; see `infer`.
-
-    Args:
-        tables: split -> its tables, or "" where it is a column.
-        recipe: of the options that were given.
-        given: those that the recipe cannot distinguish from its defaults.
-        ignored: columns that are not used.
-    """
+    """Complete a recipe of tables that are open, of which `ignored` columns are not used."""
     inference = Inference(recipe)
     _infer_content(tables, given, inference, ignored)
     return inference

@@ -52,13 +52,7 @@ class Sniffed:
 def sniff(
     path: Path, given: TableFormat, *, encoding: str | None = None, header: bool | None = None
 ) -> Sniffed:
-    """Return how a delimited table is written.
-
-    Args:
-        path: of the table.
-        given: its delimiter, if that is not None, and its quoting are taken from it.
-        encoding: if it is given.
-        header: whether there is one, if that is given.
+    """Return how a delimited table is written: as far as that is not `given`, by its content.
 
     Raises:
         ManifestError: the file cannot be read.

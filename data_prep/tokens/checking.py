@@ -36,11 +36,6 @@ _TEXT = "text"
 def check_tokens(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDArray[np.int32]:
     """Check the tokens of a split: files, records, manifest and vocabulary.
 
-    Args:
-        folder: of tokens; see `data_prep.tokens.token_sets`.
-        split: name of the split.
-        rows: rows of its manifest.
-
     Returns:
         (N,), the number of ids in each row.
 

@@ -62,11 +62,6 @@ def write_token_files(
 def check_token_files(prefix: Path, n_symbols: int | None, remedy: str) -> npt.NDArray[np.int32]:
     """Check `prefix`.idx and .bin against each other, and the ids against the vocabulary.
 
-    Args:
-        prefix: folder and split.
-        n_symbols: size of the vocabulary, including special symbols; None = unknown.
-        remedy: how to restore the files, for the message.
-
     Returns:
         (N,), the number of ids in each row.
 

@@ -52,10 +52,7 @@ def check_detector_name(name: str) -> str:
 
 
 def load_detector(name: str) -> Detector:
-    """Load a detector.
-
-    Args:
-        name: a row of :data:`DETECTORS`, or `module:function`.
+    """Load a detector: a row of :data:`DETECTORS`, or `module:function`.
 
     Raises:
         CodedError: it cannot be imported; names it.

@@ -36,10 +36,6 @@ def video_digests(videos: Sequence[VideoSegment | None], memory: Path) -> list[s
 
     That of a folder is taken over the names and the digests of its pictures.
 
-    Args:
-        videos: segments; None for rows without one.
-        memory: file in which digests of files are cached.
-
     Raises:
         CodedError: a file cannot be read; names it.
     """

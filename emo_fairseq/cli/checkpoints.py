@@ -55,10 +55,6 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
 
     A folder of ``train --output`` that holds one training is taken for the folder in it.
 
-    Args:
-        path: of the command line.
-        takes_folders: whether a model folder would be accepted, too; for the message.
-
     Raises:
         UsageError: there is no checkpoint.
     """

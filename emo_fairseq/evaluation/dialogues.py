@@ -133,11 +133,6 @@ def score_dialogues(
 ) -> DialogueScores | None:
     """Return the metrics of shifts, of references, and by earlier turns.
 
-    Args:
-        of: N predicted labels.
-        rows: (N,) their rows in the manifest.
-        n_resamples: of the bootstrap over dialogues.
-
     Returns:
         None where no dialogue has two turns.
     """

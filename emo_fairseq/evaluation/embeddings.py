@@ -33,12 +33,7 @@ class Embedded:
 
 
 def write(path: Path, rows: Sequence[Embedded]) -> None:
-    """Write rows in the order of split and id; the file is complete or absent.
-
-    Args:
-        path: ends in ``.npz``.
-        rows: at least one.
-    """
+    """Write rows in the order of split and id; the file is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     ordered = sorted(rows, key=lambda row: (row.split, row.id))
     with replacing(path) as part, part.open("wb") as file:

@@ -105,9 +105,6 @@ def resolve_fusion(options: Mapping[str, Any]) -> dict[str, Any]:
 
     >>> resolve_fusion({"model._name": "robertaEMO", "task.modality": "text"})["model.fusion"]
     'concat'
-
-    Args:
-        options: by their place in the configuration; those that are None are left out.
     """
     if "model._name" not in options or "model.fusion" in options:
         return dict(options)

@@ -76,10 +76,6 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[Override]]:
 def dimension(override: Override, is_list: bool) -> Dimension:
     """Return the dimension of an override that is searched.
 
-    Args:
-        override: with several values.
-        is_list: whether the option is a list in the configuration.
-
     >>> (parsed,) = OverridesParser.create().parse_overrides(["a=tag(log, interval(1e-4, 1e-2))"])
     >>> dimension(parsed, is_list=False)
     Dimension(key='a', choices=(), low=0.0001, high=0.01, step=None, is_whole=False, is_log=True, \

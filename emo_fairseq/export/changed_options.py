@@ -27,10 +27,6 @@ def changed_options(config: Any, encoders: Mapping[str, EncoderSpec]) -> dict[st
 
     Files and folders are named without their path; options that do not act on this model are left
     out. A size that the architecture or ``scratch:SIZE`` sets is a default.
-
-    Args:
-        config: the whole configuration of a checkpoint.
-        encoders: of the model.
     """
     left_out = _options_left_out(config, encoders)
     groups = {

@@ -117,9 +117,7 @@ def fit_stacking(
 def check_order(models: Sequence[Path], files: Sequence[Path]) -> None:
     """Compare the models that wrote predictions with the models in whose places they are given.
 
-    Args:
-        models: checkpoints and model folders.
-        files: predictions of each. One without a record of its model is warned of.
+    A file without a record of its model is warned of.
 
     Raises:
         UsageError: a file is of another model.

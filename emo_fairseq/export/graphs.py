@@ -77,11 +77,7 @@ class GraphReport:
 
 
 def export_graphs(folder: Path, options: GraphOptions) -> list[GraphReport]:
-    """Write the graphs of a model folder, that in single precision first.
-
-    Args:
-        folder: model folder; its ``config.json`` gets the records of all.
-        options: which ones.
+    """Write the graphs of a model folder, that in single precision first, and record all of them.
 
     Raises:
         UsageError: the model cannot be exported, or there are no rows to calibrate or to measure

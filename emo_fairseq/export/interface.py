@@ -47,10 +47,6 @@ _SCORES = {
 def describe(loaded: LoadedModel, front_ends: nn.ModuleDict) -> dict[str, Any]:
     """Describe the inputs, steps and outputs of a model's graph.
 
-    Args:
-        loaded: the model.
-        front_ends: what the graph computes of samples; see :mod:`emo_fairseq.export.front_ends`.
-
     Returns:
         Plain values: ``target``, ``labels`` and ``scores`` of its output, ``auxiliary`` likewise,
         and ``modalities`` with the limits of each input and the steps before the graph.

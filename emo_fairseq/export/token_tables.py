@@ -43,13 +43,7 @@ def _is_table(tensor: Any, n_uses: Counter[str]) -> bool:
 
 
 def _lookup_by_row(node: Any, table: Any, graph: Any) -> list[Any]:
-    """Replace a table (V, C) in the graph, and return the nodes that look rows up in the new one.
-
-    Args:
-        node: the ``Gather`` whose outputs they compute.
-        table: the tensor that it reads.
-        graph: whose initializers change.
-    """
+    """Replace a table (V, C) in the graph; return the nodes that look rows up in the new one."""
     onnx = load_library("onnx")
     numbers, scales = quantize_rows(onnx.numpy_helper.to_array(table))
     names = [f"{table.name}_quantized", f"{table.name}_scale"]

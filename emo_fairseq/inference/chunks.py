@@ -45,9 +45,6 @@ def group_turns(dialogues: Iterable[str | None]) -> list[list[int]]:
 
     >>> group_turns(["a", None, "b", "a", None])
     [[0, 3], [1], [2], [4]]
-
-    Args:
-        dialogues: the name of that of each row.
     """
     rows_of: dict[str | int, list[int]] = {}
     for row, name in enumerate(dialogues):
@@ -71,13 +68,7 @@ class ChunkSize(NamedTuple):
 
 
 def divide(items: Iterable[Item], size: ChunkSize, reach: Reach) -> Iterator[Chunk]:
-    """Divide items, each of which is predicted in one chunk; they are taken as they are needed.
-
-    Args:
-        items: the turns of a dialogue follow each other.
-        size: of a chunk.
-        reach: of the model.
-    """
+    """Divide items, each of which is predicted in one chunk; they are taken as they are needed."""
     source = iter(items)
     past: list[Item] = []  # of the dialogue that goes on, without recordings
     pending: list[Item] = []

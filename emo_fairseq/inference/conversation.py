@@ -115,15 +115,7 @@ def turn_document(
     speaker: str | None,
     previous: str | None,
 ) -> dict[str, Any]:
-    """Return a turn as plain values; see :meth:`Conversation.to_document`.
-
-    Args:
-        start: in seconds.
-        end: in seconds.
-        prediction: None where there is none.
-        speaker: None where that is not known.
-        previous: label of the speaker's previous turn; None without one.
-    """
+    """Return a turn as plain values; see :meth:`Conversation.to_document`."""
     values: dict[str, Any] = {"start": start, "end": end, "speaker": speaker, "error": None}
     if prediction is None:
         nothing = dict.fromkeys(("text", "label", "confidence", "shift"))
@@ -172,9 +164,6 @@ def mark_shifts(turns: Sequence[PredictedTurn]) -> list[PredictedTurn]:
 
     Turns without a label are passed over. Where no turn has a speaker, all are taken for one
     speaker's; where some have, a turn without one is compared with none.
-
-    Args:
-        turns: in order of time.
     """
     has_speakers = any(turn.turn.speaker is not None for turn in turns)
     last: dict[str | None, str] = {}

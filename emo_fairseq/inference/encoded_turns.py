@@ -61,13 +61,7 @@ class WindowBatch(NamedTuple):
 def window_batches(
     turns: Sequence[EncodedTurn], windows: Sequence[Window], batch_size: int
 ) -> Iterator[WindowBatch]:
-    """Yield batches of whole windows.
-
-    Args:
-        turns: with embeddings.
-        windows: of the numbers of turns.
-        batch_size: the most turns of a batch that holds more than one window.
-    """
+    """Yield batches of whole windows, of at most `batch_size` turns unless a window is longer."""
     speakers = [turn.item.speaker for turn in turns]
     start = 0
     while start < len(windows):
@@ -90,12 +84,6 @@ def window_of(position: int, n_turns: int, size: int, causal: bool) -> Window:
 
     >>> window_of(1, 3, size=64, causal=False)
     Window(rows=array([0, 1, 2]), scored=array([False,  True, False]))
-
-    Args:
-        position: of the turn, from 0.
-        n_turns: of the dialogue.
-        size: most turns of a window.
-        causal: see :func:`plan_windows`.
     """
     for window in plan_windows([range(n_turns)], size, causal):
         is_turn = window.rows == position

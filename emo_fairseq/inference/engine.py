@@ -257,12 +257,6 @@ class ModelEngine(Engine):
     ) -> dict[int, Prediction]:
         """Predict for encoded turns, by a model with a dialogue encoder.
 
-        Args:
-            turns: of :meth:`read`.
-            windows: of their numbers.
-            batch_size: turns of a batch, which holds a window at least.
-            should_stop: see :meth:`predict`.
-
         Returns:
             The predictions of the turns that the windows score, by their numbers.
         """

@@ -39,14 +39,7 @@ def modalities_inside(state: TaskState, inputs: Collection[str]) -> list[str]:
 def state_of_graph(
     state: TaskState, inside: Collection[str], settings: Mapping[str, Mapping[str, Any]]
 ) -> TaskState:
-    """Return the state of a model as its graph reads it.
-
-    Args:
-        state: of the model.
-        inside: modalities whose features the graph computes.
-        settings: of the features on disk that the model was trained with, by modality; see
-            :class:`emo_fairseq.inference.input_processor.FeatureExtractorSpec`.
-    """
+    """Return the state of a model as its graph reads it."""
     encoders, options = dict(state.encoders), state.options
     for modality in inside:
         if encoders[modality].input == FRAMES:

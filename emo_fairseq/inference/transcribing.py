@@ -78,11 +78,6 @@ def check_reads_text(modalities: Collection[str]) -> None:
 def transcribed(name: str, samples: FloatArray, transcribe: Transcribe) -> Transcript:
     """Transcribe one recording.
 
-    Args:
-        name: of the item, for messages.
-        samples: (T,) mono float32 at 16 kHz.
-        transcribe: returns a :class:`Transcript`, or its text alone.
-
     Raises:
         StoppedError: `transcribe` raised it.
         UsageError: `transcribe` failed, or returned something else; names the item.

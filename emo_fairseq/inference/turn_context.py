@@ -67,12 +67,6 @@ def predict_in_context(
 ) -> tuple[list[Prediction], list[list[EncodedTurn | None]]]:
     """Predict for items, each as the one turn in the same context.
 
-    Args:
-        engine: its models.
-        items: N items, of which each is a dialogue with the others.
-        contexts: of the turn, for each member.
-        should_stop: see :meth:`EmotionPredictor.predict`.
-
     Returns:
         The N predictions, and for each member the N encoded turns; None of an item that it does
         not read.

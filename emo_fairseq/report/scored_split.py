@@ -127,15 +127,6 @@ def read_scored_split(
 ) -> ScoredSplit:
     """Load what belongs to the utterances of some predictions, and measure them.
 
-    Args:
-        run: names the predictions file among several.
-        split: that the predictions are of.
-        predictions: of N utterances.
-        data_dir: that was scored.
-        embeddings: of ``--save-embeddings``.
-        attention: of ``--save-attention``.
-        n_resamples: of the bootstrap over utterances, and over dialogues.
-
     Raises:
         UsageError, data_prep.errors.ManifestError: a data dir or another file that does not fit.
     """

@@ -207,10 +207,6 @@ class Api:
 
         The audio is the sound of the video, where there is no other and the model reads it.
 
-        Args:
-            fields: of the request, or of a row of it.
-            max_seconds: of the audio; by default the limit.
-
         Raises:
             HttpError: there is neither, or the model does not read it.
         """

@@ -92,10 +92,6 @@ Message = Start | Skip | Stop | FloatArray
 def parse_message(message: Mapping[str, Any], most_bytes: int) -> Message:
     r"""Parse a received message of ASGI.
 
-    Args:
-        message: of the type ``websocket.receive``.
-        most_bytes: of audio.
-
     Raises:
         LiveError: it is none of those that clients send.
 

@@ -85,10 +85,6 @@ class LiveSessions:
     def open(self, address: str, conversation: Any) -> LiveSession:
         """Begin a conversation.
 
-        Args:
-            address: of the client.
-            conversation: what predicts its turns.
-
         Raises:
             LiveError: there are as many as may be, of all clients or of this one.
         """

@@ -14,11 +14,6 @@ _MAX_PARTS = 16  # beside those of rows
 def read_parts(content_type: str, body: bytes, n_rows: int = 0) -> list[tuple[str, bytes]]:
     """Parse a multipart/form-data body into names and contents, in order; names may repeat.
 
-    Args:
-        content_type: with the boundary.
-        body: whole.
-        n_rows: that it may have, each a recording and a text.
-
     Raises:
         HttpError: no boundary, a part without a name, too many parts, or a body that is not
             multipart/form-data from its first boundary to its last.

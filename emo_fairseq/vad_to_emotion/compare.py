@@ -55,13 +55,6 @@ def compare(
 ) -> SystemTable:
     """Compare all systems on the rows that all of them have; without a forest VAD alone.
 
-    Args:
-        sources: see there.
-        data: the data dir.
-        by: what intervals are over, ``utterance`` or ``speaker``.
-        scale: that errors of VAD are on.
-        allow_leak: ``--allow-leak``.
-
     Raises:
         UsageError: a model or a forest has seen rows which are compared; files are of different
             splits, given for another source, or without a record of what made them.

@@ -253,15 +253,7 @@ def write_facts(file: Path, facts: Mapping[str, Any]) -> None:
 def facts_of(
     forest: Forest, data: Path, split: str, source: str, regressor: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the facts that `collect` needs of a run, and the source of the forest's input.
-
-    Args:
-        forest: that made the predictions.
-        data: the data dir.
-        split: of it.
-        source: of the VAD, such as ``upper bound (gold VAD)``.
-        regressor: the facts beside the VAD's own predictions file; {} without.
-    """
+    """Return the facts that `collect` needs of a run, and the source of the forest's input."""
     recorded = regressor.get("options") or {}
     options = {
         **recorded,

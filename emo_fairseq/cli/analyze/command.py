@@ -299,11 +299,7 @@ def _check_targets(
 ) -> None:
     """Refuse to write over inputs, over the model, or over what is there without --overwrite.
 
-    Args:
-        targets: of each recording, that will be written.
-        inputs: that are read.
-        begun: recordings of which an interrupted run of the same command has written targets.
-        options: of the command line.
+    Targets of `begun` recordings were written by an interrupted run of the same command.
     """
     folder = options.output_dir
     require_local(folder, "--output-dir", "name a folder here, and copy it when it is written")

@@ -43,11 +43,6 @@ def count_dialogue_batches(rows: Sequence[Utterance], window: int, batch_size: i
     >>> count_dialogue_batches(rows, window=64, batch_size=8)
     4
 
-    Args:
-        rows: of the train split that are read.
-        window: most turns of a window.
-        batch_size: most turns of a batch.
-
     Raises:
         CodedError: two rows have the same turn of a dialogue.
     """

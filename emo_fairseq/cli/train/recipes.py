@@ -82,9 +82,6 @@ def combine(encoders: Mapping[str, tuple[str, str]]) -> Combined:
     >>> of_both = combine({"text": ("full", "text"), "speech": ("full", "scratch")})
     >>> of_both.recipe.lr, of_both.lr_scales
     (2e-05, {'speech': 10.0})
-
-    Args:
-        encoders: modality -> key of :data:`RECIPES`.
     """
     recipes = {name: RECIPES[key] for name, key in encoders.items()}
     first = min(recipes.values(), key=lambda recipe: recipe.lr)

@@ -36,11 +36,6 @@ def seal(folder: Path) -> None:
 def verify_folder(folder: Path, content: Mapping[str, Any], reads_weights: bool = True) -> None:
     """Compare a model folder with its records; those of the graph are :func:`verify_graph`'s.
 
-    Args:
-        folder: the model folder.
-        content: of its ``config.json``.
-        reads_weights: whether ``model.safetensors`` is read, and not a graph in place of it.
-
     Raises:
         UsageError: a file is missing, damaged or exchanged, or one has come to the tokenizers;
             names it.
