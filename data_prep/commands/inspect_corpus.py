@@ -24,9 +24,15 @@ from data_prep.folds.protocols import check_leaks
 from data_prep.folds.records import Folds
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.labels import check_folds
-from data_prep.manifest.leaks import ERROR, Leak, find_leaks, find_twins
+from data_prep.manifest.leaks import (
+    DIGESTS_FILE,
+    ERROR,
+    Leak,
+    find_leaks,
+    find_twins,
+    sound_digests,
+)
 from data_prep.manifest.plots import plot_all
-from data_prep.manifest.sound_digests import DIGESTS_FILE, sound_digests
 from data_prep.manifest.summary import read_data_dir, render_summary, summarize
 from data_prep.manifest.table import ManifestTable, ids_of
 

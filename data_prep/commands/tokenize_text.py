@@ -48,6 +48,7 @@ from data_prep.tokens.checking import check_tokenizer
 from data_prep.tokens.folder import (
     DICT_FILE,
     TokenFolder,
+    TokenizerFiles,
     Tokens,
     load_dictionary,
     read_card,
@@ -62,7 +63,6 @@ from data_prep.tokens.text_tokenizers import (
     train_sentencepiece,
 )
 from data_prep.tokens.token_sets import FITTED_ON, FOLD, TokenSet, copied_settings, place_tokens
-from data_prep.tokens.tokenizer_files import TokenizerFiles
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,6 @@
 A row is an `Utterance` (:mod:`.records`); all rows are the columns of a `ManifestTable`
 (:mod:`.table`), which :mod:`.stored_table` maps into memory. Their cells are those of
 :mod:`.cells`, :mod:`.votes`, :mod:`.segment` and :mod:`.out_of_scale`. Whole files are checked by
-:mod:`.column_rules`, :mod:`.labels` and :mod:`.leaks`, compared by :mod:`.digests` and
-:mod:`.sound_digests`, and described by :mod:`.summary` and :mod:`.plots`.
+:mod:`.column_rules`, :mod:`.labels` and :mod:`.leaks`, compared by :mod:`.digests`, and described
+by :mod:`.summary` and :mod:`.plots`.
 """

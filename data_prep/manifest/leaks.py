@@ -9,8 +9,8 @@ words in two ("Yeah.").
 
 Audio is the same if the bytes of the files and the segments are: the same speech in another format
 is not detected; videos of rows without audio are the same if their paths are. Overlapping segments
-of one recording share what is in both: an error in two splits, a note in one. `same_size` selects
-the files that may be identical, so that only those have to be read.
+of one recording share what is in both: an error in two splits, a note in one. Only files of equal
+size may be identical: `sound_digests` reads those alone.
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_prep.files.digests import file_digests
 from data_prep.manifest.cells import fold_name
 from data_prep.manifest.corpus_card import shared_values
-from data_prep.manifest.records import (
-    Corpus,
-    Utterance,
-)
+from data_prep.manifest.records import Corpus, Utterance
 from data_prep.manifest.table import (
     BoolArray,
     FloatArray,
@@ -42,6 +40,7 @@ from data_prep.manifest.table import (
 )
 
 ERROR, NOTE = "error", "note"
+DIGESTS_FILE = ".digests.json"  # in the data dir: digests of the audio files
 _NAMED = 3  # examples in a message
 _NAMED_ROWS = 8  # rows of one example
 
@@ -262,6 +261,22 @@ def _of_divided_recordings(rows: _Rows) -> IntArray:
 def _leak(level: str, count: int, kind: str, examples: Iterable[str]) -> Leak:
     first = tuple(example for example, _ in zip(examples, range(_NAMED), strict=False))
     return Leak(level, count, kind, first, count - len(first))
+
+
+def sound_digests(splits: Splits, raw: Path, memory: Path) -> tuple[dict[str, str], list[str]]:
+    """Return digests of audio files of equal size, and the paths of missing files."""
+    audio = dict.fromkeys(path for rows in splits.values() for path in codes(rows, "audio")[1])
+    sizes: dict[Path, int] = {}
+    absent = []
+    for path in audio:
+        try:
+            sizes[raw / path] = (raw / path).stat().st_size
+        except OSError:
+            absent.append(path)
+    twins = same_size(sizes)
+    digests = dict(zip(twins, file_digests(twins, memory), strict=True))
+    digest_of = {path: digests.get(raw / path) for path in audio}
+    return {path: digest for path, digest in digest_of.items() if digest is not None}, absent
 
 
 def same_size(sizes: Mapping[Path, int]) -> list[Path]:

@@ -11,8 +11,7 @@ from pathlib import Path
 from data_prep.errors import CodedError, ManifestError
 from data_prep.folds.draw import coarse_sentence, draw_splits
 from data_prep.folds.records import ALL
-from data_prep.manifest.leaks import ERROR, find_twins
-from data_prep.manifest.sound_digests import DIGESTS_FILE, sound_digests
+from data_prep.manifest.leaks import DIGESTS_FILE, ERROR, find_twins, sound_digests
 from data_prep.schema import Corpus, Utterance, shared_values
 from data_prep.tables.recipe import TableRecipe
 from data_prep.tables.rows import Record

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -344,3 +345,24 @@ def write_tokens(prefix: Path, rows: Iterable[Tokens], vocab_size: int) -> int:
         write_token_files(bin_part, idx_part, rows=rows, n_symbols=vocab_size)
         idx_file.unlink(missing_ok=True)
     return bin_file.stat().st_size
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """A token folder without its tokens, as bytes: workers may run on other machines."""
+
+    contents: Mapping[str, bytes]  # by the file's name
+
+    @classmethod
+    def of(cls, folder: Path) -> TokenizerFiles:
+        """Read the card and the tokenizer files of a token folder."""
+        names = [TOKENIZER_FILE, *read_card(folder)["files"]]
+        return cls({name: (folder / name).read_bytes() for name in names})
+
+    @contextmanager
+    def written(self) -> Iterator[Path]:
+        """Yield a temporary folder with the files, from which a tokenizer is loaded."""
+        with tempfile.TemporaryDirectory() as name:
+            for file, content in self.contents.items():
+                (Path(name) / file).write_bytes(content)
+            yield Path(name)

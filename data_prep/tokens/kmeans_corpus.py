@@ -25,12 +25,11 @@ from data_prep.manifest.audio_root import audio_root
 from data_prep.progress import track
 from data_prep.schema import Utterance, read_corpus
 from data_prep.tokens.binarize import SplitJob, binarize_splits, read_splits, train_rows
-from data_prep.tokens.folder import EOS, TokenFolder, Tokens, read_card
+from data_prep.tokens.folder import EOS, TokenFolder, TokenizerFiles, Tokens, read_card
 from data_prep.tokens.kmeans_tokenizer import FEATURES, train_kmeans
 from data_prep.tokens.sounds import Sound, speech_job
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.token_sets import FITTED_ON, TokenSet, copied_settings, place_tokens
-from data_prep.tokens.tokenizer_files import TokenizerFiles
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import pytest
 from data_prep.commands.inspect_corpus import main
 from data_prep.folds.file import write_folds
 from data_prep.folds.records import ALL, Folds
+from data_prep.manifest.leaks import DIGESTS_FILE, sound_digests
 from data_prep.manifest.plots import bin_edges, label_shares
-from data_prep.manifest.sound_digests import DIGESTS_FILE, sound_digests
 from data_prep.schema import Corpus, Utterance, write_corpus
 
 WriteSound = Callable[..., Path]
