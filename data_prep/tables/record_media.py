@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from data_prep.audio.decoding import AudioError
 from data_prep.audio.loading import measure_all, note_warnings
 from data_prep.engines import Workers
-from data_prep.errors import CodedError, raise_faults
+from data_prep.errors import CodedError, Fault, raise_faults
 from data_prep.schema import SAMPLE_RATE, Corpus, DroppedRow, Utterance
 from data_prep.tables.recipe import TableRecipe
 from data_prep.tables.rows import Record
@@ -36,21 +36,12 @@ def measure_recordings(
             "recordings-missing",
         )
     lengths = measure_all(parts, SAMPLE_RATE, workers=workers, progress=progress)
-    faults = []
+    faults: list[Fault] = []
     for record, length in zip(spoken, lengths, strict=True):
-        row = record.utterance
-        if not isinstance(length, AudioError):
-            record.utterance = replace(row, n_samples=length.n_samples)
-        elif recipe.drop_bad_audio:
-            corpus.dropped.append(DroppedRow(record.split, row.id, str(length), "audio"))
-            record.utterance = _without(row, "audio")
+        if isinstance(length, AudioError):
+            faults += _drop_or_refuse(record, "audio", length, recipe, corpus)
         else:
-            remedy = "repair the file, or leave such audio out with --drop-bad-audio"
-            if row.is_segment:
-                remedy = "correct start and end, which are seconds in the file, or " + remedy
-            problem = f"audio {root / (row.audio or '')}: {length}"
-            fault = record.fault(problem, remedy, "audio-invalid")
-            faults.append(replace(fault, reason=str(length)))
+            record.utterance = replace(record.utterance, n_samples=length.n_samples)
     raise_faults(faults)
     names = (record.utterance.id for record in spoken)
     note_warnings(corpus, zip(names, lengths, strict=True))
@@ -73,23 +64,30 @@ def check_record_videos(
     filmed = [record for record in records if record.utterance.video]
     rows = [record.utterance for record in filmed]
     videos = [VideoSegment(root / (row.video or ""), row.start or 0.0, row.end) for row in rows]
-    faults = []
-    for record, result in zip(
-        filmed, check_segments(videos, workers=workers, progress=progress), strict=True
-    ):
-        row = record.utterance
-        if result is None:
-            continue
-        if recipe.drop_bad_audio:
-            corpus.dropped.append(DroppedRow(record.split, row.id, str(result), "video"))
-            record.utterance = _without(row, "video")
-            continue
-        problem = f"video {root / (row.video or '')}: {result}"
-        remedy = "repair the file, or leave such videos out with --drop-bad-audio"
-        if row.is_segment:
-            remedy = "correct start and end, which are seconds in the file, or " + remedy
-        faults.append(replace(record.fault(problem, remedy, "video-invalid"), reason=str(result)))
+    checked = check_segments(videos, workers=workers, progress=progress)
+    faults: list[Fault] = []
+    for record, result in zip(filmed, checked, strict=True):
+        if result is not None:
+            faults += _drop_or_refuse(record, "video", result, recipe, corpus)
     raise_faults(faults)
+
+
+def _drop_or_refuse(
+    record: Record, kind: str, error: CodedError, recipe: TableRecipe, corpus: Corpus
+) -> Iterator[Fault]:
+    """Yield the fault of a file that cannot be used; with `drop_bad_audio` list its row instead."""
+    row = record.utterance
+    if recipe.drop_bad_audio:
+        corpus.dropped.append(DroppedRow(record.split, row.id, str(error), kind))
+        record.utterance = _without(row, kind)
+        return
+    such = "audio" if kind == "audio" else "videos"
+    remedy = f"repair the file, or leave such {such} out with --drop-bad-audio"
+    if row.is_segment:
+        remedy = f"correct start and end, which are seconds in the file, or {remedy}"
+    problem = f"{kind} {(recipe.data_raw or Path()) / (getattr(row, kind) or '')}: {error}"
+    fault = record.fault(problem, remedy, f"{kind}-invalid")
+    yield replace(fault, reason=str(error))
 
 
 def _without(row: Utterance, name: str) -> Utterance:
