@@ -25,6 +25,7 @@ from data_prep.tables.given_options import corpus_name, given_options
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _LEGACY = ("train_size.tsv", "train_t.tsv")  # of the T_data layout
 _SHOWN = 4  # names of a folder in a message
+_SEARCHED = 100  # folders in a folder that is none, for what was meant
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,10 @@ def find_source(path: str | Path) -> Source:
         if re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
             remedy += f", or write {HUB}{path} for a data set of the Hugging Face hub"
         raise CodedError(f"{path}: no such file or folder; {remedy}", "source-missing")
-    for kind, is_one in _PREPARED.items():
-        if is_one(path):
-            return Source(kind, corpus_name(path.resolve().name), path)
+    if prepared := _prepared_in(path):
+        return prepared[0]
     sources = list(_sources_in(path))
+    _refuse_beside_corpus(path, sources)
     if len(sources) > 1 and all(source.kind == "table" for source in sources):
         names = first_few([source.path.name for source in sources])
         raise CodedError(
@@ -146,6 +147,24 @@ def find_source(path: str | Path) -> Source:
             "source-unknown",
         )
     return sources[0]
+
+
+def _refuse_beside_corpus(path: Path, sources: Sequence[Source]) -> None:
+    """Raise an error if a folder holds that of a corpus or a data dir, or is a part of one.
+
+    Args:
+        path: of the folder.
+        sources: what it could be; only folders of classes may be something else.
+    """
+    if sources and sources[0].kind != "class_folders":
+        return
+    inner = sorted(child for child in path.glob("[!.]*") if child.is_dir())[:_SEARCHED]
+    for folder in inner if sources else [*inner, path.resolve().parent]:
+        if known := _prepared_in(folder) or _corpora_in(folder):
+            place = "holds" if folder in inner else "is in"
+            raise CodedError(
+                f"{path}: {place} {_described(known[0])}; give {folder}", "source-unknown"
+            )
 
 
 def _file(path: Path) -> Source:
@@ -175,15 +194,22 @@ _PREPARED: dict[str, Callable[[Path], bool]] = {
 }
 
 
-def _sources_in(folder: Path) -> Iterator[Source]:
-    """Yield what a folder could be: corpora first, and nothing else if it is one."""
+def _corpora_in(folder: Path) -> list[Source]:
     from data_prep.corpora.registry import CORPORA
 
-    corpora = [name for name, recipe in CORPORA.items() if recipe.recognizes(folder)]
-    yield from (Source("corpus", name, folder, name) for name in corpora)
-    if corpora:
-        return
-    yield from _tables_in(folder)
+    names = [name for name, recipe in CORPORA.items() if recipe.recognizes(folder)]
+    return [Source("corpus", name, folder, name) for name in names]
+
+
+def _prepared_in(folder: Path) -> list[Source]:
+    name = corpus_name(folder.resolve().name)
+    return [Source(kind, name, folder) for kind, is_one in _PREPARED.items() if is_one(folder)]
+
+
+def _sources_in(folder: Path) -> Iterator[Source]:
+    """Yield what a folder could be: corpora first, and nothing else if it is one."""
+    corpora = _corpora_in(folder)
+    yield from corpora or _tables_in(folder)
 
 
 def _tables_in(folder: Path) -> Iterator[Source]:

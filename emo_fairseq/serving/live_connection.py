@@ -145,7 +145,11 @@ class LiveConnection:
         detector = self._live.detector(session)
         predicting = asyncio.create_task(self._predict_turns(session))
         try:
-            reason = await self._listen(session, detector)
+            try:
+                reason = await self._listen(session, detector)
+            except (LiveError, WebSocketDisconnect):
+                _count_cut_off(session, detector)
+                raise
             await self._add(session, detector, await self._live.detect(detector.finish))
             self._waiting.put_nowait(None)
             await predicting
@@ -266,6 +270,15 @@ class LiveConnection:
         with suppress(WebSocketDisconnect, RuntimeError):
             await self._send("error", error=error.message, code=error.code)
             await self._socket.close(error.close_code)
+
+
+def _count_cut_off(session: LiveSession, detector: TurnDetector) -> None:
+    """Count the speech that a lost connection cuts off, so that its client can name it.
+
+    Milliseconds, and so in the event loop: a task that is canceled cannot wait for a thread.
+    """
+    session.n_turns += len(detector.finish())
+    session.n_too_short = detector.n_too_short
 
 
 def _state(session: LiveSession) -> dict[str, Any]:

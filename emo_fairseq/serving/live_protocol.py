@@ -17,8 +17,9 @@ The server sends JSON objects:
     {"type": "end", "reason": "stopped", "time-limit" or "server-stopping", STATE}
     {"type": "error", "error": sentence, "code": code}   and the connection is closed
 
-STATE is "seconds" of the conversation so far, and how many "turns" were found, how many of them
-were "dropped", and how many stretches of speech were "too_short" to be turns. A "turn" is one of
+STATE is "seconds" of the conversation so far, and how many "turns" were found (those that a lost
+connection cut off are among them, and never arrive), how many of them were "dropped", and how many
+stretches of speech were "too_short" to be turns. A "turn" is one of
 :meth:`emo_fairseq.inference.conversation.Conversation.to_document`; its "delay" are the seconds
 from its detection to its prediction.
 """

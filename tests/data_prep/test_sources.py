@@ -83,6 +83,32 @@ def test_a_part_of_a_corpus_of_two_layouts_names_both(tmp_path: Path) -> None:
     assert find_source(tmp_path).name == "cmu_mosi"
 
 
+@pytest.mark.parametrize("corpus", ["iemocap", "ravdess", "crema_d", "meld"])
+def test_a_corpus_one_folder_deeper_or_higher_is_named(corpus: str, tmp_path: Path) -> None:
+    folder = write_layout(tmp_path / "download" / "x", LAYOUTS[corpus])
+    with raises("source-unknown") as error:
+        find_source(tmp_path / "download")
+    assert f"download: holds the corpus {corpus}; give {folder}" in str(error.value)
+    part = folder / "Session1"
+    part.mkdir(exist_ok=True)
+    with raises("source-unknown") as error:
+        find_source(part)
+    assert f"Session1: is in the corpus {corpus}; give {folder}" in str(error.value)
+
+
+def test_a_folder_of_corpora_has_no_classes(
+    tmp_path: Path, write_sound: Callable[..., Path]
+) -> None:
+    for folder in ("CREMA-D/AudioWAV", "other/clips"):
+        (tmp_path / folder).mkdir(parents=True)
+        write_sound(tmp_path / folder / "1001_DFA_ANG_XX.wav")
+    assert find_source(tmp_path).kind == "class_folders"
+    write_layout(tmp_path / "CREMA-D", LAYOUTS["crema_d"][:1])
+    with raises("source-unknown") as error:
+        find_source(tmp_path)
+    assert "holds the corpus crema_d" in str(error.value)
+
+
 def test_a_label_csv_with_other_columns_is_a_table(tmp_path: Path) -> None:
     (tmp_path / "label.csv").write_text("file,emotion\na.wav,sad\n")
     source = find_source(tmp_path)

@@ -369,6 +369,22 @@ class _Connection:
         raise AssertionError("closed")
 
 
+def test_speech_that_a_lost_connection_cuts_off_is_counted(make_client, spoken):
+    client, samples = make_client(), spoken(0.2, 0.5, 0.5, 0.7)
+    with client.websocket_connect(LIVE) as socket:
+        name = start(socket)["session"]
+        for block in pcm(samples):
+            socket.send_bytes(block)
+        assert until(socket, "turn")[-1]["number"] == 1
+        socket.close(1006)
+    with client.websocket_connect(LIVE) as socket:
+        assert start(socket, name, 5.0)["turns"] == 2
+        for block in pcm(samples):
+            socket.send_bytes(block)
+        messages = stop(socket)
+    assert [turn["number"] for turn in of_type(messages, "turn")] == [3, 4]
+
+
 def test_lost_conversations_expire_and_are_bounded():
     now = 0.0
     limits = Limits(live_sessions=2, live_resume_seconds=10.0)
