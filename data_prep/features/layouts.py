@@ -2,7 +2,7 @@
 
     {split}.npy + {split}.lengths    emotion2vec's: all frames stacked, and a length for each row
     {split}.npy                      (N, C), a vector a row; NaN throughout = the row has none
-    {split}/{id}.npy, or {id}.npy    a file a row, (T, C) or (C,); no file = the row has none
+    {split}/{id}.npy, or {id}.npy    a file a row, (T, C) or (C,); no file, or T = 0 = it has none
 
 The first is read as it is. What the others cannot give by mmap is packed into `packed/`, in the
 form of the first, when it is first opened, and again when a file has changed.
@@ -61,6 +61,7 @@ logger = logging.getLogger(__name__)
 
 PACKED = "packed"
 _ROWS_AT_ONCE = 4096
+_MOST_OF_EMPTY = 1024  # bytes of a file without frames, which is a header of 128
 
 
 def open_foreign(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures | None:
@@ -204,6 +205,16 @@ def _read_row(file: Path) -> FloatArray:
     return array if array.ndim == 2 else array[None, :]
 
 
+def has_frames(file: Path) -> bool:
+    """Return whether the file of a row has frames; it is refused later if it cannot be read."""
+    if file.stat().st_size > _MOST_OF_EMPTY:
+        return True
+    try:
+        return load_array(file).shape[:1] != (0,)
+    except UnreadableArrayError:
+        return True
+
+
 def _stamp(file: Path) -> str:
     status = file.stat()
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
@@ -328,7 +339,8 @@ def are_missing_foreign(
         return np.diff(stored.offsets) == 0
     if array.exists():
         return _are_nan(_read_vectors(array, split, rows))
-    return np.array([file is None for file in _files(folder, split, rows)], dtype=bool)
+    files = _files(folder, split, rows)
+    return np.array([file is None or not has_frames(file) for file in files], dtype=bool)
 
 
 # -- Digests ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from data_prep.errors import CodedError
+from data_prep.features.layouts import has_frames
 from data_prep.features.stored import FOLDER
 from data_prep.files.documents import bare_name
 from data_prep.messages import first_few
@@ -21,7 +22,7 @@ Files = Mapping[str, Path]  # by id
 
 
 def find_features(folders: Mapping[str, Path], ids: Iterable[str]) -> dict[str, Files]:
-    """Return the file of each row that has one, by the name of the features.
+    """Return the file of each row that has one with frames, by the name of the features.
 
     Raises:
         CodedError: a name that is none of a folder, no such folder, files of no row, or a file of
@@ -41,11 +42,13 @@ def _find(name: str, folder: Path, ids: list[str]) -> Files:
         raise CodedError(f"{option}: there is no such folder", "features-missing")
     files = {id_: file for id_ in ids if (file := _file_of(folder, id_)) is not None}
     _refuse_shared(option, files)
+    files = {id_: file for id_, file in files.items() if has_frames(file)}
     if not files:
         found = first_few(sorted(path.name for path in folder.iterdir())) or "nothing"
         raise CodedError(
-            f"{option}: no row has a file ID{_SUFFIX} in it: the first id is {ids[0]!r}, and the "
-            f"folder holds {found}; name the column of the ids by --column id=COLUMN",
+            f"{option}: no row has a file ID{_SUFFIX} with frames in it: the first id is "
+            f"{ids[0]!r}, and the folder holds {found}; name the column of the ids by --column "
+            "id=COLUMN",
             "features-mismatch",
         )
     return files

@@ -97,7 +97,7 @@ def _find_features(
     found = find_features(recipe.features, [record.utterance.id for record in records])
     for name, files in found.items():
         corpus.notes.append(
-            f"features {name}: {len(files)} of {len(records)} rows have a file in "
+            f"features {name}: {len(files)} of {len(records)} rows have frames in "
             f"{recipe.features[name]}"
         )
     return found

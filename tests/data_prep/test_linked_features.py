@@ -8,7 +8,7 @@ from codes import raises
 
 from data_prep.commands.table import main
 from data_prep.features.linked import find_features
-from data_prep.features.stored import open_features
+from data_prep.features.stored import are_missing, open_features
 from data_prep.schema import read_corpus, read_manifest
 from emo_fairseq.cli.__main__ import main as emotion_recognize
 
@@ -38,7 +38,7 @@ def test_rows_without_recordings_are_read_by_their_features(
         "audio left out, and features read: none of its 12 audio files" in capsys.readouterr().out
     )
     corpus = read_corpus(out)
-    assert "features mine: 11 of 12 rows have a file in vectors" in corpus.notes
+    assert "features mine: 11 of 12 rows have frames in vectors" in corpus.notes
     (dropped,) = corpus.dropped
     assert dropped.id == "day/11.wav"
     assert dropped.reason == "neither text, audio nor video nor features"
@@ -47,6 +47,21 @@ def test_rows_without_recordings_are_read_by_their_features(
         features = open_features(out / "features" / "mine", split, rows)
         values = [float(features.frames[start, 0]) for start in features.offsets[:-1]]
         assert values == [float(Path(row.id).stem) for row in rows]
+
+
+def test_a_file_without_frames_is_none(labels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    np.save(tmp_path / "vectors" / "3.npy", np.zeros((0, 4), np.float32))
+    words = ["--feature-files", "mine=vectors", "--split-by", "speaker"]
+    assert main([str(labels), str(out), *words]) == 0
+    assert {row.id for row in read_corpus(out).dropped} == {"day/3.wav", "day/11.wav"}
+    first = next(iter(read_corpus(out).splits))
+    rows = read_manifest(out / f"{first}.tsv")
+    file = out / "features" / "mine" / f"{rows[0].id}.npy"
+    file.unlink()
+    np.save(file, np.zeros((0, 4), np.float32))
+    missing = are_missing(out / "features" / "mine", first, rows)
+    assert missing.tolist() == [True] + [False] * (len(rows) - 1)
 
 
 @pytest.mark.parametrize(
