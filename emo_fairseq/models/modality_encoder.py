@@ -194,13 +194,22 @@ class ModalityEncoder(nn.Module):
         backbone, n_frozen = self.backbone, self.frozen_layers
         assert isinstance(backbone, StagedEncoder)
         assert n_frozen is not None
-        encoded = encoded.to(next(backbone.blocks()[-1].parameters()).dtype)
+        encoded = encoded.to(self._upper_dtype)
         states = list(encoded.unbind(dim=2))
         if n_frozen == 0:
             states = [backbone.embed(states[0], padding_mask)]
         states += backbone.run_layers(states[-1], padding_mask, n_frozen, self.used_layers)
         states, padding_mask = backbone.drop_extra_tokens(states, padding_mask)
         return self._choose(states), padding_mask
+
+    @property
+    def _upper_dtype(self) -> torch.dtype:
+        """Precision of what reads the outputs of the frozen part.
+
+        That of the first parameter: the layers of a sharded model cast their inputs themselves.
+        """
+        frozen = {id(x) for part in self.frozen_modules() for x in part.parameters()}
+        return next(x.dtype for x in self.backbone.parameters() if id(x) not in frozen)
 
     @property
     def _n_stored(self) -> int:

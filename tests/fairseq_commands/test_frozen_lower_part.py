@@ -205,7 +205,7 @@ def test_a_standardized_encoder_predicts_the_same_everywhere(
 def test_fused_vectors_of_the_train_split_begin_at_mean_0_and_deviation_1(
     train: Callable[..., Path], data: Path
 ) -> None:
-    checkpoint = train("still", STANDARDIZED, FLOAT32, "--lr 0", updates=1)
+    checkpoint = train("still", f"{STANDARDIZED} weighted", FLOAT32, "--lr 0", updates=1)
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task(
         [str(checkpoint)], {"data": str(data)}
     )
@@ -270,7 +270,9 @@ def test_the_front_end_can_be_trained(train: Callable[..., Path], data: Path, fo
     assert not torch.equal(trained[f"encoders.speech.backbone.model.{name}"], start[name])
 
 
+@pytest.mark.parametrize("options", ["", f"{STANDARDIZED} weighted"])
 def test_two_ranks_share_the_stored_outputs(
+    options: str,
     on_two_ranks: Callable[..., Finished],
     fairseq: Callable[..., Finished],
     commands: dict[str, str],
@@ -279,13 +281,31 @@ def test_two_ranks_share_the_stored_outputs(
     tmp_path: Path,
 ) -> None:
     still = f"--lr 0 --max-update 1 --speech-encoder hf:{folder} --data {data}"
-    words = [commands["validate"], OPTIONS, still]
+    words = [commands["validate"], OPTIONS, still, options]
     two = on_two_ranks("train", *words, f"--save-dir {tmp_path / 'two'} --ddp-backend no_c10d")
     stored = {file: file.read_bytes() for file in cards(data)}
     assert len(stored) == 2
     one = fairseq("train", *words, f"--save-dir {tmp_path / 'one'}")
     assert {file: file.read_bytes() for file in cards(data)} == stored
     assert two.figures("valid")["loss"] == pytest.approx(one.figures("valid")["loss"], abs=1e-6)
+    expected, found = (weights(tmp_path / x / "checkpoint_last.pt") for x in ("one", "two"))
+    statistics = [name for name in expected if ".standardize." in name]
+    assert bool(statistics) == bool(options)
+    assert all(torch.equal(found[name], expected[name]) for name in statistics)
+
+
+def test_ranks_that_share_a_model_read_stored_frames_in_bfloat16(
+    on_two_ranks: Callable[..., Finished],
+    commands: dict[str, str],
+    data: Path,
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    words = f"--speech-encoder hf:{folder} --data {data} --max-update 2 --batch-size 4"
+    sharded = f"--ddp-backend fully_sharded --bf16 --save-dir {tmp_path / 'two'}"
+    finished = on_two_ranks("train", commands["validate"], OPTIONS, words, sharded)
+    assert len(cards(data)) == 2
+    assert finished.figures("train")["num_updates"] == 2
 
 
 CONTRADICTIONS = (
