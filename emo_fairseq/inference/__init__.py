@@ -10,7 +10,7 @@ The modules, in the order in which they are used::
 Items are taken in :mod:`.chunks`, turns of a dialogue together. With a dialogue encoder a batch
 becomes embeddings (:mod:`.encoded_turns`), and windows of these are classified. :mod:`.ensemble`
 runs several models as one. :mod:`.timeline` predicts windows of a long recording,
-:mod:`.predict_segments` turns that are known, :mod:`.predict_conversation` all turns of a
-recording (:mod:`.conversation`), and :mod:`.live` turns as they come. :mod:`.transcribing` makes
-texts of recordings, and :mod:`.occlusion` explains predictions.
+:mod:`.predict_conversation` all turns of a recording (:mod:`.conversation`), and :mod:`.live`
+turns as they come. :mod:`.transcribing` makes texts of recordings, and :mod:`.occlusion` explains
+predictions.
 """

@@ -13,6 +13,7 @@ from data_prep.audio.segment import AudioSegment
 from data_prep.audio.segment_reader import SegmentReader
 from data_prep.files.hub import local_folder
 from data_prep.segmentation.turn import Segmentation, Turn
+from data_prep.video.segment import VideoSegment
 from emo_fairseq.compat.deferred_imports import import_fairseq
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
@@ -32,13 +33,13 @@ from emo_fairseq.inference.inputs import (
 from emo_fairseq.inference.model_folder.files import is_ensemble
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.predict_conversation import predict_conversation
-from emo_fairseq.inference.predict_segments import predict_segments
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.providers import CPU
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.timeline import Segment, predict_timeline
 from emo_fairseq.inference.transcribing import Transcribe
-from emo_fairseq.inference.videos import Video, VideoReader
+from emo_fairseq.inference.videos import Video, VideoReader, has_pictures
+from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 from emo_fairseq.requirements import is_installed, require_training_stack
 
 logger = logging.getLogger(__name__)
@@ -346,14 +347,30 @@ class EmotionPredictor:
             UsageError: as :meth:`predict`; a turn beyond the end of the recording, or shorter than
                 25 ms.
         """
-        return predict_segments(
-            self,
-            recording,
-            turns,
+        path = Path(recording)
+        reads_audio = SPEECH in self.modalities or transcribe is not None
+        reads_video = VIDEO in self.modalities and has_pictures(path)
+        order = sorted(range(len(turns)), key=lambda row: (turns[row].start, turns[row].end))
+        in_order = [turns[row] for row in order]
+        times = [(float(turn.start), float(turn.end)) for turn in in_order]
+        in_time_order = self.predict(
+            [
+                AudioSegment(path, *time, turn.channel) if reads_audio else None
+                for turn, time in zip(in_order, times, strict=True)
+            ],
+            [turn.text if TEXT in self.modalities else None for turn in in_order],
+            video=[VideoSegment(path, *time) if reads_video else None for time in times],
             batch_size=batch_size,
             transcribe=transcribe,
+            speaker=[turn.speaker for turn in in_order],
+            dialogue=ONE_DIALOGUE,
             should_stop=should_stop,
         )
+        predictions = dict(zip(order, in_time_order, strict=True))
+        return [
+            Segment(float(turn.start), float(turn.end), predictions[row], turn.speaker)
+            for row, turn in enumerate(turns)
+        ]
 
     def conversation(
         self,
