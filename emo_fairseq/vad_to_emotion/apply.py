@@ -10,6 +10,9 @@ from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.vad_to_emotion.design import Design
 from emo_fairseq.vad_to_emotion.evaluated_split import (
     EvaluatedSplit,
+    missing_rows,
+    other_corpus,
+    other_regressor,
     read_scored,
     refuse_train,
     shared_labels,
@@ -17,7 +20,6 @@ from emo_fairseq.vad_to_emotion.evaluated_split import (
 )
 from emo_fairseq.vad_to_emotion.fit import fit_gold
 from emo_fairseq.vad_to_emotion.forest import Forest
-from emo_fairseq.vad_to_emotion.notes import missing_rows, other_corpus, other_regressor
 from emo_fairseq.vad_to_emotion.out_of_fold import forest_record, guard_of, leak_notes
 from emo_fairseq.vad_to_emotion.rows import (
     EmotionRows,

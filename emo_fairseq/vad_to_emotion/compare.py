@@ -11,13 +11,15 @@ from emo_fairseq.vad_to_emotion.apply import upper_bound
 from emo_fairseq.vad_to_emotion.evaluated_split import (
     EvaluatedSplit,
     Scale,
+    missing_rows,
+    other_corpus,
+    other_regressor,
     read_scored,
     shared_labels,
     source_of,
 )
 from emo_fairseq.vad_to_emotion.fit import fit_gold
 from emo_fairseq.vad_to_emotion.forest import Forest
-from emo_fairseq.vad_to_emotion.notes import missing_rows, other_corpus, other_regressor
 from emo_fairseq.vad_to_emotion.out_of_fold import (
     forest_record,
     guard_of,
