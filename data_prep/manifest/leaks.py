@@ -82,7 +82,7 @@ def find_leaks(
         *_shared(splits, "id", ERROR),
         *_shared(splits, "speaker", _level("speaker", corpus, NOTE)),
         *_shared(splits, "dialogue", _level("dialogue", corpus, ERROR)),
-        *_alike(splits, "speaker"),
+        *_speakers_alike(splits),
         *find_twins(splits, sounds),
         *_shared(splits, "text", NOTE),
     ]
@@ -186,16 +186,16 @@ def _shared(splits: Splits, key: str, level: str) -> Iterator[Leak]:
         yield _leak(level, len(shared), f"{key}s in more than one split", examples)
 
 
-def _alike(splits: Splits, key: str) -> Iterator[Leak]:
+def _speakers_alike(splits: Splits) -> Iterator[Leak]:
     """Yield names that look alike, such as ann and Ann, or 12 and 12.0, in two splits."""
     alike: dict[str, dict[str, str]] = {}  # folded name -> name -> the first split that has it
     for split, rows in splits.items():
-        for name in codes(rows, key)[1]:
+        for name in codes(rows, "speaker")[1]:
             alike.setdefault(fold_name(name), {}).setdefault(name, split)
     pairs = [ids for ids in alike.values() if len(set(ids.values())) > 1]
     if pairs:
         examples = (" and ".join(f"{n!r} in {s}" for n, s in ids.items()) for ids in pairs)
-        yield _leak(NOTE, len(pairs), f"{key}s in more than one split look alike", examples)
+        yield _leak(NOTE, len(pairs), "speakers in more than one split look alike", examples)
 
 
 def _twins(rows: _Rows, group: IntArray, name: str) -> Iterator[Leak]:
