@@ -75,6 +75,13 @@ def test_sessions_of_iemocap_are_three_one_one() -> None:
     assert sentence.startswith("5 sessions are too coarse for the requested shares: train ")
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_of_eight_speakers_two_are_tested(seed: int) -> None:
+    """6, 1 and 1 is as near, but its test split has half of its share."""
+    split_of = draw_splits({f"s{n}": 30 for n in range(8)}, SHARES, seed)
+    assert Counter(split_of.values()) == {"train": 5, "test": 2, "valid": 1}
+
+
 def test_one_seed_draws_the_same_and_rows_fit_exactly() -> None:
     sizes = {f"r{n:04d}": 1 for n in range(1000)}
     split_of = draw_splits(sizes, SHARES, seed=3)
