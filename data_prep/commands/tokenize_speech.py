@@ -105,14 +105,7 @@ def tokenize_with_folder(
     name: str | None = None,
     workers: Workers = 1,
 ) -> TokenFolder:
-    """Tokenize every split with the quantizer of another data dir, or of a model folder.
-
-    Args:
-        data_dir: the data dir.
-        data_raw: folder of the audio; None = that of corpus.yaml.
-        tokenizer: a token folder, whose files are copied.
-        name: of the token set; None = that of `tokenizer`.
-        workers: an engine, or a number of processes.
+    """Tokenize every split with the quantizer of a token folder, whose files are copied.
 
     Raises:
         ValueError: there is no quantizer, or it is damaged.

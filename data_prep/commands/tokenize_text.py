@@ -162,13 +162,7 @@ def tokenize_with_hf(
 def tokenize_with_folder(
     data_dir: str | Path, tokenizer: str | Path, workers: Workers = 1, name: str | None = None
 ) -> TokenFolder:
-    """Tokenize every split with the tokenizer of another data dir, or of a model folder.
-
-    Args:
-        data_dir: the data dir.
-        tokenizer: a token folder, whose files are copied.
-        workers: an engine, or a number of processes.
-        name: of the token set; None = that of `tokenizer`.
+    """Tokenize every split with the tokenizer of a token folder, whose files are copied.
 
     Raises:
         ValueError: there is no text tokenizer, or it is damaged.

@@ -99,14 +99,7 @@ def tokenize_with_kmeans_of(
     workers: Workers,
     name: str | None,
 ) -> TokenFolder:
-    """Tokenize every split with the centroids of another data dir, or of a model folder.
-
-    Args:
-        data_dir: the data dir; tokens are written to its folder `speech/<name>`.
-        data_raw: folder of the audio; None = that of corpus.yaml, see `audio_root`.
-        tokenizer: a token folder of :func:`tokenize_with_kmeans`, whose files are copied.
-        workers: an engine, or a number of processes.
-        name: of the token set; None = that of `tokenizer`.
+    """Tokenize every split with the centroids of a token folder, whose files are copied.
 
     Raises:
         ValueError: the corpus has another sample rate, the tokenizer is damaged, or audio is

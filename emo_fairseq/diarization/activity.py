@@ -64,12 +64,6 @@ def measure_activity(
 ) -> RecordingActivity:
     """Measure the speech probability and the level of each frame of a recording.
 
-    Args:
-        source: see `load_audio`.
-        source_rate: sample rate of an array in Hz.
-        separate_channels: each channel for itself, instead of all mixed to one.
-        progress: called after each block.
-
     Raises:
         AudioError: the recording cannot be read.
         UsageError: faster-whisper is not installed.
@@ -105,11 +99,6 @@ def channel_powers(
     source_rate: float | None,
 ) -> list[FloatArray]:
     """Return the mean squares (n_frames,) of each channel in the first seconds of a recording.
-
-    Args:
-        source: see `load_audio`.
-        seconds: from its beginning, at least, if it is that long.
-        source_rate: sample rate of an array in Hz.
 
     Raises:
         AudioError: the recording cannot be read.

@@ -59,10 +59,6 @@ def are_apart(channels: Sequence[Activity]) -> bool:
 def echoes(channels: Sequence[Activity], options: TurnOptions) -> list[npt.NDArray[np.bool_]]:
     """Return the frames of each channel that hold the voice of another channel.
 
-    Args:
-        channels: of one recording, two or more.
-        options: what counts as speech.
-
     Returns:
         (n_frames,) of each channel.
     """

@@ -33,11 +33,6 @@ def quietest(probabilities: Sequence[float] | FloatArray, low: int, high: int) -
     It is the one where speech is least probable, averaged over three frames; of equal ones the
     last.
 
-    Args:
-        probabilities: of speech in each frame.
-        low: the first frame before which a cut may be.
-        high: the last one.
-
     >>> quietest([0.9, 0.9, 0.9, 0.2, 0.1, 0.2, 0.9, 0.9], 1, 6)
     4
     """

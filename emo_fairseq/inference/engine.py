@@ -108,14 +108,7 @@ class Engine(ABC):
         truncates_speech: bool = True,
         should_stop: ShouldStop = never,
     ) -> list[Prediction]:
-        """Predict for items, which are taken as they are needed.
-
-        Args:
-            items: of which the turns of each dialogue follow each other.
-            batch_size: items of a batch.
-            truncates_speech: whether speech that is too long is truncated, or refused.
-            should_stop: see :meth:`EmotionPredictor.predict`.
-        """
+        """Predict for items, taken as needed, in which turns of a dialogue are together."""
         size = ChunkSize(batch_size * _BATCHES_IN_MEMORY, _SAMPLES_IN_MEMORY)
         if self.groups_items:
             size = ChunkSize()  # all of a speaker's

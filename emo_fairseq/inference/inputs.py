@@ -239,13 +239,6 @@ def pair_inputs(
     >>> pair_inputs("a.wav", "a")[0][0].name
     'the input'
 
-    Args:
-        audio: one recording, or a list.
-        text: one text, or a list.
-        speaker: of all items, or a list.
-        dialogue: of all items, or a list.
-        video: one video, or a list.
-
     Returns:
         The items, and whether lists were given.
 

@@ -329,13 +329,7 @@ class Preprocessor:
         ]
 
     def _used_by_frames(self, modality: str, n_frames: int, used: float) -> float:
-        """Return of how much of a source the first --max-frames frames are.
-
-        Args:
-            modality: of the source.
-            n_frames: extracted from it.
-            used: tokens or seconds that they were extracted from.
-        """
+        """Return of how much of a source the first --max-frames frames are."""
         most = self._state.options.max_frames
         if most is None or n_frames <= most:
             return used
