@@ -364,11 +364,6 @@ def test_another_connection_takes_over(make_client, spoken):
         assert [round(turn["start"], 3) for turn in of_type(stop(second), "turn")] == [1.2]
 
 
-class _Connection:
-    def close(self):
-        raise AssertionError("closed")
-
-
 def test_speech_that_a_lost_connection_cuts_off_is_counted(make_client, spoken):
     client, samples = make_client(), spoken(0.2, 0.5, 0.5, 0.7)
     with client.websocket_connect(LIVE) as socket:
@@ -383,6 +378,11 @@ def test_speech_that_a_lost_connection_cuts_off_is_counted(make_client, spoken):
             socket.send_bytes(block)
         messages = stop(socket)
     assert [turn["number"] for turn in of_type(messages, "turn")] == [3, 4]
+
+
+class _Connection:
+    def close(self):
+        raise AssertionError("closed")
 
 
 def test_lost_conversations_expire_and_are_bounded():
