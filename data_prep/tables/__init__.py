@@ -5,10 +5,8 @@
     columns ──column_names, column_contents──▶ column_map ──inference──▶ TableRecipe, complete
     rows ──rows──▶ utterances ──prepare──▶ data dir
 
-Each `inferred_…` completes a part of the recipe, each `record_…` checks or fills in a part of the
-rows.
-
-What only the user can decide, :mod:`.decisions` lists as an error.
+Each `record_…` checks or fills in a part of the rows. What only the user can decide,
+:mod:`.decisions` lists as an error.
 
 Folders of recordings (:mod:`.folders`), data sets of Hugging Face (:mod:`.datasets_table`) and
 audformat databases (:mod:`.audformat`) are tables, too; :mod:`.published` prepares those that
