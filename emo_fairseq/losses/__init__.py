@@ -22,7 +22,6 @@ from emo_fairseq.losses.classification import (
 from emo_fairseq.losses.consistency import squared_difference, symmetric_divergence
 from emo_fairseq.losses.contrastive import (
     WEIGHTINGS,
-    ContrastiveLoss,
     contrastive_weights,
     supervised_contrastive,
 )
@@ -43,7 +42,6 @@ from emo_fairseq.losses.pretraining import (
 )
 from emo_fairseq.losses.prototypical import prototypical_contrastive
 from emo_fairseq.losses.regression import (
-    CONCORDANCE_FLOOR,
     absolute_error,
     axis_mean,
     concordance_loss,
@@ -53,10 +51,8 @@ from emo_fairseq.losses.subspaces import central_moment_discrepancy, orthogonali
 
 __all__ = [
     "CLASS_WEIGHTINGS",
-    "CONCORDANCE_FLOOR",
     "CORRELATION_FLOOR",
     "WEIGHTINGS",
-    "ContrastiveLoss",
     "Likelihood",
     "Mix",
     "RowLoss",

@@ -10,7 +10,6 @@
 
 from emo_fairseq.modules.dialogue.base import (
     ContextEncoder,
-    Dialogue,
     DialogueEncoder,
     single_turns,
 )
@@ -19,7 +18,6 @@ from emo_fairseq.modules.dialogue.transformer import TransformerContext
 
 __all__ = [
     "ContextEncoder",
-    "Dialogue",
     "DialogueEncoder",
     "GruContext",
     "TransformerContext",

@@ -13,7 +13,7 @@
 """
 
 from emo_fairseq.modules.fusion.adaptive import AdaptiveFusion
-from emo_fairseq.modules.fusion.base import Attention, Encoded, Fusion
+from emo_fairseq.modules.fusion.base import Fusion
 from emo_fairseq.modules.fusion.concat import ConcatFusion
 from emo_fairseq.modules.fusion.cross_attention import CrossAttentionFusion
 from emo_fairseq.modules.fusion.crossmodal import CrossmodalTransformer
@@ -24,11 +24,9 @@ from emo_fairseq.modules.fusion.tensor import TensorFusion
 
 __all__ = [
     "AdaptiveFusion",
-    "Attention",
     "ConcatFusion",
     "CrossAttentionFusion",
     "CrossmodalTransformer",
-    "Encoded",
     "Fusion",
     "GatedFusion",
     "LowRankFusion",
