@@ -51,7 +51,7 @@ def _queued(value: Any) -> Tensor:
 
 def _points(value: Any) -> Tensor:
     tensor = _without_infinity(value)
-    if tensor.ndim != PARAMETERS or tensor.size(-1) != PARAMETERS:
+    if tensor.ndim != 3 or tensor.size(-1) != PARAMETERS:
         raise ValueError(f"is of shape {tuple(tensor.shape)}, and not (scopes, classes, 3)")
     is_nan = torch.isnan(tensor)
     if bool((is_nan.any(dim=-1) != is_nan.all(dim=-1)).any()):

@@ -4,6 +4,7 @@ What a checkpoint holds beside it, as tensors, is in :mod:`emo_fairseq.checkpoin
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -17,22 +18,13 @@ MAX_VOCABULARY = 2**24  # symbols; the largest published ones have 2**18
 PARAMETERS = 3  # valence, arousal, dominance
 
 
-def _modality(name: str) -> str:
-    if name not in MODALITIES:
-        raise ValueError(f"{name!r} is none of {', '.join(MODALITIES)}")
-    return name
+def _one_of(names: Sequence[str]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"{name!r} is none of {', '.join(names)}")
+        return name
 
-
-def _input(name: str) -> str:
-    if name not in INPUTS:
-        raise ValueError(f"{name!r} is none of {', '.join(INPUTS)}")
-    return name
-
-
-def _normalization(name: str) -> str:
-    if name not in NORMALIZATIONS:
-        raise ValueError(f"{name!r} is none of {', '.join(NORMALIZATIONS)}")
-    return name
+    return AfterValidator(check)
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -43,7 +35,7 @@ def _distinct(names: list[str]) -> list[str]:
     return names
 
 
-Modality = Annotated[str, AfterValidator(_modality)]
+Modality = Annotated[str, _one_of(MODALITIES)]
 Labels = Annotated[list[str], Field(max_length=100_000), AfterValidator(_distinct)]
 VocabularySize = Annotated[int, Field(ge=0, le=MAX_VOCABULARY)]
 
@@ -52,7 +44,7 @@ class EncoderState(Document):
     """An :class:`emo_fairseq.encoder_spec.EncoderSpec`."""
 
     spec: str
-    input: Annotated[str, AfterValidator(_input)]
+    input: Annotated[str, _one_of(INPUTS)]
     architecture: dict[str, Any] = Field(default_factory=dict)
     weights: str = ""
     vocabulary_size: VocabularySize = 0
@@ -106,7 +98,7 @@ class CoreState(Document):
     encoders: dict[Modality, EncoderState]
     vocabulary: dict[Modality, VocabularyState] = Field(default_factory=dict)
     frame_statistics: dict[Modality, FrameState] = Field(default_factory=dict)
-    normalize_by: Annotated[str, AfterValidator(_normalization)] = BY_TRAIN
+    normalize_by: Annotated[str, _one_of(NORMALIZATIONS)] = BY_TRAIN
     auxiliary_labels: dict[str, Labels] = Field(default_factory=dict)
     class_counts: list[Count] | None = None
     corpus: str | None = None
