@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from codes import raises
 from term_cases import Net, Task, figures, make_rows, plain, primary_only, step, write_rows
 
+from emo_fairseq.targets import LabeledTarget, auxiliary_targets
+
 ROWS = range(12)
 
 
@@ -52,6 +54,18 @@ def test_the_embedding_unlearns_what_the_adversary_learns(
     logged_figures = figures([logged], task)
     assert logged_figures["speaker_accuracy"] == pytest.approx(right / n_known)
     assert logged_figures["speaker_loss"] == pytest.approx(cross_entropy.item() / n_known)
+
+
+def test_an_auxiliary_target_of_the_column_keeps_its_order_of_labels(folder: Path) -> None:
+    """corpus.yaml may name the speakers in any order; the head of the target has that one."""
+    task = Task(folder, make_rows())
+    (target,) = auxiliary_targets("speaker", task.target)
+    speakers = LabeledTarget(target, ["speaker2", "speaker0", "speaker1"])
+    task.auxiliary = {"speaker": speakers}
+    plain(task, speaker_adversary_weight=0.3)
+    ids = task.batch(ROWS)["annotations"]["speaker"].tolist()
+    names = [row.speaker for row in task.rows[: len(ROWS)]]
+    assert [None if i < 0 else speakers.labels[i] for i in ids] == names
 
 
 def test_the_reversal_grows_in_the_warm_up_while_the_adversary_learns(folder: Path) -> None:

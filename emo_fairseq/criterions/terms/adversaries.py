@@ -57,10 +57,7 @@ class AdversaryConfig(FairseqDataclass):
 class AdversaryTerm(Term):
     """A classifier of speakers or corpora behind a gradient reversal (Ganin and Lempitsky 2015).
 
-    Args:
-        task: has the train split and ``embedding_dim``.
-        weight: of its loss.
-        warmup_updates: in which the reversed gradient grows from 0 to its full size.
+    In `warmup_updates` the reversed gradient grows from 0 to its full size.
 
     Raises:
         UsageError: the train split names fewer than two groups.
@@ -71,7 +68,9 @@ class AdversaryTerm(Term):
     def __init__(self, task: EmotionTask, weight: float, warmup_updates: int) -> None:
         super().__init__()
         column = self.column
-        names = group_names(task.train_split(), column)
+        # An auxiliary target of the column reads the same annotation, by its own order of labels.
+        target = task.auxiliary.get(column)
+        names = target.labels if target else group_names(task.train_split(), column)
         if len(names) < 2:
             raise UsageError(
                 f"--{column}-adversary-weight: the train split names {len(names)} in the column "
