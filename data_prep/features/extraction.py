@@ -18,7 +18,7 @@ from data_prep.engines.mapping import for_groups
 from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.pooling import pooled
-from data_prep.features.stored import CARD_FILE, FOLDER, is_finished, write_split
+from data_prep.features.stored import CARD_FILE, features_folder, is_finished, write_split
 from data_prep.files.arrays import UnreadableArrayError, load_archive
 from data_prep.files.lock import locked
 from data_prep.files.shards import ArrayCodec, ShardMap, ShardStore, shard_map, spans_of
@@ -108,7 +108,7 @@ def extract(
     Raises:
         ValueError: a file or a row cannot be encoded or stored; names it.
     """
-    folder = Path(data_dir) / FOLDER / name
+    folder = features_folder(data_dir, name)
     settings = {**source.settings, "dtype": dtype, **({} if pool == "none" else {"pool": pool})}
     splits = read_splits(data_dir)
     _refuse_foreign(folder, splits)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from data_prep.errors import CodedError
 from data_prep.features.layouts import has_frames
-from data_prep.features.stored import FOLDER
+from data_prep.features.stored import features_folder
 from data_prep.files.documents import bare_name
 from data_prep.messages import first_few
 
@@ -82,7 +82,7 @@ def link_features(out_dir: Path, features: Mapping[str, Files], ids: Collection[
         for id_, file in files.items():
             if id_ not in ids:
                 continue
-            link = out_dir / FOLDER / name / f"{id_}{_SUFFIX}"
+            link = features_folder(out_dir, name) / f"{id_}{_SUFFIX}"
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(file.resolve())

@@ -96,6 +96,11 @@ class FeatureCard(Document):
     about: JsonObject = Field(default_factory=dict)
 
 
+def features_folder(data_dir: str | Path, name: str) -> Path:
+    """Return the folder of the features of a name, whether it is there or not."""
+    return Path(data_dir) / FOLDER / name
+
+
 def _rows_digests(rows: Sequence[Utterance], settings: Mapping[str, Any]) -> dict[str, str]:
     """What the card keeps of the manifest: also what the texts or the videos were."""
     digests = {"manifest": rows_digest(rows)}

@@ -12,7 +12,7 @@ import numpy as np
 
 from data_prep.errors import CodedError, Fault, raise_faults
 from data_prep.features.frame_files import FloatArray
-from data_prep.features.stored import write_split
+from data_prep.features.stored import features_folder, write_split
 from data_prep.files.listing import suffix_of
 from data_prep.manifest.cells import file_stem, find_id_fault
 from data_prep.manifest.digests import sequence_digest
@@ -162,4 +162,4 @@ def write_features(
         content = sequence_digest(
             (row.id, hashlib.sha256(array.tobytes()).hexdigest()) for row, array in pairs
         )
-        write_split(out_dir / "features" / name, split, rows, arrays, settings, content)
+        write_split(features_folder(out_dir, name), split, rows, arrays, settings, content)

@@ -13,7 +13,6 @@ from data_prep.audio.decoding import FloatArray
 from data_prep.audio.frames import num_frames_of
 from data_prep.audio.part import WINDOW_MS
 from data_prep.audio.segment import AudioSegment, as_segment, audio_digests
-from data_prep.errors import ManifestError
 from data_prep.features.log_mel import frames_of
 from data_prep.packed_audio.stored import PackedAudio
 from data_prep.schema import SAMPLE_RATE
@@ -149,10 +148,7 @@ class PackedWaveforms(WaveformDataset):
         if not packed.has_samples(row):
             return super()._read(index)
         if not self._checked[index]:
-            try:
-                packed.check(row)
-            except ManifestError as error:
-                raise UsageError.of(error, "packed-audio-damaged") from error
+            packed.check(row)
             self._checked[index] = True
         return packed.read(row, self.max_samples)
 

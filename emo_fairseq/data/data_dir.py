@@ -13,7 +13,7 @@ from data_prep.audio.frames import num_frames
 from data_prep.audio.segment import AudioRows
 from data_prep.features.frame_files import FrameRows, JoinedFeatures, StoredFeatures
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
-from data_prep.features.stored import open_features
+from data_prep.features.stored import features_folder, open_features
 from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.manifest.lazy_rows import LazyRows
 from data_prep.manifest.provenance import (
@@ -324,7 +324,7 @@ class DataDir(InputLimits):
 
     def _features_of(self, modality: str, split: Split) -> StoredFeatures:
         if (modality, split.name) not in self._features:  # opening may pack, and warn of rows
-            folder = self.folder / "features" / self.encoders[modality].source
+            folder = features_folder(self.folder, self.encoders[modality].source)
             stored = _open_features(folder, split)
             if stored is None:
                 raise UsageError(
@@ -374,7 +374,7 @@ class _SplitReader:
         return ClipDataset(videos, sizes, options, _RowNames(self.split.stored_parts))
 
     def log_mel(self) -> StoredFrames | None:
-        folder = self.data_dir.folder / "features" / LOG_MEL_FEATURES
+        folder = features_folder(self.data_dir.folder, LOG_MEL_FEATURES)
         opened = [_open_features(folder, part) for part in self.split.stored_parts]
         stored = [part for part in opened if part is not None]
         if len(stored) < len(opened):

@@ -27,10 +27,7 @@ def read_fold(folder: Path, fold: str) -> tuple[Sequence[str], Mapping[str, Sequ
             f"`python -m data_prep.folds {folder} --protocol {protocol}`",
             "folds-missing",
         )
-    try:
-        content = read_folds(file)
-    except ValueError as error:
-        raise UsageError.of(error, "folds-invalid") from error
+    content = read_folds(file)
     if number not in content.folds:
         names = ", ".join(content.folds)
         raise UsageError(f"--fold {fold}: {file} has the folds {names}", "fold-unknown")

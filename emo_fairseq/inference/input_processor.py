@@ -17,7 +17,7 @@ from data_prep.features import egemaps
 from data_prep.features.egemaps import EGEMAPS
 from data_prep.features.log_mel import LOG_MEL, frames_of
 from data_prep.features.pooling import pooled
-from data_prep.features.stored import read_card
+from data_prep.features.stored import features_folder, read_card
 from data_prep.manifest.cells import normalize_text
 from data_prep.schema import CORPUS_FILE, SAMPLE_RATE, read_corpus, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
@@ -72,7 +72,7 @@ class FeatureExtractorSpec:
             UsageError: the features cannot be extracted again; gives the reason.
             ValueError: a file of theirs is damaged.
         """
-        card = read_card(folder / "features" / name)
+        card = read_card(features_folder(folder, name))
         settings = card.get("settings", {})
         if settings.get("features") not in (LOG_MEL, EGEMAPS, PRETRAINED):
             raise UsageError(

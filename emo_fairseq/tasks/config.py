@@ -10,7 +10,7 @@ from omegaconf import MISSING
 
 from data_prep.prototypes.records import ALL, SCOPES
 from emo_fairseq.data.augmentation import AugmentationConfig, changes_inputs
-from emo_fairseq.data.curriculum.orders import NONE, ORDERS
+from emo_fairseq.data.curriculum.orders import NONE, ORDERS, PRESET
 from emo_fairseq.data.curriculum.pacing import PACINGS
 from emo_fairseq.data.packed_audio import ANY_PACKED, PACKED_AUDIO
 from emo_fairseq.data.samplers import SAMPLERS
@@ -93,9 +93,6 @@ class DataConfig(FairseqDataclass):
         "score as if these modalities were missing in every row: text, speech, video, joined by +",
     )
 
-
-DEFAULT_STRENGTHS = "1e-5,3e-5,1e-4,3e-4,1e-3,3e-3,1e-2,3e-2,1e-1,3e-1,1,3,10"
-BY_DIFFICULTY = ("difficulty", "inverse_difficulty")  # of --curriculum-order
 
 _ENCODER_HELP = "{}stored features:NAME, or scratch:SIZE (default: from scratch, by --arch)"
 _PRETRAINED_HELP = _ENCODER_HELP.format("pretrained hf:FOLDER or fairseq:CHECKPOINT, ")
@@ -362,7 +359,7 @@ _HAS_ORDER = Condition(
     lambda context: str(context.task.curriculum_order) != NONE, "there is no --curriculum-order"
 )
 _IS_PRESET = Condition(
-    lambda context: str(context.task.curriculum_order) == "preset",
+    lambda context: str(context.task.curriculum_order) == PRESET,
     "--curriculum-order is not preset",
 )
 
@@ -443,7 +440,7 @@ class ProbeConfig(FairseqDataclass):
         "ridge regression), validate and end: a baseline in seconds",
     )
     probe_strengths: str = option(
-        DEFAULT_STRENGTHS,
+        "1e-5,3e-5,1e-4,3e-4,1e-3,3e-3,1e-2,3e-2,1e-1,3e-1,1,3,10",
         "strengths of the regularization, joined by commas, of which the valid split chooses one "
         "by --best-checkpoint-metric",
         acts=_PROBES,

@@ -29,7 +29,7 @@ from emo_fairseq.criterions.metric_logging import log_metrics, metric_names, met
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.annotations import Classes, target_of_classes
 from emo_fairseq.data.curriculum.dataset import CurriculumDataset
-from emo_fairseq.data.curriculum.orders import NONE
+from emo_fairseq.data.curriculum.orders import BY_DIFFICULTY, NONE
 from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.data.fit import fit_labels
@@ -57,7 +57,7 @@ from emo_fairseq.tasks import resume
 from emo_fairseq.tasks.attending import attend
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
-from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig, add_task_args
+from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
 from emo_fairseq.tasks.datasets import (
     Annotate,
     DatasetBuilder,

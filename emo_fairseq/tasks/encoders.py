@@ -6,14 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_prep.features.stored import (
-    content_of,
-    read_card,
-    settings_digest,
-)
+from data_prep.features.stored import content_of, features_folder, read_card, settings_digest
 from data_prep.manifest.digests import rows_digest
 from data_prep.manifest.table import ManifestTable
-from data_prep.schema import Utterance, read_manifest
+from data_prep.schema import read_manifest
 from emo_fairseq import pretrained
 from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.manifest import read_corpus_file
@@ -99,17 +95,10 @@ def _scratch_spec(source: DataDir, modality: str) -> EncoderSpec:
 
 def _describe_features(data_dir: Path, spec: str) -> EncoderSpec:
     encoder_spec = EncoderSpec(spec, FRAMES)
-    digest = _settings_digest(data_dir, encoder_spec)
-    settings = read_card(data_dir / "features" / encoder_spec.source).get("settings", {})
+    folder = features_folder(data_dir, encoder_spec.source)
+    settings = read_card(folder).get("settings", {})
     architecture = {name: settings[name] for name in (STORED_LAYERS,) if name in settings}
-    return replace(encoder_spec, weights=digest, architecture=architecture)
-
-
-def _settings_digest(data_dir: Path, encoder_spec: EncoderSpec) -> str:
-    try:
-        return settings_digest(data_dir / "features" / encoder_spec.source)
-    except ValueError as error:
-        raise UsageError.of(error, "features-unreadable") from error
+    return replace(encoder_spec, weights=settings_digest(folder), architecture=architecture)
 
 
 def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
@@ -122,14 +111,14 @@ def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
         :func:`data_prep.features.stored.content_of`.
 
     Raises:
-        UsageError: a file of the features cannot be read.
+        CodedError: a file of the features cannot be read.
     """
     names = source.modalities_of(FRAMES)
     splits = _stored_splits(source.folder) if names else {}
     digests: dict[str, dict[str, list[str]]] = {}
     for name in names:
-        folder = source.folder / "features" / source.encoders[name].source
-        contents = {split: _content_of(folder, split, rows) for split, rows in splits.items()}
+        folder = features_folder(source.folder, source.encoders[name].source)
+        contents = {split: content_of(folder, split, rows) for split, rows in splits.items()}
         if lacking := [split for split, content in contents.items() if not content]:
             logger.warning(
                 "%s: has no features of %s, which cannot be scored before they are extracted",
@@ -152,13 +141,6 @@ def _stored_splits(data_dir: Path) -> dict[str, ManifestTable]:
     return {split: read_manifest(file) for split, file in files.items() if file.is_file()}
 
 
-def _content_of(folder: Path, split: str, rows: Sequence[Utterance]) -> str:
-    try:
-        return content_of(folder, split, rows)
-    except ValueError as error:
-        raise UsageError.of(error, "features-unreadable") from error
-
-
 def check_same_features(
     specs: Mapping[str, EncoderSpec],
     data_dir: Path,
@@ -179,8 +161,8 @@ def check_same_features(
     for name, encoder_spec in specs.items():
         if encoder_spec.kind != "features":
             continue
-        folder = data_dir / "features" / encoder_spec.source
-        stored = _settings_digest(data_dir, encoder_spec)
+        folder = features_folder(data_dir, encoder_spec.source)
+        stored = settings_digest(folder)
         if encoder_spec.weights and stored and stored != encoder_spec.weights:
             raise UsageError(
                 f"{folder}: made by another encoder, layer or pooling than "
@@ -192,7 +174,7 @@ def check_same_features(
             rows = read_manifest(file) if file.is_file() else []
             if rows_digest(rows) != of_rows:
                 continue
-            current = _content_of(folder, split, rows)
+            current = content_of(folder, split, rows)
             if current and current != content:
                 raise UsageError(
                     f"{folder}: the features of {split} are no longer those that the model was "

@@ -7,7 +7,15 @@ import numpy as np
 
 from emo_fairseq.data.annotations import group_ids, group_names
 from emo_fairseq.data.curriculum.dataset import CurriculumDataset
-from emo_fairseq.data.curriculum.orders import MODEL_CONFIDENCE, NONE, CurriculumTraits, read_preset
+from emo_fairseq.data.curriculum.orders import (
+    BY_DIFFICULTY,
+    CLASS_BALANCE,
+    MODEL_CONFIDENCE,
+    NONE,
+    PRESET,
+    CurriculumTraits,
+    read_preset,
+)
 from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.samplers import SAMPLERS, RowTraits
@@ -15,11 +23,11 @@ from emo_fairseq.data.utterance_dataset import UtteranceDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
-from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig
+from emo_fairseq.tasks.config import EmotionPredictionConfig
 
 _OF_SPEAKERS = ("speaker_aware", "speaker_grouped")
 _OF_CLASSES = ("class_balanced", "speaker_aware")
-_CLASS_ORDERS = (*BY_DIFFICULTY, "class_balance")
+_CLASS_ORDERS = (*BY_DIFFICULTY, CLASS_BALANCE)
 
 
 def order_for_training(
@@ -69,7 +77,7 @@ def order_for_training(
     if order in BY_DIFFICULTY:
         prototypes().require(f"--curriculum-order {order}")
         by = by._replace(difficulty=prototypes().distances(split)[rows])
-    elif order == "preset":
+    elif order == PRESET:
         if cfg.curriculum_preset is None:
             raise UsageError(
                 "--curriculum-order preset: give the file with --curriculum-preset",

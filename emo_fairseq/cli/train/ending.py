@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.features.stored import CARD_FILE, FOLDER
+from data_prep.features.stored import CARD_FILE, features_folder
 from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.schema import Utterance
 from emo_fairseq.cli import processes
@@ -174,7 +174,7 @@ def _foreign_features(
     """Return the names of features that another program has made, so that predict cannot."""
     specs = [getattr(options, f"{name}_encoder") or "" for name in inputs.modalities]
     names = [spec.partition(":")[2] for spec in specs if spec.startswith("features:")]
-    cards = {name: data.folder / FOLDER / name / CARD_FILE for name in names}
+    cards = {name: features_folder(data.folder, name) / CARD_FILE for name in names}
     return [name for name, card in cards.items() if not card.is_file()]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import ManifestError
-from data_prep.features.stored import FOLDER, are_missing
+from data_prep.features.stored import are_missing, features_folder
 from data_prep.manifest.table import count_distinct, counts, has
 from data_prep.schema import SAMPLE_RATE, SPLITS, TRAIN, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train.data import DataFolder
@@ -117,7 +117,7 @@ def _ids_with_features(folder: Path, name: str) -> Iterator[str]:
         if file.is_file():
             rows = read_manifest(file)
             try:
-                missing = are_missing(folder / FOLDER / name, split, rows)
+                missing = are_missing(features_folder(folder, name), split, rows)
             except ManifestError:
                 missing = np.zeros(len(rows), dtype=bool)
             yield from (

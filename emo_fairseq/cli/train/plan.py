@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.features.log_mel import LOG_MEL
+from data_prep.features.stored import features_folder
 from data_prep.schema import read_corpus
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.data import DataFolder
@@ -110,7 +111,7 @@ def _feature_steps(
         return []
     if any(word.partition("=")[0] in AUDIO_OPTIONS for word in options.further):
         return []
-    folder = data.folder / "features" / LOG_MEL
+    folder = features_folder(data.folder, LOG_MEL)
     if all((folder / f"{split}.lengths").is_file() for split in read_corpus(data.folder).splits):
         return []
     raw = () if data.data_raw is None else ("--data-raw", data.data_raw)

@@ -16,7 +16,10 @@ from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
+DIFFICULTY, INVERSE_DIFFICULTY = BY_DIFFICULTY = ("difficulty", "inverse_difficulty")
+CLASS_BALANCE = "class_balance"
 MODEL_CONFIDENCE = "model_confidence"
+PRESET = "preset"
 NONE = "none"
 
 
@@ -83,11 +86,11 @@ def in_file_order(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndar
 
 
 ORDERS: dict[str, Order] = {
-    "difficulty": by_difficulty,
-    "inverse_difficulty": by_inverse_difficulty,
-    "class_balance": by_class_balance,
+    DIFFICULTY: by_difficulty,
+    INVERSE_DIFFICULTY: by_inverse_difficulty,
+    CLASS_BALANCE: by_class_balance,
     MODEL_CONFIDENCE: by_confidence,
-    "preset": by_preset,
+    PRESET: by_preset,
     "random": at_random,
     NONE: in_file_order,
 }
