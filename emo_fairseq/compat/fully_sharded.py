@@ -4,14 +4,13 @@ See :mod:`emo_fairseq.compat.sharded_trainer`, which is imported where the optio
 """
 
 import contextlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
-from emo_fairseq.compat.patching import wrap
+from emo_fairseq.compat.patching import wrap_in_training
 from emo_fairseq.errors import UsageError
 
 BACKEND = "fully_sharded"
@@ -20,10 +19,9 @@ _OF_ONE_RANK = "pytorch_ddp"  # which has nothing to share
 
 def apply() -> None:
     """Replace what this module is about in fairseq-train."""
-    if (module := sys.modules.get("fairseq_cli.train")) is not None:
-        wrap(module, "Trainer", _choose_trainer)
-        wrap(module, "fsdp_enable_wrap", _enable_nothing)
-        wrap(module, "fsdp_wrap", _wrap_nothing)
+    wrap_in_training("Trainer", _choose_trainer)
+    wrap_in_training("fsdp_enable_wrap", _enable_nothing)
+    wrap_in_training("fsdp_wrap", _wrap_nothing)
 
 
 def _enable_nothing(_: Callable[..., Any]) -> Callable[..., Any]:

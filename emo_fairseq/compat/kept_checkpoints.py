@@ -7,7 +7,6 @@ is no ``checkpoint_best.pt``, and fairseq ends without a warning.
 
 import logging
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from fairseq.distributed.utils import is_master
 
 from emo_fairseq.checkpoint_files import BEST, LAST
-from emo_fairseq.compat.patching import wrap
+from emo_fairseq.compat.patching import wrap_in_training
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +40,7 @@ def select_by_defined_metrics(save: Callable[..., Any]) -> Callable[..., Any]:
 
 def warn_if_none_is_kept() -> None:
     """Log a warning at the end of fairseq-train if no ``checkpoint_best.pt`` was kept."""
-    if (module := sys.modules.get("fairseq_cli.train")) is not None:
-        wrap(module, "train", _warn_at_the_end)
+    wrap_in_training("train", _warn_at_the_end)
 
 
 def _warn_at_the_end(train_epoch: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """Replace a function of fairseq in its module or class, once."""
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,3 +24,9 @@ def wrap(owner: Any, name: str, wrapper: Callable[[Any], Callable[..., Any]]) ->
     setattr(replacement, _MARK, (*applied, wrapper))
     is_static = isinstance(vars(owner).get(name), staticmethod)
     setattr(owner, name, staticmethod(replacement) if is_static else replacement)
+
+
+def wrap_in_training(name: str, wrapper: Callable[[Any], Callable[..., Any]]) -> None:
+    """Replace a function of fairseq-train; in a process of another command do nothing."""
+    if (module := sys.modules.get("fairseq_cli.train")) is not None:
+        wrap(module, name, wrapper)

@@ -14,7 +14,6 @@ every step anyway.
 import logging
 import math
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -26,7 +25,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 
 from emo_fairseq.checkpoint_files import LAST
-from emo_fairseq.compat.patching import wrap
+from emo_fairseq.compat.patching import wrap, wrap_in_training
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +37,8 @@ def apply() -> None:
     """Replace the functions of fairseq that this module is about."""
     wrap(Trainer, "_aggregate_logging_outputs", _with_requests)
     wrap(checkpoint_utils, "save_checkpoint", _note_save)
-    if (module := sys.modules.get("fairseq_cli.train")) is not None:
-        wrap(module, "train", _while_noting)
-        wrap(module, "validate_and_save", _then_stop)
+    wrap_in_training("train", _while_noting)
+    wrap_in_training("validate_and_save", _then_stop)
 
 
 class _Request:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from fairseq import checkpoint_utils
 
-from emo_fairseq.compat.patching import wrap
+from emo_fairseq.compat.patching import wrap_in_training
 
 
 class Solver(Protocol):
@@ -32,8 +32,7 @@ class Solver(Protocol):
 
 def solve_in_place_of_training() -> None:
     """Let fairseq-train call the solver of a task that has one."""
-    if (module := sys.modules.get("fairseq_cli.train")) is not None:
-        wrap(module, "train", _solve)
+    wrap_in_training("train", _solve)
 
 
 def _solve(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
