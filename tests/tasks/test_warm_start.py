@@ -1,6 +1,7 @@
 """Staged training: what is taken from an earlier stage, what is new, and what is refused."""
 
 import copy
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,10 @@ def stage(
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[[Any], Path]:
     """Write a model as fairseq-train does, with what its task knew or something else."""
+    numbers = itertools.count()
 
     def write(model: Any, **other: Any) -> Path:
-        file = tmp_path / f"{id(model)}.pt"
+        file = tmp_path / f"{next(numbers)}.pt"  # no id(), which later models have again
         config = {
             "task": {"_name": "emotion_prediction"},
             "model": {"_name": "robertaEMO", **model.options},
