@@ -17,7 +17,7 @@ def apply() -> None:
         distributed,
         excepthook,
         prefetching,
-        progress,
+        private_statistics,
         sweeps,
         versions,
     )
@@ -25,7 +25,7 @@ def apply() -> None:
     versions.apply()
     checkpoints.apply()
     distributed.apply()
-    progress.apply()
+    private_statistics.apply()
     prefetching.apply()
     sweeps.return_best_metric()
     command_line.apply()

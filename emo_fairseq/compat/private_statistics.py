@@ -1,4 +1,4 @@
-"""fairseq's progress bars."""
+"""Sums of statistics and predictions are kept off fairseq's progress bars."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +9,9 @@ from emo_fairseq.compat.patching import wrap
 
 
 def apply() -> None:
-    """Keep sums of statistics and predictions off the progress bar.
+    """Replace the functions of fairseq that this module is about.
 
-    fairseq-validate passes it the whole logging output of a batch. A name that begins with an
+    fairseq-validate passes a bar the whole logging output of a batch. A name that begins with an
     underscore is private in fairseq's own meters; a list is no metric.
     """
     for bar in (progress_bar.BaseProgressBar, progress_bar.JsonProgressBar):

@@ -122,20 +122,27 @@ def _build_one_line(build: Callable[..., Any]) -> Callable[..., Any]:
     return build_bar
 
 
-class _TrainingBar(progress_bar.BaseProgressBar):
-    """Shows the position in the training during an epoch.
+class _Bar(progress_bar.BaseProgressBar):
+    """A bar above fairseq's own.
 
     Args:
         bar: of fairseq, which logs.
         iterator: of the batches.
-        epoch: from 1.
+        epoch: of the training, from 1; None in fairseq-validate.
         wants_line: whether a terminal shows a line.
     """
 
-    def __init__(self, bar: Any, iterator: Any, epoch: int, wants_line: bool) -> None:
+    def __init__(self, bar: Any, iterator: Any, epoch: int | None, wants_line: bool) -> None:
         super().__init__(iterator, epoch)
         self._bar = bar
         self._wants_line = wants_line
+
+    def log(self, stats: Any, tag: str | None = None, step: int | None = None) -> None:
+        self._bar.log(stats, tag=tag, step=step)
+
+
+class _TrainingBar(_Bar):
+    """Shows the position in the training during an epoch."""
 
     def __iter__(self) -> Iterator[Any]:
         line, progress = _RUN.line(self._wants_line), _RUN.progress
@@ -150,9 +157,6 @@ class _TrainingBar(progress_bar.BaseProgressBar):
                 line.update(progress.title, progress.share, text)
             yield batch
 
-    def log(self, stats: Any, tag: str | None = None, step: int | None = None) -> None:
-        self._bar.log(stats, tag=tag, step=step)
-
     def print(self, stats: Any, tag: str | None = None, step: int | None = None) -> None:
         """Print the metrics of an epoch, whose last update nothing follows that counts it."""
         _RUN.progress.count_updates(stats)
@@ -164,20 +168,8 @@ class _TrainingBar(progress_bar.BaseProgressBar):
         _RUN.progress.configure(config)
 
 
-class _ValidationBar(progress_bar.BaseProgressBar):
-    """Shows the position in a validation of fairseq-train or fairseq-validate, then its metrics.
-
-    Args:
-        bar: of fairseq, which logs.
-        iterator: of the batches.
-        epoch: of the training; None in fairseq-validate.
-        wants_line: whether a terminal shows a line.
-    """
-
-    def __init__(self, bar: Any, iterator: Any, epoch: int | None, wants_line: bool) -> None:
-        super().__init__(iterator, epoch)
-        self._bar = bar
-        self._wants_line = wants_line
+class _ValidationBar(_Bar):
+    """Shows the position in a validation of fairseq-train or fairseq-validate, then its metrics."""
 
     def __iter__(self) -> Iterator[Any]:
         line, started = _RUN.line(self._wants_line), time.monotonic()
@@ -190,9 +182,6 @@ class _ValidationBar(progress_bar.BaseProgressBar):
             elif line is not None:
                 progress = _RUN.progress
                 line.update(f"{progress.title}, validating", share, progress.last_validation)
-
-    def log(self, stats: Any, tag: str | None = None, step: int | None = None) -> None:
-        self._bar.log(stats, tag=tag, step=step)
 
     def print(self, stats: Any, tag: str | None = None, step: int | None = None) -> None:
         """Log the metrics: on a terminal, those of a training are a part of its line."""
