@@ -19,7 +19,11 @@ class Pooling(nn.Module):
         output_dim: width of the vector.
     """
 
-    output_dim: int
+    _n_vectors = 1  # of the width of a frame, in the output
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.output_dim = self._n_vectors * embed_dim
 
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
@@ -46,10 +50,6 @@ class FirstPooling(Pooling):
     tensor([[1.]])
     """
 
-    def __init__(self, embed_dim: int) -> None:
-        super().__init__()
-        self.output_dim = embed_dim
-
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
     ) -> Tensor:
@@ -63,10 +63,6 @@ class MeanPooling(Pooling):
     >>> MeanPooling(1)(frames, torch.tensor([[False, False, True]]))
     tensor([[2.]])
     """
-
-    def __init__(self, embed_dim: int) -> None:
-        super().__init__()
-        self.output_dim = embed_dim
 
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
@@ -88,9 +84,8 @@ class AttentionPooling(Pooling):
     """
 
     def __init__(self, embed_dim: int) -> None:
-        super().__init__()
+        super().__init__(embed_dim)
         self.scorer = _scorer(embed_dim, 1)
-        self.output_dim = embed_dim
 
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
@@ -112,9 +107,7 @@ class MeanStdPooling(Pooling):
     tensor([[2., 1.]])
     """
 
-    def __init__(self, embed_dim: int) -> None:
-        super().__init__()
-        self.output_dim = 2 * embed_dim
+    _n_vectors = 2
 
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
@@ -134,10 +127,11 @@ class AttentiveStatisticsPooling(Pooling):
     torch.Size([1, 16])
     """
 
+    _n_vectors = 2
+
     def __init__(self, embed_dim: int) -> None:
-        super().__init__()
+        super().__init__(embed_dim)
         self.scorer = _scorer(embed_dim, 1)
-        self.output_dim = 2 * embed_dim
 
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
@@ -161,10 +155,11 @@ class ChannelStatisticsPooling(Pooling):
     torch.Size([1, 16])
     """
 
+    _n_vectors = 2
+
     def __init__(self, embed_dim: int) -> None:
-        super().__init__()
+        super().__init__(embed_dim)
         self.scorer = _scorer(3 * embed_dim, embed_dim)
-        self.output_dim = 2 * embed_dim
 
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
