@@ -23,7 +23,7 @@ from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.difficulty import EMA, FIXED, LEARNING, Difficulty
 from emo_fairseq.criterions.terms.embedding_queue import EmbeddingQueue
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
-from emo_fairseq.data.annotations import target_of_classes
+from emo_fairseq.data.annotations import Classes, target_of_classes
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses.precision import full_precision
 from emo_fairseq.modules.heads import ProjectionHead
@@ -232,7 +232,7 @@ class Contrastive(Term):
             ),
             Weighting(weighting, cfg.prototype_alpha, cfg.prototype_beta, threshold),
             cfg.supcon_temperature,
-            _labels_of(task),
+            class_labels(task),
             projection,
             difficulty,
             EmbeddingQueue(task, cfg.supcon_queue) if cfg.supcon_queue else None,
@@ -366,25 +366,21 @@ def _threshold(cfg: ContrastiveConfig, task: EmotionTask) -> float:
     return threshold
 
 
-def class_ids(task: EmotionTask, option: str) -> tuple[Callable[[TrainingBatch], Tensor], int]:
-    """Return how a batch's classes are read, the target or the emotion beside another, and K.
-
-    Raises:
-        UsageError: the data name no classes; the message begins with `option`.
-    """
+def read_classes(task: EmotionTask, option: str, otherwise: str) -> Classes:
+    """Return the classes, or raise a `UsageError` for `option` with a remedy if there are none."""
     try:
-        n_classes = len(task.class_prototypes.classes.names)
+        return task.class_prototypes.classes
     except UsageError as error:
         raise UsageError(
             f"{option} with --target {task.target.name} needs utterances of the same emotion, and "
             f"{task.data_folder}/corpus.yaml names no emotion labels; list them there in order, "
-            "under labels, or leave the option out",
+            f"under labels, or {otherwise}",
             "labels-missing",
         ) from error
-    return _labels_of(task), n_classes
 
 
-def _labels_of(task: EmotionTask) -> Callable[[TrainingBatch], Tensor]:
+def class_labels(task: EmotionTask) -> Callable[[TrainingBatch], Tensor]:
+    """Return how a batch's class ids are read: the target, or the emotion beside another."""
     if target_of_classes(task.target) is task.target:
         return lambda batch: batch.sample["target"]
     task.annotate(LABELS, task.class_prototypes.classes.ids)
@@ -400,18 +396,11 @@ def _check_positives(cfg: ContrastiveConfig, task: EmotionTask) -> None:
             "utterances of a class; give a larger --batch-size, or --supcon-queue",
             "positives-missing",
         )
-    try:
-        classes = task.class_prototypes.classes
-    except UsageError as error:
-        raise UsageError(
-            f"--criterion emotion_supcon with --target {task.target.name} needs utterances of the "
-            f"same emotion, and {task.data_folder}/corpus.yaml names no emotion labels; list "
-            "them there in order, under labels, or use --criterion emotion_regression",
-            "labels-missing",
-        ) from error
+    option = "--criterion emotion_supcon"
+    classes = read_classes(task, option, "use --criterion emotion_regression")
     counts = np.bincount(classes.ids(task.train_split()) + 1, minlength=2)[1:]  # -1 = missing
     if counts.max() < 2:
         raise UsageError(
-            f"--criterion emotion_supcon: no {classes.column} occurs twice in the train split",
+            f"{option}: no {classes.column} occurs twice in the train split",
             "positives-missing",
         )

@@ -16,7 +16,7 @@ from emo_fairseq import losses
 from emo_fairseq.criterions.gathering import gather_rows, sum_over_ranks
 from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.task_protocol import EmotionTask
-from emo_fairseq.criterions.terms.contrastive import class_ids
+from emo_fairseq.criterions.terms.contrastive import class_labels, read_classes
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses.precision import full_precision
@@ -130,9 +130,9 @@ class Prototypical(Term):
                 "one of the two out",
                 "options-conflict",
             )
-        labels, n_classes = class_ids(task, "--spcl-weight")
-        queue = ClassQueue(task, n_classes, cfg.spcl_queue, cfg.spcl_drawn)
-        return cls(cfg.spcl_weight, cfg.spcl_temperature, labels, queue)
+        classes = read_classes(task, "--spcl-weight", "leave the option out")
+        queue = ClassQueue(task, len(classes.names), cfg.spcl_queue, cfg.spcl_drawn)
+        return cls(cfg.spcl_weight, cfg.spcl_temperature, class_labels(task), queue)
 
     def forward(self, batch: TrainingBatch) -> tuple[Tensor, Statistics]:
         # A rank whose rows are a repetition contributes none, but takes part in the collectives.
