@@ -17,15 +17,13 @@ def apply() -> None:
         distributed,
         excepthook,
         prefetching,
-        private_statistics,
         sweeps,
-        versions,
+        torch_files,
     )
 
-    versions.apply()
+    torch_files.refuse_old_torch()
     checkpoints.apply()
     distributed.apply()
-    private_statistics.apply()
     prefetching.apply()
     sweeps.return_best_metric()
     command_line.apply()
@@ -41,7 +39,6 @@ def apply_to_training() -> None:
     Functions of fairseq-train are replaced here, which may have been imported after this package.
     """
     from emo_fairseq.compat import (
-        best_checkpoints,
         freed_memory,
         fully_sharded,
         kept_checkpoints,
@@ -56,4 +53,4 @@ def apply_to_training() -> None:
     master_weights.apply()
     preemption.apply()
     kept_checkpoints.warn_if_none_is_kept()
-    best_checkpoints.find_negative()
+    kept_checkpoints.find_negative()

@@ -1,8 +1,11 @@
-"""Warn, at the validation and at the end, if the metric that selects a checkpoint is undefined.
+"""The best checkpoints, where the metric that selects them is undefined or below 0.
 
 fairseq keeps the best value by max() or min(), which a NaN (the CCC of constant predictions)
 overwrites, so that a worse checkpoint would later replace the best. Without any defined value there
 is no ``checkpoint_best.pt``, and fairseq ends without a warning.
+
+With ``--keep-best-checkpoints`` fairseq finds those that it kept by a pattern without a minus sign:
+it would never remove those of negative values, such as a CCC, and compare no later one with them.
 """
 
 import logging
@@ -11,12 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fairseq import checkpoint_utils
 from fairseq.distributed.utils import is_master
 
 from emo_fairseq.checkpoint_files import BEST, LAST
-from emo_fairseq.compat.patching import wrap_in_training
+from emo_fairseq.compat.patching import wrap, wrap_in_training
 
 logger = logging.getLogger(__name__)
+
+_PREFIX = r"checkpoint\.best_"  # with which fairseq's pattern begins
+_VALUE, _SIGNED = r"(\d+\.?\d*)", r"(-?\d+\.?\d*)"
 
 
 def select_by_defined_metrics(save: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,3 +77,17 @@ def _warn(cfg: Any) -> None:
         options.best_checkpoint_metric,
         kept,
     )
+
+
+def find_negative() -> None:
+    """Let fairseq find the best checkpoints of negative values, too."""
+    wrap(checkpoint_utils, "checkpoint_paths", _with_sign)
+
+
+def _with_sign(checkpoint_paths: Callable[..., Any]) -> Callable[..., Any]:
+    def paths(path: str, pattern: str = r"checkpoint(\d+)\.pt", keep_match: bool = False) -> Any:
+        if pattern.startswith(_PREFIX):
+            pattern = pattern.replace(_VALUE, _SIGNED)
+        return checkpoint_paths(path, pattern, keep_match)
+
+    return paths

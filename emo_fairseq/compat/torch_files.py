@@ -35,11 +35,27 @@ _OMEGACONF = (
     list,
     int,
 )
+_FIRST_SAFE_TORCH = (2, 6)  # before it, torch.load runs code of a file as fairseq calls it
 _TENSORS = "/data/"  # in the names of the members that hold tensors
 _ARCHIVE = b"PK\x03\x04"  # its first bytes
 _WHOLE = "whole"
 _AT_ONCE = 1 << 20  # bytes
 _DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
+
+
+def refuse_old_torch() -> None:
+    """Refuse a torch that would run code of a checkpoint.
+
+    Raises:
+        UsageError: the installed torch is too old.
+    """
+    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
+    if (major, minor) < _FIRST_SAFE_TORCH:
+        raise UsageError(
+            f"torch {torch.__version__} runs code that a checkpoint may hold; "
+            "install torch 2.6 or later",
+            "library-version-other",
+        )
 
 
 def load_torch_file(file: Path, with_tensors: bool = True) -> Any:

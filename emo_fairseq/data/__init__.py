@@ -9,7 +9,7 @@ It uses fairseq's datasets, and no model. The modules, in the order in which the
 
 | topic | modules |
 |---|---|
-| rows that are used, sets of a fold | :mod:`.usable_rows`, :mod:`.fold`, :mod:`.manifests_digest` |
+| rows that are used, sets of a fold | :mod:`.usable_rows`, :mod:`.fold` |
 | order of batches | :mod:`.samplers`, :mod:`.curriculum` |
 | truth and votes | :mod:`.annotations`, :mod:`.votes` |
 | tokens | :mod:`.vocabulary`, :mod:`.token_choice`, :mod:`.token_rows`, :mod:`.masking` |
@@ -17,5 +17,5 @@ It uses fairseq's datasets, and no model. The modules, in the order in which the
 | dialogues, order of turns | :mod:`.turn_order`, :mod:`.dialogue_rows`, :mod:`.dialogue_windows` |
 | dialogues, texts | :mod:`.neighbors`, :mod:`.context_rows` |
 | shared by all inputs | :mod:`.modality_dataset`, :mod:`.input_limits`, :mod:`.row_warnings` |
-| training only | :mod:`.augmentation`, :mod:`.fit`, :mod:`.leaks`, :mod:`.tokenizer_provenance` |
+| training only | :mod:`.augmentation`, :mod:`.fit`, :mod:`.leaks` |
 """

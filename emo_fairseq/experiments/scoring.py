@@ -10,7 +10,7 @@ from typing import Any
 
 from data_prep.errors import CodedError
 from data_prep.manifest.audio_root import audio_root, has_videos, video_root
-from emo_fairseq.data.manifests_digest import manifests_digest
+from emo_fairseq.data.fold import manifests_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
 from emo_fairseq.experiments.checkpoints import Checkpoint, read_checkpoint

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from data_prep.errors import CodedError
 from data_prep.schema import TRAIN
-from emo_fairseq.data.fold import read_fold
+from emo_fairseq.data.fold import manifests_digest, read_fold
 from emo_fairseq.data.manifest import check_data_dir
-from emo_fairseq.data.manifests_digest import manifests_digest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.checkpoints import read_checkpoint
 from emo_fairseq.experiments.grid import PlannedRun

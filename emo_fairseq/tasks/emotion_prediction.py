@@ -54,7 +54,6 @@ from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.targets import LabeledTarget, Target
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks import resume
-from emo_fairseq.tasks.attending import attend
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
@@ -69,6 +68,7 @@ from emo_fairseq.tasks.fit_state import fit_task_state
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 from emo_fairseq.tasks.head_initialization import initialize_heads
 from emo_fairseq.tasks.loggers import ValidationLoggers
+from emo_fairseq.tasks.predicting import attend
 from emo_fairseq.tasks.pretraining import augments_inputs, check_masks_text, check_pretraining
 from emo_fairseq.tasks.probe import Probe
 from emo_fairseq.tasks.probe_options import (

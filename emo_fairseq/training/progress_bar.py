@@ -27,11 +27,27 @@ _END_OF_TRAINING = "done training"  # fairseq_cli.train logs it
 
 
 def apply() -> None:
-    """Replace the function of fairseq that builds progress bars."""
+    """Replace the functions of fairseq that build and format progress bars."""
+    for bar in (progress_bar.BaseProgressBar, progress_bar.JsonProgressBar):
+        wrap(bar, "_format_stats", _without_private)
     wrap(progress_bar, "progress_bar", _build_one_line)
     of_training = logging.getLogger("fairseq_cli.train")
     if _summarize not in of_training.filters:
         of_training.addFilter(_summarize)
+
+
+def _without_private(format_stats: Callable[..., Any]) -> Callable[..., Any]:
+    """Leave out sums of statistics and predictions, which fairseq-validate passes to a bar, too.
+
+    A name that begins with an underscore is private in fairseq's own meters.
+    """
+
+    def format_metrics(self: Any, stats: Any, **kwargs: Any) -> Any:
+        hidden = {n for n, value in stats.items() if n.startswith("_") or isinstance(value, list)}
+        shown = {name: value for name, value in stats.items() if name not in hidden}
+        return format_stats(self, shown, **kwargs)
+
+    return format_metrics
 
 
 def begin_run() -> None:

@@ -19,8 +19,8 @@ from data_prep.folds.__main__ import main as make_folds
 from data_prep.folds.file import read_folds
 from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq import pretrained
+from emo_fairseq.data.fit import tokenizer_provenance
 from emo_fairseq.data.token_choice import choose_tokens, has_tokens
-from emo_fairseq.data.tokenizer_provenance import tokenizer_provenance
 from emo_fairseq.data.vocabulary import Vocabulary, read_vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.inference.input_processor import InputProcessor

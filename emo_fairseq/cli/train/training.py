@@ -196,7 +196,7 @@ def _score(
 def _learned_rows(options: argparse.Namespace, data: "DataFolder") -> str:
     """Return a digest of the manifests of the train and the valid split; empty if unreadable."""
     from data_prep.schema import TRAIN, VALID
-    from emo_fairseq.data.manifests_digest import manifests_digest
+    from emo_fairseq.data.fold import manifests_digest
 
     has_valid = options.fold or data.is_legacy or (data.folder / f"{VALID}.tsv").is_file()
     splits = [TRAIN, *([VALID] if has_valid else [])]
