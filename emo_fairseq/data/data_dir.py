@@ -256,7 +256,7 @@ class DataDir(InputLimits):
         kind = self.encoders[modality].input
         if kind in (WAVEFORM, LOG_MEL):
             self._warn_of_long_audio(split)
-        reader = _SplitReader(self, modality, split)
+        reader = SplitReader(self, modality, split)
         normalization = None
         if statistics is not None:
             normalization = self._normalization(modality, split, statistics, normalize_by)
@@ -288,7 +288,7 @@ class DataDir(InputLimits):
     def raw_frames(self, modality: str, split: Split) -> FairseqDataset:
         """Return the split's log-mel frames or features (T, C) before they are normalized."""
         open_rows = INPUT_KINDS[self.encoders[modality].input].open
-        return select_split(open_rows(_SplitReader(self, modality, split), None, unchanged), split)
+        return select_split(open_rows(SplitReader(self, modality, split), None, unchanged), split)
 
     def _warn_of_long_audio(self, split: Split) -> None:
         n_samples = counts(split.utterances, "n_samples")
@@ -336,7 +336,7 @@ class DataDir(InputLimits):
         return self._features[modality, split.name]
 
 
-class _SplitReader:
+class SplitReader:
     """Opens all rows on disk, of which the split is the whole or a set of a fold.
 
     So everything that depends on the number of a row, such as its augmentation and the outputs of a
@@ -374,6 +374,7 @@ class _SplitReader:
         return ClipDataset(videos, sizes, options, _RowNames(self.split.stored_parts))
 
     def log_mel(self) -> StoredFrames | None:
+        """Open stored log-mel frames; None = compute them from the audio."""
         folder = features_folder(self.data_dir.folder, LOG_MEL_FEATURES)
         opened = [_open_features(folder, part) for part in self.split.stored_parts]
         stored = [part for part in opened if part is not None]

@@ -1,7 +1,6 @@
 """The kinds of input: how a modality dataset of each is built.
 
-A :class:`RowReader` opens the rows (:mod:`emo_fairseq.data.data_dir`); an entry of
-:data:`INPUT_KINDS` does the rest::
+A :class:`.data_dir.SplitReader` opens the rows; an entry of :data:`INPUT_KINDS` does the rest::
 
     tokens                                          -> augment
     waveforms                                       -> augment
@@ -11,17 +10,18 @@ A :class:`RowReader` opens the rows (:mod:`emo_fairseq.data.data_dir`); an entry
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from fairseq.data import FairseqDataset
 
-from data_prep.tokens.folder import SpecialIds
-from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
+from emo_fairseq.data.audio import ComputedFrames
 from emo_fairseq.data.frame_statistics import Normalization
-from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
-from emo_fairseq.data.video import ClipDataset
+from emo_fairseq.data.frames import NormalizedFrames
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.modalities import FRAMES, LOG_MEL, PIXELS, TOKENS, WAVEFORM
+
+if TYPE_CHECKING:
+    from emo_fairseq.data.data_dir import SplitReader
 
 # (dataset, kind of input) -> the dataset, or one around it that changes its items.
 Augment = Callable[[FairseqDataset, str], FairseqDataset]
@@ -30,25 +30,6 @@ Augment = Callable[[FairseqDataset, str], FairseqDataset]
 def unchanged(dataset: FairseqDataset, kind: str) -> FairseqDataset:
     """Return the dataset itself: no augmentation."""
     return dataset
-
-
-class RowReader(Protocol):
-    """Opens the rows of one modality."""
-
-    def tokens(self, specials: SpecialIds) -> FairseqDataset:
-        """Open their tokens."""
-
-    def waveforms(self) -> WaveformDataset:
-        """Open their audio."""
-
-    def log_mel(self) -> StoredFrames | None:
-        """Open their log-mel frames, where these are stored; None = compute them from the audio."""
-
-    def frames(self) -> StoredFrames:
-        """Open their features."""
-
-    def pixels(self) -> ClipDataset:
-        """Open the pictures of their videos."""
 
 
 class InputKind(NamedTuple):
@@ -60,12 +41,12 @@ class InputKind(NamedTuple):
         is_normalized: frames, which :mod:`emo_fairseq.data.normalization` normalizes.
     """
 
-    open: Callable[[RowReader, Vocabulary | None, Augment], FairseqDataset]
+    open: Callable[["SplitReader", Vocabulary | None, Augment], FairseqDataset]
     is_normalized: bool
 
 
 def _open_tokens(
-    rows: RowReader, vocabulary: Vocabulary | None, augment: Augment
+    rows: "SplitReader", vocabulary: Vocabulary | None, augment: Augment
 ) -> FairseqDataset:
     if vocabulary is None:
         raise ValueError("token input needs its vocabulary")
@@ -73,7 +54,7 @@ def _open_tokens(
 
 
 def _open_log_mel(
-    rows: RowReader, vocabulary: Vocabulary | None, augment: Augment
+    rows: "SplitReader", vocabulary: Vocabulary | None, augment: Augment
 ) -> FairseqDataset:
     stored = rows.log_mel()
     return ComputedFrames(augment(rows.waveforms(), WAVEFORM)) if stored is None else stored
@@ -90,7 +71,7 @@ INPUT_KINDS: dict[str, InputKind] = {
 
 def build_modality_dataset(
     kind: str,
-    rows: RowReader,
+    rows: "SplitReader",
     vocabulary: Vocabulary | None,
     normalization: Normalization | None,
     augment: Augment,
