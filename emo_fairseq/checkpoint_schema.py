@@ -136,10 +136,6 @@ class CheckpointState(CoreState):
 def check_task_state(state: object, file: str | Path) -> None:
     """Check the task's part of a checkpoint.
 
-    Args:
-        state: what lay under `task_state`.
-        file: the checkpoint, for the message.
-
     Raises:
         UsageError: a key is missing, unknown, or of another type or range.
     """

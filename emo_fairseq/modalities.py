@@ -27,10 +27,6 @@ def parse_modalities(text: str, option: str = "--modality") -> tuple[str, ...]:
     >>> parse_modalities("A+T")
     ('text', 'speech')
 
-    Args:
-        text: the value of the option.
-        option: its name, for messages.
-
     Raises:
         UsageError: an unknown or repeated name.
     """
@@ -68,12 +64,7 @@ def masked_modalities(text: str | None, read: tuple[str, ...]) -> tuple[str, ...
 
 
 def missing_warning(missing: Collection[str], modality_dropout: float) -> str:
-    """Return the warning of a prediction without some modalities; empty for none.
-
-    Args:
-        missing: names of modalities.
-        modality_dropout: that the model was trained with.
-    """
+    """Return the warning of a prediction without some modalities; empty for none."""
     if not missing or modality_dropout:
         return ""
     return (

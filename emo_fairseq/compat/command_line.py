@@ -61,12 +61,7 @@ def _help_with_all_options(parse: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _exit_with_error(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    """Exit with the error alone: the usage that argparse prints before it has hundreds of lines.
-
-    Args:
-        parser: of the command.
-        message: of argparse.
-    """
+    """Exit with the error alone: the usage that argparse prints before it has hundreds of lines."""
     _, is_unknown, words = message.partition("unrecognized arguments: ")
     names = [word.partition("=")[0] for word in words.split() if word.startswith("--")]
     close = [difflib.get_close_matches(name, parser._option_string_actions, 1) for name in names]

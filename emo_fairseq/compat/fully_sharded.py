@@ -49,9 +49,6 @@ def _choose_trainer(trainer: Callable[..., Trainer]) -> Callable[..., Trainer]:
 def check_fully_sharded(cfg: Any) -> None:
     """Refuse options of fairseq-train that cannot be combined with full sharding.
 
-    Args:
-        cfg: of the whole run.
-
     Raises:
         UsageError: names the option and the remedy.
     """

@@ -60,12 +60,7 @@ _LARGEST_SEED = 2**32 - 1  # numpy's
 
 
 def set_default_architecture(parser: argparse.ArgumentParser, task: str | None) -> None:
-    """Let ``--arch`` be :data:`DEFAULT_ARCH` for our task; fairseq raises an empty error without.
-
-    Args:
-        parser: of any of fairseq's commands.
-        task: what ``--task`` names.
-    """
+    """Let ``--arch`` be :data:`DEFAULT_ARCH` for our task; without, fairseq's error is empty."""
     takes_arch = any("--arch" in action.option_strings for action in parser._actions)
     if task == TASK_NAME and takes_arch:
         parser.set_defaults(arch=DEFAULT_ARCH)

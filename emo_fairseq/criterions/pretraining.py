@@ -47,11 +47,6 @@ class NoPrimaryLoss:
 class PretrainingCriterion(EmotionCriterion):
     """What the criterions of pretraining share.
 
-    Args:
-        name: of the criterion, for messages.
-        metric: the mean that it logs beside the loss.
-        task: that is trained or scored.
-
     Raises:
         UsageError: the task has a target, or nothing is trained: what is learned on top of the
             model is not part of it.
@@ -218,13 +213,7 @@ class EmotionPretrainingCriterion(PretrainingCriterion):
 
 
 class KeyEncoder(nn.Module):
-    """Moving averages of the model and of the projection, by which keys are encoded.
-
-    Args:
-        task: has the model.
-        projection: of its embedding.
-        momentum: of the averages.
-    """
+    """Moving averages of the model and of the projection, by which keys are encoded."""
 
     def __init__(self, task: EmotionTask, projection: nn.Module, momentum: float) -> None:
         super().__init__()

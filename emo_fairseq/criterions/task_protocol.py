@@ -142,9 +142,6 @@ class EmotionTask(Protocol):
     def mask_text(self, share: float) -> None:
         """Let the tokens of text be masked in every split; see :mod:`emo_fairseq.data.masking`.
 
-        Args:
-            share: of the tokens that are predicted.
-
         Raises:
             UsageError: there are no tokens of text, or their encoder is not trained.
         """

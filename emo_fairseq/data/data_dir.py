@@ -86,10 +86,6 @@ class DataDirOptions(InputOptions, Protocol):
 class DataDir(InputLimits):
     """A data dir of either layout.
 
-    Args:
-        cfg: the task's options.
-        modalities: those that are read.
-
     Attributes:
         folder: ``--data``.
         is_legacy: whether it has the legacy layout.

@@ -218,10 +218,6 @@ def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
     another data dir on rows that are not recorded; any other one on the train split, or on the
     train set of a fold, whose rows must still have the digest in its card.
 
-    Args:
-        folder: of tokens, of `data`.
-        data: the data dir.
-
     Raises:
         UsageError: the rows that it was fitted on are no longer those of the train split.
     """

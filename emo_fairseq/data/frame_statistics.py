@@ -106,9 +106,6 @@ class Normalization:
 class Normalizer:
     """Normalizes frames of rows to zero mean and unit variance.
 
-    Args:
-        normalization: of the rows.
-
     Attributes:
         mean: (G, C) float32, of each of the statistics.
         std: (G, C) float32, likewise.

@@ -31,10 +31,6 @@ class InputOptions(ContextOptions, Protocol):
 class InputLimits:
     """The limits of the input that options and encoders set, wherever the rows come from.
 
-    Args:
-        cfg: the task's options.
-        modalities: those that are read.
-
     Attributes:
         encoders: for each modality the encoder that reads it, from :meth:`set_encoders` on.
     """

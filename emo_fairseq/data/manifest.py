@@ -70,10 +70,6 @@ class Split:
     def part(self, name: str, ids: Sequence[str]) -> "Split":
         """Return a set of a fold: some of the rows, in the order of the manifest.
 
-        Args:
-            name: of the set.
-            ids: of its rows.
-
         Raises:
             UsageError: no row has one of the ids.
         """

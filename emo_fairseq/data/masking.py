@@ -67,15 +67,7 @@ def mask_tokens(
 
 
 class MaskedTokens(AugmentedDataset):
-    """Masks tokens by :func:`mask_tokens`; a batch has the ids that were there, too.
-
-    Args:
-        dataset: tokens, with or without context.
-        share: probability of a token to be chosen.
-        vocabulary: of the tokens.
-        mask: id of the mask.
-        seed: see :class:`emo_fairseq.data.augmentation.AugmentedDataset`.
-    """
+    """Masks tokens by :func:`mask_tokens`; a batch has the ids that were there, too."""
 
     def __init__(
         self, dataset: FairseqDataset, share: float, vocabulary: Vocabulary, mask: int, seed: int

@@ -87,12 +87,7 @@ def load_pretrained(
 
 
 def left_out_encoders(cfg: RobertaEMOConfig, encoders: Mapping[str, EncoderSpec]) -> list[str]:
-    """Return the modalities whose encoders ``--checkpoint-weights trained`` leaves to their files.
-
-    Args:
-        cfg: options of the model.
-        encoders: of the model.
-    """
+    """Return the modalities whose encoders ``--checkpoint-weights trained`` leaves out."""
     return [
         name
         for name, spec in encoders.items()
@@ -107,13 +102,7 @@ def load_left_out(model: RobertaEMOModel, cfg: RobertaEMOConfig, state: TaskStat
 
 
 def leave_out_pretrained(model: RobertaEMOModel, cfg: RobertaEMOConfig, state: TaskState) -> None:
-    """Keep out of state dicts what the files hold, with ``--checkpoint-weights trained``.
-
-    Args:
-        model: tuned.
-        cfg: options of the model.
-        state: which encoders it has.
-    """
+    """Keep out of state dicts what the files hold, with ``--checkpoint-weights trained``."""
     if cfg.checkpoint_weights != TRAINED:
         return
     left_out = left_out_encoders(cfg, state.encoders)

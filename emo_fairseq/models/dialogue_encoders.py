@@ -86,12 +86,7 @@ DIALOGUE_ENCODERS: Mapping[str, DialogueEncoderEntry] = {
 
 
 def complete_dialogue_config(cfg: "RobertaEMOConfig | DictConfig", task: TaskOptions) -> None:
-    """Put the number of layers into the options of the model, in place, where it is not given.
-
-    Args:
-        cfg: options of the model.
-        task: options of the task.
-    """
+    """Put the number of layers into the options of the model, in place, where it is not given."""
     if cfg.dialogue_layers is None and task.dialogue_encoder in DIALOGUE_ENCODERS:
         cfg.dialogue_layers = DIALOGUE_ENCODERS[task.dialogue_encoder].n_layers
 
@@ -100,11 +95,6 @@ def build_dialogue_encoder(
     cfg: "RobertaEMOConfig", task: TaskOptions, embedding_dim: int
 ) -> DialogueEncoder | None:
     """Build the encoder of ``--dialogue-encoder``; None for ``none``.
-
-    Args:
-        cfg: options of the model, filled in.
-        task: options of the task.
-        embedding_dim: E, of the embeddings that it reads.
 
     Raises:
         UsageError: there is no such encoder, or options do not go together.

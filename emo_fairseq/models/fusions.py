@@ -170,11 +170,6 @@ FUSIONS: Mapping[str, FusionEntry] = {
 def build_fusion(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fusion:
     """Build the fusion of ``--fusion``, with its poolings.
 
-    Args:
-        cfg: options of the model, filled in.
-        widths: C of each modality.
-        inputs: what each modality's encoder reads.
-
     Raises:
         UsageError: options that do not go together.
     """
@@ -184,10 +179,6 @@ def build_fusion(cfg: "RobertaEMOConfig", widths: Widths, inputs: Inputs) -> Fus
 
 def check_fusion(cfg: "RobertaEMOConfig", inputs: Inputs) -> None:
     """Check that the options of the fusion fit each other, and the inputs.
-
-    Args:
-        cfg: options of the model, filled in.
-        inputs: what each modality's encoder reads.
 
     Raises:
         UsageError: they do not.

@@ -247,11 +247,7 @@ class RobertaEMOModel(BaseFairseqModel):
         return embedding
 
     def encode_frozen_once(self, net_input: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a batch that :meth:`forward` may score several times: what is frozen has run.
-
-        Args:
-            net_input: arguments of :meth:`forward`.
-        """
+        """Return a batch that :meth:`forward` may score several times: what is frozen has run."""
         encoded = {
             name: encoder.encode_frozen_once(net_input[name])
             for name, encoder in self.encoders.items()
@@ -262,10 +258,6 @@ class RobertaEMOModel(BaseFairseqModel):
         self, embedding: Tensor, dialogue: Mapping[str, Tensor] | None = None
     ) -> EmotionOutput:
         """Score embeddings (U, E), after encoding those of a dialogue together.
-
-        Args:
-            embedding: of :meth:`embed`.
-            dialogue: see :meth:`forward`.
 
         Returns:
             The output of the B rows that are scored, without attention.

@@ -26,10 +26,6 @@ def tune(model: RobertaEMOModel, cfg: RobertaEMOConfig) -> list[GradualUnfreezin
     Call it when the parameters of an earlier stage are in the model, and before the optimizer is
     built.
 
-    Args:
-        model: is changed in place.
-        cfg: options of the model, filled in.
-
     Returns:
         The schedules of ``--unfreeze-every``; call their ``set_num_updates`` before each update.
 

@@ -8,11 +8,7 @@ from emo_fairseq.modules.encoder import Encoder
 
 
 class IdentityEncoder(Encoder):
-    """Return the frames, log-mel or extracted features; there are no parameters.
-
-    Args:
-        input_dim: width of the frames.
-    """
+    """Return the frames, log-mel or extracted features; there are no parameters."""
 
     def __init__(self, input_dim: int) -> None:
         super().__init__()

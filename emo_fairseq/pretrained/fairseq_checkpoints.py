@@ -58,10 +58,6 @@ _FAMILY_OF: Mapping[str, str] = {  # by fairseq's name of the model
 def describe_fairseq(path: str | Path, modality: str) -> EncoderSpec:
     """Describe a checkpoint, or a folder with ``model.pt`` and optionally ``dict.txt``.
 
-    Args:
-        path: the file or folder.
-        modality: the modality that it will encode.
-
     Raises:
         UsageError: there is no checkpoint, its model is not supported or does not encode this
             modality, or its dictionary does not match.

@@ -34,9 +34,6 @@ _SAFETENSORS = ".safetensors"
 class VqWav2VecQuantizer(nn.Module):
     """Quantize waveforms to codes; always in evaluation mode.
 
-    Args:
-        encoder: a vq-wav2vec.
-
     Attributes:
         n_groups: G, codes per frame.
         n_codes: codes are in 0 ... n_codes - 1.

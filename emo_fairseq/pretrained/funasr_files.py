@@ -57,10 +57,6 @@ class FunASRModel(NamedTuple):
 def read_funasr(file: Path, state: Mapping[str, Any]) -> FunASRModel | None:
     """Return the model of a file that holds weights alone; None without FunASR's config.yaml.
 
-    Args:
-        file: the checkpoint.
-        state: its content.
-
     Raises:
         UsageError: config.yaml is invalid, or of a model that is not supported.
     """

@@ -70,11 +70,7 @@ _MPNET = "mpnet"
 
 
 class HuggingFaceTextEncoder(Encoder):
-    """Encode token ids by a model of transformers.
-
-    Args:
-        config: configuration of transformers.
-    """
+    """Encode token ids by a model of transformers."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()

@@ -26,11 +26,6 @@ class HuggingFaceWhisper(Encoder):
     ``none`` the transformer reads the frames of the recording alone; a recording of 30 seconds has
     the same features either way, and so has the input of the first layer at any length.
 
-    Args:
-        config: configuration of transformers.
-        front_end: settings of Whisper's feature extractor.
-        padding: one of :data:`emo_fairseq.encoder_spec.WHISPER_PADDINGS`.
-
     Raises:
         UsageError: the settings of the feature extractor do not match the model, or make the
             features random.

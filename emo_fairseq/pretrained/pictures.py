@@ -107,11 +107,7 @@ def _channels(values: Any) -> list[float]:
 
 
 class NormalizedPictures(nn.Module):
-    """Normalize pictures as the image processor of a model does.
-
-    Args:
-        front_end: of :func:`read_front_end`.
-    """
+    """Normalize pictures as the image processor of a model does."""
 
     def __init__(self, front_end: Mapping[str, Any]) -> None:
         super().__init__()

@@ -49,11 +49,7 @@ _Dumper.add_representer(
 
 
 def write_config(run: Any) -> None:
-    """Write ``training.yaml`` into ``--save-dir``, every option with its value.
-
-    Args:
-        run: fairseq's configuration of the training.
-    """
+    """Write ``training.yaml`` into ``--save-dir``, every option with its value."""
     config = OmegaConf.to_container(run, resolve=True, enum_to_str=True)
     assert isinstance(config, dict)
     config.pop(_OF_HYDRA, None)

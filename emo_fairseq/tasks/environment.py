@@ -57,11 +57,7 @@ class Environment(ForeignDocument):
 
 
 def current_environment(on_cpu: bool) -> Environment:
-    """Return the environment of this process.
-
-    Args:
-        on_cpu: ``--cpu``.
-    """
+    """Return the environment of this process."""
     n_gpus = 0 if on_cpu else torch.cuda.device_count()
     return Environment(
         emo_fairseq=emo_fairseq.__version__,

@@ -54,14 +54,7 @@ class FrozenEncoders:
         specs: Mapping[str, EncoderSpec],
         on_cpu: bool,
     ) -> "FrozenEncoders":
-        """Return those of a model; none with ``--no-encoder-cache``.
-
-        Args:
-            cfg: the task's options.
-            model: with the tuning of its encoders applied.
-            specs: of the model's encoders.
-            on_cpu: encode on the CPU, even if there is a GPU.
-        """
+        """Return those of a model; none with ``--no-encoder-cache``."""
         encoders = {} if cfg.no_encoder_cache else _with_stored_outputs(cfg, model, specs)
         folder = Path(cfg.cache_dir) if cfg.cache_dir else Path(cfg.data) / "cache"
         return cls(encoders, specs, folder, str(cfg.cache_dtype), on_cpu)

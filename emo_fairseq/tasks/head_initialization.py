@@ -12,13 +12,7 @@ from emo_fairseq.task_state import TaskState
 
 
 def initialize_heads(model: RobertaEMOModel, state: TaskState, train: Split) -> None:
-    """Set the heads of VAD and of sentiment scores, primary and auxiliary ones, in place.
-
-    Args:
-        model: with random weights.
-        state: what it predicts.
-        train: the train split, whose rows without truth do not count.
-    """
+    """Set the heads of VAD and of sentiment scores, primary and auxiliary ones, in place."""
     _initialize(model.head, LabeledTarget(state.target, state.labels), train)
     for name, other in state.auxiliary.items():
         head = model.auxiliary_heads[name]

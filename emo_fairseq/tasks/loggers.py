@@ -55,12 +55,7 @@ class _Validation(NamedTuple):
 
 
 class ValidationLoggers:
-    """Logs confusion matrices and embeddings of validations.
-
-    Args:
-        tensorboard_logdir: fairseq's option, or None.
-        wandb_project: fairseq's option, or None.
-    """
+    """Logs confusion matrices and embeddings of validations."""
 
     def __init__(self, tensorboard_logdir: str | None, wandb_project: str | None) -> None:
         self.logdir = tensorboard_logdir
@@ -78,14 +73,7 @@ class ValidationLoggers:
     def log_metrics(
         self, split: str, corpus: str | None, values: Mapping[str, float], step: int
     ) -> None:
-        """Log the metrics of a split by their second names; see :func:`board_names`.
-
-        Args:
-            split: that was scored.
-            corpus: its name.
-            values: metrics by key.
-            step: updates so far.
-        """
+        """Log the metrics of a split by their second names; see :func:`board_names`."""
         names = board_names(split, corpus, values)
         if self.logdir and (writer := _writer_of(self.logdir, split)) is not None:
             for name, value in names.items():

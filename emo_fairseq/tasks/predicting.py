@@ -109,14 +109,6 @@ def attend(
 
     The fusion, which has them, reads one utterance at a time in a model of dialogues, too.
 
-    Args:
-        model: in evaluation.
-        dataset: of a split.
-        ids: of utterances in it.
-        data: the data dir of the split.
-        state: of the task.
-        masked: modalities that are taken for missing.
-
     Raises:
         UsageError: the model has no attention in its fusion.
     """

@@ -38,10 +38,6 @@ def check_pretraining(cfg: EmotionPredictionConfig) -> None:
 def check_masks_text(encoders: Mapping[str, ModalityEncoder], state: TaskState) -> None:
     """Check that there are tokens of text to be masked, and that their encoder is trained.
 
-    Args:
-        encoders: of the model.
-        state: what it reads.
-
     Raises:
         UsageError: there are none, or it is not.
     """

@@ -116,11 +116,6 @@ def solve(
 ) -> dict[float, Solution]:
     """Solve a logistic regression of labels, or a ridge regression of numbers.
 
-    Args:
-        rows: that the model is fitted to.
-        strengths: of its regularization.
-        criterion: has the target, and the weights of the classes.
-
     Returns:
         The solution at each strength.
     """

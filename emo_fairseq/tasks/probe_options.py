@@ -33,11 +33,6 @@ def complete_model_options(
 
     Frozen encoders, frames as they are, concatenated means (and deviations), and a linear head.
 
-    Args:
-        cfg: options of the model, before the architecture fills them in.
-        task_cfg: options of the task.
-        encoders: by modality.
-
     Raises:
         UsageError: an option that contradicts this, or an encoder with random weights.
     """

@@ -22,10 +22,6 @@ Accept = Callable[[str, str | Path, Provenance | None], None]
 def stored_provenance(state: Mapping[str, Any], file: str | Path) -> Provenance | None:
     """Return what the model of a checkpoint was made from; None where that is not recorded.
 
-    Args:
-        state: of its task.
-        file: the checkpoint, for messages.
-
     Raises:
         data_prep.errors.ManifestError: the record cannot be read.
     """
@@ -47,13 +43,7 @@ def training_provenance(data: DataDir, selecting_split: str | None) -> Provenanc
 
 
 class ScoringGuard:
-    """Refuses to score a model on rows that it was trained on.
-
-    Args:
-        data: the data dir that is scored.
-        fold: ``--fold``.
-        allows: ``--allow-leak``: a leak is recorded and warned of, not refused.
-    """
+    """Refuses to score a model on rows that it was trained on."""
 
     def __init__(self, data: DataDir, fold: str | None, allows: bool) -> None:
         self._data, self._fold, self._allows = data, fold, allows

@@ -57,11 +57,6 @@ def check_selection(checkpoint: Path, metric: str, split: str) -> None:
 
     fairseq stores that value without a name. A loss of 1.2 would be the largest UAR for ever.
 
-    Args:
-        checkpoint: that is resumed.
-        metric: ``--best-checkpoint-metric``.
-        split: that it is measured on.
-
     Raises:
         UsageError: it was selected by another metric, or on another split.
     """

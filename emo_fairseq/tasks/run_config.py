@@ -209,12 +209,6 @@ class RunConfig:
         fairseq checks ``--max-update`` and ``--patience`` after an update, and so would add one, or
         a whole epoch, each time that a finished training is run again; it checks ``--max-epoch``
         before.
-
-        Args:
-            checkpoint: that is resumed.
-            n_updates: how many it has had.
-            patience: see :mod:`emo_fairseq.compat.early_stop`.
-            is_solved: whether it holds the solution of ``--probe``.
         """
         options, limit = self._run.checkpoint, self.max_update
         if options.reset_optimizer:
@@ -235,10 +229,6 @@ class RunConfig:
 
         fairseq would load its weights and begin with 0 updates, a new warm-up and new moments of
         Adam, in the middle of the epochs.
-
-        Args:
-            checkpoint: that is resumed.
-            has_optimizer: whether it holds that state.
 
         Raises:
             UsageError: it does not.

@@ -71,12 +71,6 @@ def check_same_outputs(option: str, modality: str, theirs: EncoderSpec, ours: En
 
     What only one of the architectures has is a default of another version of a library.
 
-    Args:
-        option: that names the stage, with its file.
-        modality: of both encoders.
-        theirs: the encoder of the stage.
-        ours: that of the model.
-
     Raises:
         UsageError: names what differs, and the remedy.
     """

@@ -36,11 +36,6 @@ _TOLERANCE = 1e-3  # of a sum of probabilities
 def teacher_from_predictions(path: str, student: LabeledTarget, accept: Accept) -> Provide:
     """Read the outputs that ``fairseq-validate --save-predictions`` wrote.
 
-    Args:
-        path: the file.
-        student: what the student predicts.
-        accept: lets the file into the training, or refuses it.
-
     Raises:
         UsageError: no such file, one of other labels or of yes/no questions, one in which an id
             occurs twice, or one of a model that has seen rows that the student holds out.

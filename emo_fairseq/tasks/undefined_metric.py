@@ -12,14 +12,7 @@ _CORRELATIONS = ("ccc", "pearson")  # undefined where truth or prediction is con
 
 
 def undefined_because(state: TaskState, data: DataDir, metric: str, split: str) -> str:
-    """Return why the truth of a split leaves a metric undefined; empty if it does not.
-
-    Args:
-        state: what is predicted.
-        data: the data dir.
-        metric: as ``--best-checkpoint-metric`` names it.
-        split: of the data dir.
-    """
+    """Return why the truth of a split leaves a metric undefined; empty if it does not."""
     name, _, case = metric.partition("@")
     of = state.auxiliary.get(case) if case else LabeledTarget(state.target, state.labels)
     if of is None:  # of the rows that have some modalities

@@ -37,12 +37,6 @@ def warm_start(
     other labels are left. Of an encoder, by either, all is loaded or nothing. LoRA's updates are
     merged.
 
-    Args:
-        model: just built.
-        cfg: options of the task.
-        state: modalities, labels, encoders and vocabularies of the model.
-        accept: lets a stage into the training, or refuses it.
-
     Raises:
         UsageError: a checkpoint of another task, or one whose encoder is missing, is another one
             or has another vocabulary.
@@ -59,11 +53,6 @@ def start_with_adapter(
     model: RobertaEMOModel, cfg: EmotionPredictionConfig, accept: Accept
 ) -> None:
     """Load the adapter of ``--lora-from`` into LoRA of the encoder that it belongs to.
-
-    Args:
-        model: has LoRA.
-        cfg: options of the task.
-        accept: lets the adapter into the training, or refuses it.
 
     Raises:
         UsageError: several encoders have LoRA, or none of Hugging Face, or the adapter is another

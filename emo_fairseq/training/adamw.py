@@ -169,10 +169,6 @@ class EmotionAdamW(FairseqOptimizer):
 def check_optimizer(name: str, parameters: Iterable[nn.Parameter]) -> None:
     """Check that the optimizer supports the options of the parameters.
 
-    Args:
-        name: value of ``--optimizer``.
-        parameters: parameters of the model.
-
     Raises:
         UsageError: it is not ``emotion_adamw``, and a parameter has a learning rate of its own or
             is gradually unfrozen.

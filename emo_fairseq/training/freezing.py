@@ -79,11 +79,6 @@ class GradualUnfreezing:
 def check_ddp_backend(backend: str, world_size: int, find_unused_parameters: bool) -> None:
     """Check that the backend of distributed training supports parameters without a gradient.
 
-    Args:
-        backend: value of ``--ddp-backend``.
-        world_size: number of ranks.
-        find_unused_parameters: value of ``--find-unused-parameters``.
-
     Raises:
         UsageError: it does not; names the options to set.
     """

@@ -14,11 +14,7 @@ _LARGE = 100  # numbers from here on have four digits in all
 
 
 class RunProgress:
-    """The position of a training in its epochs and updates, and its validations.
-
-    Args:
-        clock: returns seconds.
-    """
+    """The position of a training in its epochs and updates, and its validations."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

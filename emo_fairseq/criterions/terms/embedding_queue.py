@@ -14,10 +14,6 @@ class EmbeddingQueue:
     A small batch has positives and negatives by them (He et al. 2020). They are a part of the
     task's state, which a checkpoint has. Every rank has the same rows, since all push the gathered
     ones. The embeddings are of earlier states of the encoder, or of a moving average of it.
-
-    Args:
-        task: its state has the rows.
-        size: in rows.
     """
 
     def __init__(self, task: EmotionTask, size: int) -> None:

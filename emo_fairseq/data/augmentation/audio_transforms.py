@@ -40,9 +40,6 @@ _SEEDING = threading.Lock()  # the generators that the library draws from are th
 class AudioTransforms:
     """Change a waveform by transforms of audiomentations.
 
-    Args:
-        file: the YAML file.
-
     Raises:
         UsageError: it cannot be read, names no transform or wrong arguments of one, or the library
             is not installed.

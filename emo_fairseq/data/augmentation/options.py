@@ -144,13 +144,7 @@ def changes_audio(cfg: AugmentationConfig) -> bool:
 
 
 def changes_inputs(cfg: AugmentationConfig, modality: str, kind: str) -> bool:
-    """Return whether an option changes what an encoder reads in training.
-
-    Args:
-        cfg: the options.
-        modality: of the encoder.
-        kind: what it reads, one of :data:`emo_fairseq.modalities.INPUTS`.
-    """
+    """Return whether an option changes what an encoder reads in training."""
     masks_frames = bool(cfg.augment_time_masks or cfg.augment_feature_masks)
     changed = {
         WAVEFORM: changes_audio(cfg),
