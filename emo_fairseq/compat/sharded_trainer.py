@@ -53,7 +53,8 @@ class FullyShardedTrainer(Trainer):
     def model(self) -> nn.Module:
         """The model, sharded when it is first needed."""
         if self._wrapped_model is None:
-            self._wrapped_model = self._sharded(self._model, self._precision)
+            precision = torch.bfloat16 if self.cfg.common.bf16 else torch.float32
+            self._wrapped_model = self._sharded(self._model, precision)
         return self._wrapped_model
 
     @property
@@ -69,10 +70,6 @@ class FullyShardedTrainer(Trainer):
             return module
         mesh = DeviceMesh.from_group(self.data_parallel_process_group, self.device.type)
         return shard(module, mesh, precision)
-
-    @property
-    def _precision(self) -> torch.dtype:
-        return torch.bfloat16 if self.cfg.common.bf16 else torch.float32
 
     def _build_optimizer(self) -> None:
         with _without_bf16(self.cfg):

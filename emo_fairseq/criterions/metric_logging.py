@@ -117,23 +117,17 @@ def _on_host(names: Iterable[str], sums: Mapping[str, Tensor]) -> dict[str, np.n
     return {split_case(name)[0]: on_host(sums[name]) for name in names}
 
 
-def _cmu_metrics(sums: Sums, labels: Sequence[str]) -> Metrics:
-    return metrics.cmu_metrics({name.removeprefix(CMU_PREFIX): x for name, x in sums.items()})
-
-
-def _vote_metrics(sums: Sums, labels: Sequence[str]) -> Metrics:
-    return metrics.vote_metrics({name.removeprefix(VOTES_PREFIX): x for name, x in sums.items()})
+def _without(prefix: str, sums: Sums) -> Sums:
+    return {name.removeprefix(prefix): value for name, value in sums.items()}
 
 
 def _means(sums: Sums, labels: Sequence[str]) -> Metrics:
-    return {
-        name.removeprefix(MEAN): float(total / count) if count else math.nan
-        for name, (total, count) in sums.items()
-    }
+    means = _without(MEAN, sums).items()
+    return {name: float(total / count) if count else math.nan for name, (total, count) in means}
 
 
 def _deviations(sums: Sums, labels: Sequence[str]) -> Metrics:
-    return {name.removeprefix(SPREAD): _deviation(*values) for name, values in sums.items()}
+    return {name: _deviation(*values) for name, values in _without(SPREAD, sums).items()}
 
 
 def _deviation(n: float, total: float, squares: float) -> float:
@@ -150,9 +144,9 @@ _DERIVATIONS: Sequence[tuple[str, Derive]] = (
         lambda sums, labels: metrics.binary_metrics(sums[BINARY_CONFUSIONS], labels),
     ),
     (MOMENTS, lambda sums, axes: metrics.number_metrics(sums[MOMENTS], axes)),
-    (CMU_PREFIX, _cmu_metrics),
+    (CMU_PREFIX, lambda sums, labels: metrics.cmu_metrics(_without(CMU_PREFIX, sums))),
     (N_AGREED, lambda sums, labels: {"n_agreed": float(sums[N_AGREED])}),
-    (VOTES_PREFIX, _vote_metrics),
+    (VOTES_PREFIX, lambda sums, labels: metrics.vote_metrics(_without(VOTES_PREFIX, sums))),
     (N_ROWS, lambda sums, labels: {"n": float(sums[N_ROWS])}),
     (MEAN, _means),
     (SPREAD, _deviations),

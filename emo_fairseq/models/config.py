@@ -138,10 +138,6 @@ def _dropout_of_pretrained(modality: str) -> tuple[Condition, ...]:
     )
 
 
-def _builds_any(context: OptionContext) -> bool:
-    return any(context.is_built_here(name) for name in context.encoders)
-
-
 _SPEECH_FROM_SCRATCH = Condition(
     lambda context: not context.reads(SPEECH) or context.is_built_here(SPEECH, "scratch"),
     "the speech encoder is not from scratch",
@@ -195,7 +191,9 @@ _KEEPS_PRETRAINED = Condition(
     needs="model",
 )
 _HAS_DROPOUT = Condition(
-    lambda context: _builds_any(context) or fusion_of(context) != CONCAT,
+    lambda context: (
+        any(map(context.is_built_here, context.encoders)) or fusion_of(context) != CONCAT
+    ),
     "every encoder is pretrained, and --fusion concat has no dropout",
     needs="model",
 )

@@ -10,8 +10,7 @@ from omegaconf import MISSING
 
 from data_prep.prototypes.records import ALL, SCOPES
 from emo_fairseq.data.augmentation import AugmentationConfig, changes_inputs
-from emo_fairseq.data.curriculum.orders import NONE, ORDERS, PRESET
-from emo_fairseq.data.curriculum.pacing import PACINGS
+from emo_fairseq.data.curriculum import NONE, ORDERS, PACINGS, PRESET
 from emo_fairseq.data.packed_audio import ANY_PACKED, PACKED_AUDIO
 from emo_fairseq.data.samplers import SAMPLERS
 from emo_fairseq.encoder_spec import DEFAULT_WHISPER_PADDING, WHISPER_PADDINGS

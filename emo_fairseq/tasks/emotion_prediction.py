@@ -28,8 +28,7 @@ from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.metric_logging import log_metrics, metric_names, metric_values
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.annotations import Classes, target_of_classes
-from emo_fairseq.data.curriculum.dataset import CurriculumDataset
-from emo_fairseq.data.curriculum.orders import BY_DIFFICULTY, NONE
+from emo_fairseq.data.curriculum import BY_DIFFICULTY, NONE, CurriculumDataset
 from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.data.fit import fit_labels

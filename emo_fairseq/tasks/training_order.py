@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from emo_fairseq.data.annotations import group_ids, group_names
-from emo_fairseq.data.curriculum.dataset import CurriculumDataset
-from emo_fairseq.data.curriculum.orders import (
+from emo_fairseq.data.curriculum import (
     BY_DIFFICULTY,
     CLASS_BALANCE,
     MODEL_CONFIDENCE,
     NONE,
     PRESET,
+    CurriculumDataset,
     CurriculumTraits,
     read_preset,
 )

@@ -13,9 +13,15 @@ from codes import raises
 from fairseq.data import FairseqDataset
 from fairseq.tasks import FairseqTask
 
-from emo_fairseq.data.curriculum.dataset import CurriculumDataset
-from emo_fairseq.data.curriculum.orders import ORDERS, CurriculumTraits, read_preset
-from emo_fairseq.data.curriculum.pacing import PACINGS, rows_of_share, share_of_epoch
+from emo_fairseq.data.curriculum import (
+    ORDERS,
+    PACINGS,
+    CurriculumDataset,
+    CurriculumTraits,
+    read_preset,
+    rows_of_share,
+    share_of_epoch,
+)
 from emo_fairseq.data.samplers import (
     SAMPLERS,
     BatchLimits,

@@ -9,8 +9,7 @@ from codes import raises
 from fairseq.data import data_utils
 
 from data_prep.tokens.folder import SpecialIds
-from emo_fairseq.data.curriculum.dataset import CurriculumDataset
-from emo_fairseq.data.curriculum.orders import CurriculumTraits
+from emo_fairseq.data.curriculum import CurriculumDataset, CurriculumTraits
 from emo_fairseq.data.dialogue_dataset import DialogueDataset
 from emo_fairseq.data.dialogue_windows import plan_windows
 from emo_fairseq.data.tokens import TokenDataset

@@ -13,7 +13,7 @@ from fairseq_process import assert_one_sentence
 
 from data_prep.commands import fit_prototypes
 from data_prep.schema import AXES, read_manifest
-from emo_fairseq.data.curriculum.pacing import PACINGS
+from emo_fairseq.data.curriculum import PACINGS
 from emo_fairseq.data.samplers import SAMPLERS
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.tasks.emotion_prediction import EmotionPredictionTask

@@ -20,7 +20,7 @@ from torch import nn
 from data_prep.features.stored import write_split
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.train.batch_trial import Training
-from emo_fairseq.data.curriculum.orders import ORDERS
+from emo_fairseq.data.curriculum import ORDERS
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.options.registered import registered_schemas

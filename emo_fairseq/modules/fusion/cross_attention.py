@@ -76,7 +76,10 @@ class CrossAttentionFusion(Fusion):
             )
         self.first_token_only = first_token_only
         self.project = nn.ModuleDict(
-            {name: _projection(width, fusion_dim) for name, width in embed_dims.items()}
+            {
+                name: nn.Sequential(nn.Linear(width, fusion_dim), LayerNorm(fusion_dim))
+                for name, width in embed_dims.items()
+            }
         )
         self.pairs = [(query, key) for query in embed_dims for key in embed_dims if query != key]
         names = [_pair_name(pair) for pair in self.pairs]
@@ -131,10 +134,6 @@ class CrossAttentionFusion(Fusion):
             by_layer = torch.stack(weights, dim=1)  # (B, layers, H, T_q, T_k)
             attention[name] = by_layer.masked_fill(padding_mask[:, None, None, :, None], 0.0)
         return self.final_norm[name](queries), padding_mask
-
-
-def _projection(width: int, fusion_dim: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(width, fusion_dim), LayerNorm(fusion_dim))
 
 
 def _pair_name(pair: tuple[str, str]) -> str:
