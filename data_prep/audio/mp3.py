@@ -3,7 +3,7 @@
 It reads as many samples as the header counts, or as the first bit rate gives. So it stops at the
 end of the first of several files that were joined, and early in a file of a variable bit rate
 without a count, as encoders write it to a pipe. Without a count it reads on to the end of the file,
-and fails there if more than a kilobyte is no sound.
+and fails there if more than a kilobyte is neither sound nor a tag.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _KILOBITS_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _COUNT_WITHIN = 64  # bytes of the first frame in which the header of the counts begins
 _JOINED_FRAMES = 3  # that follow the counted ones: some encoders do not count the first
 _ID3V1_BYTES = 128
-_SKIPPED_BYTES = 1024  # that libsndfile skips at most to find the next frame
+_SKIPPED_BYTES = 1024  # that libsndfile skips at most to find the next frame, besides tags
+_APE, _APE_HEADER = b"APETAGEX", 32  # bytes
 _PIECE = 1 << 20  # bytes that are read at once
 
 
@@ -83,9 +84,19 @@ def _estimated(file: BinaryIO, begin: int) -> tuple[Length, int | None]:
             return Length.WRONG, None
         n_samples += frame.n_samples
         end += frame.n_bytes
+    end += _ape_bytes(file, end)
     if file.seek(0, io.SEEK_END) - end > _SKIPPED_BYTES:
         return Length.WRONG, None
     return Length.ESTIMATED, n_samples
+
+
+def _ape_bytes(file: BinaryIO, at: int) -> int:
+    """Return the bytes of an APEv2 tag at a position, such as one of a picture; 0 without."""
+    file.seek(at)
+    header = file.read(_APE_HEADER)
+    if not header.startswith(_APE):
+        return 0
+    return _APE_HEADER + int.from_bytes(header[12:16], "little")  # which excludes the header
 
 
 def end_of_id3(content: bytes) -> int:

@@ -86,10 +86,10 @@ def plain_decimal(value: Decimal) -> str:
 
 
 def check_turns(path: Path, turns: Sequence[Turn]) -> tuple[list[Turn], dict[str, int]]:
-    """Return turns in order of time, and what of them was skipped, with counts.
+    """Return turns in order of time, and what was cut of them, with counts.
 
-    Times are rounded to hundredths of a second by some programs: a turn that ends no later than
-    that after the next one of its speaker begins is cut there.
+    Some programs round times to hundredths of a second: a turn that ends at most .01 s after the
+    next one of its speaker begins is cut there.
 
     Raises:
         CodedError: there are none; one does not end after its start; two of one speaker overlap.
@@ -119,7 +119,7 @@ def check_turns(path: Path, turns: Sequence[Turn]) -> tuple[list[Turn], dict[str
                 n_cut += 1
             else:
                 overlaps.append((before, turn))
-        if turn.end >= before.end:
+        if turn.end >= ordered[number_before].end:
             last[turn.speaker] = number
     if overlaps:
         raise _overlap_error(path, overlaps)
@@ -128,7 +128,7 @@ def check_turns(path: Path, turns: Sequence[Turn]) -> tuple[list[Turn], dict[str
 
 def _overlap_error(path: Path, overlaps: Sequence[tuple[Turn, Turn]]) -> CodedError:
     before, turn = overlaps[0]
-    further = f", as {len(overlaps)} turns in all do" if len(overlaps) > 1 else ""
+    further = f" (the first of {len(overlaps)} overlaps)" if len(overlaps) > 1 else ""
     return CodedError(
         f"{path}: {_place(turn)}: the turn from {plain_decimal(turn.start)} s of "
         f"{turn.speaker!r} overlaps that of {_place(before)}, which ends at "

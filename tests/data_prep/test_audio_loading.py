@@ -1,6 +1,7 @@
 """The loader's segments, limits, and what it must not open."""
 
 import io
+import struct
 import subprocess
 import sys
 import time
@@ -130,6 +131,22 @@ def test_other_bytes_after_an_mp3_without_a_count_are_no_sound(mode: str) -> Non
     whole = load_audio(content)
     for rest in (bytes(900), bytes(5000), b"no sound " * 1000):
         np.testing.assert_allclose(load_audio(content + rest), whole, atol=1e-4)
+
+
+def test_a_picture_after_an_mp3_without_a_count_needs_no_ffmpeg(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """libsndfile skips an APEv2 tag of any size, and nothing else of more than a kilobyte."""
+    content = mp3(44100, "CONSTANT")
+    at = content.index(b"Info")
+    content = content[:at] + bytes(4) + content[at + 4 :]
+    size = 5000 + 32  # of the items and the footer
+    ends = [b"APETAGEX" + struct.pack("<4I8x", 2000, size, 1, end << 29) for end in (5, 4)]
+    monkeypatch.setitem(sys.modules, "av", None)
+    tagged = content + ends[0] + bytes(5000) + ends[1] + b"TAG" + b" " * 125
+    np.testing.assert_array_equal(load_audio(tagged), load_audio(content))
+    with raises("library-missing"):
+        load_audio(tagged + bytes(2000))
 
 
 def test_aac_after_a_tag_as_web_streams_have_it(tmp_path: Path) -> None:

@@ -541,8 +541,22 @@ def test_overlaps_within_the_rounding_of_times_are_cut(tmp_path: Path) -> None:
     assert found.skipped == {"overlaps of at most 0.01 s of turns of one speaker": 2}
 
 
+def test_a_turn_that_is_shorter_than_the_overlap_hides_no_later_one(tmp_path: Path) -> None:
+    turns = [
+        Turn(Decimal(start), Decimal(end), "A")
+        for start, end in (("0", "1.004"), ("1", "1.003"), ("1.002", "2"))
+    ]
+    ordered, cut = check_turns(tmp_path, turns)
+    assert [(str(turn.start), str(turn.end)) for turn in ordered] == [
+        ("0", "1"),
+        ("1", "1.002"),
+        ("1.002", "2"),
+    ]
+    assert list(cut.values()) == [2]
+
+
 def test_all_overlaps_are_counted(tmp_path: Path) -> None:
     """A turn within a longer one does not hide the next one within it."""
     lines = [f"SPEAKER a 1 {start} {seconds} x x A" for start, seconds in ((0, 9), (1, 1), (3, 1))]
-    with pytest.raises(CodedError, match="ends at 9 s, as 2 turns in all do; cut one"):
+    with pytest.raises(CodedError, match=r"ends at 9 s \(the first of 2 overlaps\); cut one"):
         read(tmp_path, "a.rttm", "\n".join(lines))
