@@ -124,3 +124,13 @@ def test_fewer_than_two_groups_are_refused(
     with raises("groups-too-few") as error:
         plain(Task(folder, rows), corpus_adversary_weight=1.0)
     assert f"names {count} in the column corpus" in str(error.value)
+
+
+def test_groups_that_corpus_yaml_alone_names_are_not_counted(folder: Path) -> None:
+    """An adversary of one group would learn nothing: it is refused beside an auxiliary target."""
+    task = Task(folder, [replace(row, speaker="speaker0") for row in make_rows()])
+    (target,) = auxiliary_targets("speaker", task.target)
+    task.auxiliary = {"speaker": LabeledTarget(target, ["speaker0", "speaker1"])}
+    with raises("groups-too-few") as error:
+        plain(task, speaker_adversary_weight=0.3)
+    assert "names 1 in the column speaker" in str(error.value)

@@ -57,7 +57,7 @@ class AdversaryConfig(FairseqDataclass):
 class AdversaryTerm(Term):
     """A classifier of speakers or corpora behind a gradient reversal (Ganin and Lempitsky 2015).
 
-    In `warmup_updates` the reversed gradient grows from 0 to its full size.
+    Over the first `warmup_updates` updates the reversed gradient grows from 0 to its full size.
 
     Raises:
         UsageError: the train split names fewer than two groups.
@@ -68,15 +68,16 @@ class AdversaryTerm(Term):
     def __init__(self, task: EmotionTask, weight: float, warmup_updates: int) -> None:
         super().__init__()
         column = self.column
-        # An auxiliary target of the column reads the same annotation, by its own order of labels.
-        target = task.auxiliary.get(column)
-        names = target.labels if target else group_names(task.train_split(), column)
-        if len(names) < 2:
+        groups = group_names(task.train_split(), column)
+        if len(groups) < 2:
             raise UsageError(
-                f"--{column}-adversary-weight: the train split names {len(names)} in the column "
+                f"--{column}-adversary-weight: the train split names {len(groups)} in the column "
                 f"{column}, and two at least are needed; fill the column, or leave the option out",
                 "groups-too-few",
             )
+        # An auxiliary target of the column reads the same annotation, by its own order of labels.
+        target = task.auxiliary.get(column)
+        names = target.labels if target else groups
         task.annotate(column, lambda split: group_ids(split, column, names))
         self.weight, self.warmup_updates = weight, warmup_updates
         self.adversary = Adversary(task.embedding_dim, _HIDDEN, len(names), _DROPOUT)
