@@ -21,7 +21,13 @@ from data_prep.engines import default_workers
 from data_prep.features.extraction import ALL_LAYERS
 from data_prep.progress import show_progress
 from emo_fairseq.modalities import PIXELS, TOKENS, WAVEFORM
-from emo_fairseq.models.modality_encoder import WEIGHTED, ModalityEncoder
+from emo_fairseq.models.modality_encoder import (
+    LAST,
+    MEAN,
+    WEIGHTED,
+    ModalityEncoder,
+    check_layer,
+)
 from emo_fairseq.modules.encoder import Encoder
 
 FloatArray = npt.NDArray[np.float32]
@@ -63,7 +69,13 @@ def encoder_of_features(backbone: Encoder, layer: str) -> ModalityEncoder:
     Args:
         backbone: with its weights.
         layer: ``--layer`` of that command; of ``all``, :func:`encode_rows` yields all layers.
+
+    Raises:
+        UsageError: there is no such layer.
     """
+    check_layer(
+        layer, backbone.n_layers, f"--layer {layer}: this encoder", (LAST, MEAN, ALL_LAYERS)
+    )
     encoder = ModalityEncoder(backbone, WEIGHTED if layer == ALL_LAYERS else layer)
     encoder.freeze()
     return encoder

@@ -285,12 +285,12 @@ def _cast(source: Mapping[str, Tensor], parameter: nn.Parameter | None) -> dict[
     return {name: x.to(dtype) if x.is_floating_point() else x for name, x in source.items()}
 
 
-def check_layer(layer: str, n_layers: int, name: str) -> None:
+def check_layer(layer: str, n_layers: int, name: str, choices: Sequence[str] = LAYERS) -> None:
     """Raise a `UsageError`, which begins with `name`, unless an encoder has the layer."""
     numbers = map(str, range(n_layers + 1))
-    if layer not in (*LAYERS, *numbers):
+    if layer not in (*choices, *numbers):
         raise UsageError(
-            f"{name} has layers 0 to {n_layers}; give a number, or {', '.join(LAYERS[:-1])} or "
-            f"{LAYERS[-1]}",
+            f"{name} has layers 0 to {n_layers}; give a number, or {', '.join(choices[:-1])} or "
+            f"{choices[-1]}",
             "layer-unknown",
         )

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from codes import raises
 
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.models import encode
-from emo_fairseq.models.encode import encode_rows
+from emo_fairseq.models.encode import encode_rows, encoder_of_features
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
@@ -47,7 +48,7 @@ def alone(encoder: ModalityEncoder, dataset: TokenDataset, row: int) -> np.ndarr
     return encoded[0].flatten(1).numpy()
 
 
-@pytest.mark.parametrize("layer", ["last", "0", "mean", "weighted"])
+@pytest.mark.parametrize("layer", ["last", "0", "mean", "weighted", "concat"])
 @pytest.mark.parametrize("max_tokens", [1, 20, 10_000])
 def test_rows_come_in_order_whatever_the_batches(layer: str, max_tokens: int) -> None:
     encoder, dataset = token_encoder(layer), token_dataset()
@@ -55,9 +56,20 @@ def test_rows_come_in_order_whatever_the_batches(layer: str, max_tokens: int) ->
     assert len(rows) == len(dataset)
     for row, frames in enumerate(rows):
         if row == ABSENT:
-            assert frames.shape == (0, 48 if layer == "weighted" else 16)
+            assert frames.shape == (0, 48 if layer in ("weighted", "concat") else 16)
         else:
             np.testing.assert_allclose(frames, alone(encoder, dataset, row), atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["3", "weighted", "concat"])
+def test_the_layers_of_stored_features_are_those_of_the_command(layer: str) -> None:
+    """It takes no ``weighted`` and no ``concat``, which a training chooses of ``all``."""
+    backbone = TokenEncoder(20, 16, SIZE)
+    with raises("layer-unknown") as error:
+        encoder_of_features(backbone, layer)
+    remedy = "has layers 0 to 2; give a number, or last, mean or all"
+    assert str(error.value) == f"--layer {layer}: this encoder {remedy}"
+    assert encoder_of_features(backbone, "all").n_states == 3
 
 
 def test_windows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
