@@ -61,7 +61,7 @@ def apply() -> None:
 
 
 def find_mistake(error: BaseException | None) -> BaseException | None:
-    """Return the mistake that an error is, or was raised from; None if it is of neither kind."""
+    """Return the `CodedError` that an error is, or was raised from; None if there is none."""
     if type(error) is AssertionError and str(error) in _ASSERTIONS:
         return _ASSERTIONS[str(error)]
     while error is not None and not isinstance(error, CodedError):

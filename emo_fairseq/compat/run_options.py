@@ -251,7 +251,7 @@ def _check_momentum(cfg: Any) -> None:
         if cfg.common[option]:
             raise UsageError(
                 f"--momentum-encoder with --{option.replace('_', '-')}: the steps of the averages "
-                "are too small for half precision; leave it out",
+                f"are too small for half precision; leave out --{option.replace('_', '-')}",
                 "half-precision-unsupported",
             )
 

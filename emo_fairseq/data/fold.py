@@ -20,6 +20,7 @@ def read_fold(folder: Path, fold: str) -> tuple[Sequence[str], Mapping[str, Sequ
 
     Raises:
         UsageError: no such file, or no such fold in it.
+        data_prep.errors.ManifestError: the file does not fit the manifests; see :func:`read_folds`.
     """
     protocol, _, number = fold.partition("/")
     file = folder / FOLDS_FOLDER / f"{protocol}.json"
@@ -43,7 +44,8 @@ def read_fold_rows(folder: Path, fold: str) -> dict[str, ManifestTable]:
 
     Raises:
         UsageError: no such file, or no such fold in it.
-        data_prep.errors.ManifestError: a row that breaks the data contract.
+        data_prep.errors.ManifestError: the file does not fit the manifests, or a row breaks the
+            data contract.
     """
     bases, sets = read_fold(folder, fold)
     rows = read_base(folder, bases)

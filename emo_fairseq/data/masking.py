@@ -67,7 +67,10 @@ def mask_tokens(
 
 
 class MaskedTokens(AugmentedDataset):
-    """Masks tokens by :func:`mask_tokens`; a batch has the ids that were there, too."""
+    """Masks tokens by :func:`mask_tokens`; a batch has the ids that were there, too.
+
+    Each token is chosen with the probability `share`; `mask` is the id of the mask.
+    """
 
     def __init__(
         self, dataset: FairseqDataset, share: float, vocabulary: Vocabulary, mask: int, seed: int

@@ -21,6 +21,8 @@ ANY_PACKED, CREATE_PACKED, NO_PACKED = PACKED_AUDIO = ("auto", "create", "off")
 def open_packed_audio(mode: str, folder: Path, split: Split, root: Path) -> PackedAudio | None:
     """Open the packed audio of a split on disk; None if there is none, or it is out of date.
 
+    The mode is one of :data:`PACKED_AUDIO`; `root` is the folder that audio paths start from.
+
     Raises:
         UsageError: it is damaged, or cannot be written.
     """

@@ -259,6 +259,10 @@ class RobertaEMOModel(BaseFairseqModel):
     ) -> EmotionOutput:
         """Score embeddings (U, E), after encoding those of a dialogue together.
 
+        Args:
+            embedding: of :meth:`embed`.
+            dialogue: see :meth:`forward`.
+
         Returns:
             The output of the B rows that are scored, without attention.
         """

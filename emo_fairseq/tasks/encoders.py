@@ -157,6 +157,7 @@ def check_same_features(
     Raises:
         UsageError: another encoder, layer or pooling made them, which may have the same width, or
             their content has changed since.
+        CodedError: a file of the features cannot be read.
     """
     for name, encoder_spec in specs.items():
         if encoder_spec.kind != "features":

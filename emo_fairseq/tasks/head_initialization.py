@@ -12,7 +12,10 @@ from emo_fairseq.task_state import TaskState
 
 
 def initialize_heads(model: RobertaEMOModel, state: TaskState, train: Split) -> None:
-    """Set the heads of VAD and of sentiment scores, primary and auxiliary ones, in place."""
+    """Set the heads of VAD and of sentiment scores, primary and auxiliary ones, in place.
+
+    Rows of the train split without truth do not count.
+    """
     _initialize(model.head, LabeledTarget(state.target, state.labels), train)
     for name, other in state.auxiliary.items():
         head = model.auxiliary_heads[name]

@@ -43,7 +43,10 @@ def training_provenance(data: DataDir, selecting_split: str | None) -> Provenanc
 
 
 class ScoringGuard:
-    """Refuses to score a model on rows that it was trained on."""
+    """Refuses to score a model on rows that it was trained on.
+
+    If it `allows` leaks (``--allow-leak``), they are recorded and warned of, not refused.
+    """
 
     def __init__(self, data: DataDir, fold: str | None, allows: bool) -> None:
         self._data, self._fold, self._allows = data, fold, allows
