@@ -83,6 +83,8 @@ def digest_once(file: Path) -> str:
 def compute_once(file: Path, compute: Compute, kind: str) -> str:
     """Return the result of `compute` for a file, kept in the user's cache under `kind`.
 
+    It may depend on nothing but the content of the file.
+
     Raises:
         ValueError: the file cannot be read.
     """
@@ -273,7 +275,10 @@ def verify_all(folder: Path, records: Mapping[str, Mapping[str, Any]], remedy: s
 
 
 def warn_unverified(file: Path, remedy: str) -> None:
-    """Warn, once per process, that a file of an older version has no record; `remedy` adds one."""
+    """Warn, once per process, that a file of an older version has no record.
+
+    `remedy` ends the message, and names how to add one.
+    """
     if file not in _warned:
         _warned.add(file)
         logger.warning("%s: has no record of its size and SHA-256, not verified; %s", file, remedy)

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 def locked(file: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock `file` of its folder; the kernel releases it when the process ends.
 
+    While another process holds it, this one logs that and waits.
+
     Raises:
         CodedError: another process holds it, and `wait` is False.
     """

@@ -271,7 +271,13 @@ def _correlation(x: Floats, y: Floats) -> float:
 
 
 def axis_warnings(where: str, vad: Floats, prototypes: Floats) -> Iterator[str]:
-    """Yield the axes that are constant, or a copy of another."""
+    """Yield the axes that are constant, or a copy of another.
+
+    Args:
+        where: what the rows are, for the message.
+        vad: (N, 3), complete rows only.
+        prototypes: (K, 3) of those rows, NaN for a class without one.
+    """
     if len(vad) < 2:
         return
     constant = np.ptp(vad, axis=0) < SAME_VALUE  # (3,)

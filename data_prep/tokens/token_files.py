@@ -45,7 +45,7 @@ _WIDE = 5
 def write_token_files(
     bin_file: Path, idx_file: Path, rows: Iterable[npt.NDArray[np.int64]], n_symbols: int
 ) -> None:
-    """Write the ids of rows, in a type that holds `n_symbols`."""
+    """Write the ids of rows, (n_tokens,) each, in a type that holds `n_symbols`."""
     code = next((code for limit, code in _NARROW.items() if n_symbols < limit), _WIDE)
     dtype, sizes = np.dtype(_DTYPES[code]), array("i")
     with bin_file.open("wb") as file:

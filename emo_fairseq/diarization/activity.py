@@ -64,6 +64,8 @@ def measure_activity(
 ) -> RecordingActivity:
     """Measure the speech probability and the level of each frame of a recording.
 
+    An array has `source_rate` in Hz. All channels are mixed to one unless `separate_channels`.
+
     Raises:
         AudioError: the recording cannot be read.
         UsageError: faster-whisper is not installed.

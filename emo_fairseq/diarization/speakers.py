@@ -49,6 +49,10 @@ class Voice:
 def embed_stretch(stretch: Stretch, samples: FloatArray) -> Voice:
     """Embed windows of 1.6 s every 0.4 s of a stretch; one window if it is shorter.
 
+    Args:
+        stretch: its place in the recording.
+        samples: (n_samples,) of the stretch, at 16 kHz.
+
     Raises:
         UsageError: the weights of the encoder are not installed.
     """
@@ -112,6 +116,10 @@ def estimate_number(centered: FloatArray) -> int:
 
 def smooth_path(scores: FloatArray, change_cost: float) -> list[int]:
     """Return the labels with the highest sum of scores, less the cost of each change (Viterbi).
+
+    Args:
+        scores: (n_windows, n_labels).
+        change_cost: of a label that is not that of the window before.
 
     >>> smooth_path(np.array([[1.0, 0.0], [0.4, 0.5], [1.0, 0.0]]), change_cost=0.2)
     [0, 0, 0]

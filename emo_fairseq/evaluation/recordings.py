@@ -224,7 +224,7 @@ def time_moment_rows(recording: RecordingTurns, axes: Sequence[str]) -> np.ndarr
     active turns of a side the mean of their values.
 
     Returns:
-        (N, A, 8) float64, as :func:`emo_fairseq.metrics.moments` with seconds for rows.
+        (N, A, 8) float64 of A axes, as :func:`emo_fairseq.metrics.moments` with seconds for rows.
     """
     stretches = Stretches.of(recording)
     cells = np.zeros((len(stretches.spans), len(axes), 8))

@@ -108,7 +108,11 @@ class Engine(ABC):
         truncates_speech: bool = True,
         should_stop: ShouldStop = never,
     ) -> list[Prediction]:
-        """Predict for items, taken as needed, in which turns of a dialogue are together."""
+        """Predict for items, which are read as they are needed.
+
+        The turns of each dialogue follow each other. Speech that is too long is refused unless it
+        is truncated, by `truncates_speech`.
+        """
         size = ChunkSize(batch_size * _BATCHES_IN_MEMORY, _SAMPLES_IN_MEMORY)
         if self.groups_items:
             size = ChunkSize()  # all of a speaker's

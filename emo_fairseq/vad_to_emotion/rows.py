@@ -227,7 +227,14 @@ def emotions_of(
 def write_emotions(
     file: Path, emotions: EmotionRows, probabilities: np.ndarray, facts: Mapping[str, Any]
 ) -> None:
-    """Write a predictions file, and beside it as JSON what it was made from."""
+    """Write a predictions file, and beside it as JSON what it was made from.
+
+    Args:
+        file: readable by `emo_fairseq.report` and `emo_fairseq.experiments.collect`.
+        emotions: N rows.
+        probabilities: (N, K).
+        facts: see :func:`facts_of`.
+    """
     labels = emotions.labels
     rows = [
         {

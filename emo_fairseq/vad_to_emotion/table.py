@@ -46,7 +46,10 @@ _UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 
 
 def vad_estimates(vad: VadRows, speakers: Speakers | None = None) -> dict[Column, Estimate]:
-    """Return MSE, RMSE, MAE, Pearson's r and CCC of each axis, of the rows with a truth."""
+    """Return MSE, RMSE, MAE, Pearson's r and CCC of each axis, of the rows with a truth.
+
+    Intervals are over speakers, or over rows where these are None.
+    """
     numbers = NumberPredictions(vad.ids, AXES, vad.truth, vad.prediction)
     by_key = estimates(*numbers.statistics(VAD_METRICS), speakers)
     return {(metric, axis): by_key[f"{metric}_{axis}"] for axis in AXES for metric in VAD_METRICS}
@@ -55,7 +58,7 @@ def vad_estimates(vad: VadRows, speakers: Speakers | None = None) -> dict[Column
 def emotion_estimates(
     emotions: EmotionRows, prediction: np.ndarray, speakers: Speakers | None = None
 ) -> dict[Column, Estimate]:
-    """Return accuracy, macro F1 and weighted F1."""
+    """Return accuracy, macro F1 and weighted F1 of label ids (N,); see `vad_estimates`."""
     labels = LabelPredictions(emotions.ids, emotions.labels, emotions.truth, prediction)
     by_key = estimates(*labels.statistics(), speakers)
     return {(metric, ""): by_key[key] for metric, key in EMOTION_METRICS.items()}

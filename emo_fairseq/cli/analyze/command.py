@@ -120,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.segments:
         check_turn_file_options(options)
     wanted = turn_options(options, has_turn_files=bool(options.segments))
-    # And all items: before the imports that take seconds.
+    # The model and all items are found before the imports that take seconds.
     options.model = local_model(options.model)
     recordings = find_recordings(options.items)
     turn_files = match_turn_files(recordings, options.segments, turn_file_options(options))

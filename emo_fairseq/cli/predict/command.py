@@ -146,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         inputs = [*options.items, *([str(options.segments)] if has_turns else [])]
         check_output(options.output, inputs, options.model)
-    # And all items: before the imports that take seconds.
+    # The model and all items are found before the imports that take seconds.
     options.model = local_model(options.model)
     sources = _open(options)
     predictor = load_model(options)
