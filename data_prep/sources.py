@@ -25,7 +25,7 @@ from data_prep.tables.given_options import corpus_name, given_options
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _LEGACY = ("train_size.tsv", "train_t.tsv")  # of the T_data layout
 _SHOWN = 4  # names of a folder in a message
-_SEARCHED = 100  # folders in a folder that is none, for what was meant
+_SEARCHED = 100  # most folders inside an unknown one that are checked for a corpus
 
 
 @dataclass(frozen=True)

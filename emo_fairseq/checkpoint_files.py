@@ -1,7 +1,6 @@
 """The files of checkpoints that fairseq-train writes into ``--save-dir``."""
 
 import re
-import zipfile
 from pathlib import Path
 
 BEST, LAST = "checkpoint_best.pt", "checkpoint_last.pt"
@@ -15,6 +14,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
     A file that is cut short is passed over.
     """
+    import zipfile  # here, since every command imports this module
+
     written = [
         file
         for file in folder.glob("checkpoint*.pt")

@@ -2,7 +2,7 @@
 
     {split}.npy + {split}.lengths    emotion2vec's: all frames stacked, and a length for each row
     {split}.npy                      (N, C), a vector a row; NaN throughout = the row has none
-    {split}/{id}.npy, or {id}.npy    a file a row, (T, C) or (C,); no file, or T = 0 = it has none
+    {split}/{id}.npy, or {id}.npy    a file a row, (T, C) or (C,); no file or frame: it has none
 
 The first is read as it is. What the others cannot give by mmap is packed into `packed/`, in the
 form of the first, when it is first opened, and again when a file has changed.

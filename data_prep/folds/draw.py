@@ -16,7 +16,7 @@ from data_prep.errors import CodedError
 from data_prep.schema import TRAIN
 
 NEAR = 0.01  # how much farther from the shares than the nearest a drawn way may be
-_NEAR_OF_SHARE = 0.1  # the same of the largest part of its share that a split misses
+_NEAR_OF_SHARE = 0.1  # how much more of its share a drawn split may miss than need be
 COARSE = 0.03  # share of the rows by which a split may miss its own without a warning
 _N_WAYS = 60_000  # so many are all tried: ten groups in three splits
 _N_DRAWN = (1, 1000)  # random ways, at least and at most
