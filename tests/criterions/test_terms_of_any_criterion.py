@@ -139,11 +139,11 @@ def test_a_checkpoint_of_other_terms_is_refused(other: dict[str, Any] | None, fo
 # -- the log adds up -------------------------------------------------------------------------------
 
 WEIGHED = {
-    "speaker adversary": ({"speaker_adversary_weight": 0.3}, {"speaker_loss": 0.3}),
+    "speaker adversary": ({"speaker_adversary_weight": 0.3}, {"speaker_adversary_loss": 0.3}),
     "r-drop": ({"r_drop_weight": 3.0}, {"r_drop_loss": 3.0}),
     "auxiliary": (
         {"auxiliary_weights": "vad=0.5", "corpus_adversary_weight": 0.2},
-        {"vad_loss": 0.5, "sentiment_loss": 1.0, "corpus_loss": 0.2},
+        {"vad_loss": 0.5, "sentiment_loss": 1.0, "corpus_adversary_loss": 0.2},
     ),
     "everything": (
         {
@@ -153,8 +153,8 @@ WEIGHED = {
             "auxiliary_weights": "vad=0.5,sentiment=2",
         },
         {
-            "speaker_loss": 0.3,
-            "corpus_loss": 0.2,
+            "speaker_adversary_loss": 0.3,
+            "corpus_adversary_loss": 0.2,
             "r_drop_loss": 3.0,
             "vad_loss": 0.5,
             "sentiment_loss": 2.0,

@@ -249,7 +249,7 @@ def test_across_corpora(fairseq, commands, monkeypatch, tmp_path):
     here = f"--user-dir {plugin(commands)} --num-workers 0 --batch-size 8"
     small = " ".join(f"--{option.replace('_', '-')} {value}" for option, value in SMALL.items())
     log = fairseq("train", objective_command("corpus_adversary"), here, small, "--max-update 2")
-    assert 0 <= log.figures("train")["corpus_accuracy"] <= 1
+    assert 0 <= log.figures("train")["corpus_adversary_accuracy"] <= 1
     folder = Path("checkpoints/objectives/corpus_adversary/seed1")
     score = f"--path {folder}/checkpoint_last.pt --data data/cross --valid-subset test"
     save = "--batch-size 8 --save-predictions predictions.tsv"

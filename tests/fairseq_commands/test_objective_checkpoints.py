@@ -83,7 +83,8 @@ def test_half_precision_trains_all_terms(precision, data, fairseq, commands, tmp
     train = [commands["train"], f"--data {data} --save-dir {tmp_path / 'half'}", options]
     lines = fairseq("train", *train).all_figures("train_inner")
     assert len(lines) == 4
-    for name in ("loss", "gnorm", "contrastive_loss", "vad_loss", "speaker_loss", "difficulty"):
+    of_terms = ("contrastive_loss", "vad_loss", "speaker_adversary_loss", "difficulty")
+    for name in ("loss", "gnorm", *of_terms):
         assert all(math.isfinite(line[name]) for line in lines), name
     state = torch.load(tmp_path / "half" / "checkpoint_last.pt")
     assert state["task_state"]["embedding_queue"][2].dtype == torch.float64

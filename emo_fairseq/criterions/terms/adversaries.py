@@ -98,8 +98,9 @@ class AdversaryTerm(Term):
         rows = losses.cross_entropy(logits, groups.clamp_min(0)).masked_fill(~known, 0.0)
         right = (logits.detach().argmax(dim=1) == groups).sum()  # an unknown group, -1, never is
         return self.weight * batch.primary.mean_weight * rows.sum(), {
-            **mean_of(f"{self.column}_loss", rows.detach().sum(), known.sum()),
-            **mean_of(f"{self.column}_accuracy", right, known.sum()),
+            # An auxiliary target of the column logs {column}_loss.
+            **mean_of(f"{self.column}_adversary_loss", rows.detach().sum(), known.sum()),
+            **mean_of(f"{self.column}_adversary_accuracy", right, known.sum()),
         }
 
 
