@@ -177,8 +177,7 @@ def _write_folder(args: argparse.Namespace, files: Sequence[_File]) -> None:
         for file in files
         for split, predictions in file.by_split.items()
     ]
-    given = args.predictions
-    title = args.title or (given[0].stem if len(given) == 1 else f"{len(given)} runs")
+    title = args.title or (files[0].path.stem if len(files) == 1 else f"{len(files)} runs")
     write_folder(args.output, splits, epochs, title, args.date, recordings)
     sys.stdout.write(f"report: {args.output / PAGE}\n")
 
