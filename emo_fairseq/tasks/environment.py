@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import platform
 import subprocess
 import sys
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 ENVIRONMENT_FILE = "environment.json"
 _REMEDY = "remove the file; nothing is trained by it"
 _SECONDS = 10  # of git, in a checkout on a slow disk
+_OTHER_CHECKOUT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # set where git runs a hook
 
 
 class Environment(ForeignDocument):
@@ -79,9 +81,12 @@ def checkout_commit(folder: Path) -> str:
     if not (folder / ".git").exists():  # or git would find the repository around it
         return ""
     words = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    environment = {k: value for k, value in os.environ.items() if k not in _OTHER_CHECKOUT}
     options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": _SECONDS}
     try:
-        return str(subprocess.run(words, cwd=folder, check=True, **options).stdout).strip()
+        return str(
+            subprocess.run(words, cwd=folder, env=environment, check=True, **options).stdout
+        ).strip()
     except (OSError, subprocess.SubprocessError):  # without git, or of another user
         return ""
 

@@ -49,7 +49,7 @@ def test_a_record_of_an_older_version_has_no_commit_to_compare(file, caplog):
     assert warnings(caplog) == []
 
 
-def test_the_commit_of_a_checkout(tmp_path):
+def test_the_commit_of_a_checkout(tmp_path, monkeypatch):
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", str(tmp_path)]
 
     def run(*words):
@@ -62,6 +62,8 @@ def test_the_commit_of_a_checkout(tmp_path):
     run("add", "a.py")
     run("commit", "-q", "-m", "first")
     commit = run("rev-parse", "HEAD").strip()
+    assert checkout_commit(tmp_path) == commit
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "of_a_hook"))
     assert checkout_commit(tmp_path) == commit
     file.write_text("2")
     assert checkout_commit(tmp_path) == f"{commit}-dirty"
