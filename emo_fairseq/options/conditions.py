@@ -210,6 +210,6 @@ def reads_augmented(encoder: str, *inputs: str, modality: str | None = None) -> 
     """
     return Condition(
         lambda context: context.reads_augmented(*inputs, modality=modality),
-        f"{encoder} is frozen, and reads augmented inputs with --augment-copies alone",
+        f"{encoder} is frozen, and reads augmented inputs only with --augment-copies",
         needs="model",
     )
