@@ -114,7 +114,7 @@ _REMEDY_OF = {
 
 
 def missing_library(error: BaseException) -> CodedError | None:
-    """Return the error of a library that is not installed as one for users; None of another error.
+    """Return the error of a library that is not installed as one for users; None for another error.
 
     >>> print(missing_library(ModuleNotFoundError("No module named 'scipy'", name="scipy")))
     scipy is not installed, and this command needs it; pip install 'emo_fairseq[train]'

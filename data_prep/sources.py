@@ -160,7 +160,11 @@ def _refuse_beside_corpus(path: Path, sources: Sequence[Source]) -> None:
         return
     inner = sorted(child for child in path.glob("[!.]*") if child.is_dir())[:_SEARCHED]
     for folder in inner if sources else [*inner, path.resolve().parent]:
-        if known := _prepared_in(folder) or _corpora_in(folder):
+        try:
+            known = _prepared_in(folder) or _corpora_in(folder)
+        except PermissionError:  # such as lost+found of a disk
+            continue
+        if known:
             place = "holds" if folder in inner else "is in"
             raise CodedError(
                 f"{path}: {place} {_described(known[0])}; give {folder}", "source-unknown"

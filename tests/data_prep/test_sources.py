@@ -1,6 +1,7 @@
 """What a path is: a data dir, a corpus, a table; and the words that prepare it."""
 
 import argparse
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,25 @@ def test_a_folder_of_corpora_has_no_classes(
     with raises("source-unknown") as error:
         find_source(tmp_path)
     assert "holds the corpus crema_d" in str(error.value)
+
+
+def test_a_folder_that_may_not_be_read_is_no_corpus(
+    tmp_path: Path, write_sound: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as lost+found beside the classes, on a disk of recordings."""
+    for name in ("happy", "lost+found", "sad"):
+        (tmp_path / name).mkdir()
+    for name in ("happy", "sad"):
+        write_sound(tmp_path / name / "1.wav")
+    is_file = Path.is_file
+
+    def refuse(path: Path) -> bool:
+        if path.parent.name == "lost+found":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert find_source(tmp_path).kind == "class_folders"
 
 
 def test_a_label_csv_with_other_columns_is_a_table(tmp_path: Path) -> None:
