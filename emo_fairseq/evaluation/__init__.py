@@ -27,8 +27,9 @@ From a prediction to a metric
 Training derives its metrics by the same functions (:mod:`emo_fairseq.metrics`) from sums that it
 accumulates over batches and ranks: chunked or whole, a metric is the same. The other files that
 scoring writes are those of :mod:`.embeddings` and :mod:`.attention`. Whole recordings, whose
-predicted turns are not those of the reference, are scored by :mod:`.recordings`, and shifts of
-emotion in dialogues by :mod:`.dialogues`. All of it computes with NumPy, and imports no torch.
+predicted turns are not those of the reference, are read by :mod:`.turn_files` and scored by
+:mod:`.recordings`, and shifts of emotion in dialogues by :mod:`.dialogues`. All of it computes with
+NumPy, and imports no torch.
 """
 
 import importlib

@@ -14,6 +14,7 @@ Modules, each of which imports only those above it:
     comparison  metrics of systems over runs and folds, tests of the first against the others
     grid        overrides with choices -> every combination as Hydra composes it
     jobs        several commands at a time
+    scoring_sets, scoring   what runs are scored on, and how
     score, collect, sweep   the commands
 
 Nothing imports this package, and it trains nothing itself.
