@@ -6,11 +6,13 @@ import shlex
 from pathlib import Path
 
 import hf_folders
+import numpy as np
 import pytest
 
 from data_prep.commands import extract_features
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_manifest
+from emo_fairseq.data.augmentation.audio_transforms import AudioTransforms
 from emo_fairseq.experiments import sweep
 from emo_fairseq.experiments.grid import combinations
 
@@ -92,10 +94,31 @@ def test_frames(copy_toy, hydra):
     )
 
 
+def test_layers(copy_toy, hydra, tmp_path):
+    """Copies of another loudness, which need no further library."""
+    data = copy_toy()
+    encoder = hf_folders.build_whisper(tmp_path / "whisper")
+    log = hydra(
+        "layers",
+        f"task.data={data} task.speech_encoder=hf:{encoder} ~task.augment_transforms",
+        "+task.augment_gain=6 optimization.max_update=2 lr_scheduler.total_num_update=300",
+    )
+    assert "speech: fitting statistics" in log
+    assert "fused vectors: fitting statistics" in log
+
+
+def test_transforms_of_the_layers():
+    pytest.importorskip("audiomentations", reason="the extra augment is not installed")
+    transforms = AudioTransforms(EXAMPLE / "voices.yaml")
+    generator = np.random.default_rng(1)
+    samples = generator.normal(scale=0.1, size=16000).astype(np.float32)
+    assert not np.array_equal(transforms(samples, generator), samples)
+
+
 def test_the_sweeps_of_the_readme():
     words = [shlex.split(x.removeprefix(SWEEP)) for x in README.splitlines() if x.startswith(SWEEP)]
     found = [sweep.make_parser().parse_intermixed_args(x) for x in words]
-    assert [options.config_name for options in found] == ["text", "frames", "frames"]
-    assert [len(combinations(options.overrides)) for options in found] == [3, 3, 1]
+    assert [options.config_name for options in found] == ["text", "frames", "frames", "layers"]
+    assert [len(combinations(options.overrides)) for options in found] == [3, 3, 1, 3]
     folds = "leave_speaker_group_out"
-    assert [options.folds for options in found] == [None, folds, folds]
+    assert [options.folds for options in found] == [None, folds, folds, folds]
