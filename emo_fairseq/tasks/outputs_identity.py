@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from emo_fairseq.encoder_spec import EncoderSpec
-from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.models.modality_encoder import CONCAT, WEIGHTED, ModalityEncoder
 
 _FORMAT = 3  # of the cache: increase it when our encoders compute something else
 
@@ -74,15 +74,17 @@ def outputs_identity(
         "beside_weights": {} if spec.is_pretrained else beside_weights(encoder.backbone),
         "weights": weights,
         "library": version("transformers") if spec.kind == "hf" else "",
-        "layer": encoder.layer if encoder.frozen else _lower_part(encoder),
+        "layer": _stored_states(encoder),
         "split": split,
         "content": content,
         "dtype": dtype,
     }
 
 
-def _lower_part(encoder: ModalityEncoder) -> str:
-    """Return which states of the lower part are stored; no name of a layer."""
+def _stored_states(encoder: ModalityEncoder) -> str:
+    """Return which states are stored: the choice of a layer, or those of a lower part."""
+    if encoder.frozen:
+        return WEIGHTED if encoder.layer == CONCAT else encoder.layer  # both store all
     if not encoder.frozen_layers:
         return "front end"
     which = "0 to" if encoder.uses_all_layers else "only"

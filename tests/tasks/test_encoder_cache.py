@@ -133,6 +133,20 @@ def test_the_second_time_the_encoder_is_not_asked(tmp_path: Path, calls: list[in
     assert all(torch.equal(first[row][0], second[row][0]) for row in range(len(first)))
 
 
+def test_a_sum_of_layers_and_layers_side_by_side_share_outputs(
+    tmp_path: Path, calls: list[int]
+) -> None:
+    dataset = make_dataset()
+    cached(tmp_path, encoder=make_encoder("weighted"), dataset=dataset)
+    assert len(calls) > 0
+    calls.clear()
+    encoder = make_encoder("concat")
+    outputs = cached(tmp_path, encoder=encoder, dataset=dataset)
+    assert calls == []
+    features, _ = encoder(**outputs.collater([outputs[0]]))
+    assert features.size(2) == encoder.embed_dim == 3 * encoder.backbone.embed_dim
+
+
 def test_the_folder_of_an_identity_keeps_its_name() -> None:
     """Under another name, what earlier versions computed would not be found again."""
     expected = "e5ffa5c2b542151ffe29b473eb97908f"
