@@ -14,7 +14,7 @@ from data_prep.errors import CodedError
 _NUMBER = re.compile(r"(?:\d{1,15}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _LONGEST = Decimal(10**9)  # seconds
 _ROUNDING = Decimal("0.01")  # of times
-_CUT = f"overlaps of at most {_ROUNDING} s of turns of one speaker"
+_CUT = f"ends of turns (at most {_ROUNDING} s) within the next turn of their speaker"
 
 
 @dataclass(frozen=True, slots=True)

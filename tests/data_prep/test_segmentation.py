@@ -538,7 +538,9 @@ def test_overlaps_within_the_rounding_of_times_are_cut(tmp_path: Path) -> None:
     found = read(tmp_path, "a.rttm", "\n".join(lines))
     ends = [(str(turn.start), str(turn.end)) for turn in found.turns if turn.speaker == "A"]
     assert ends == [("0", "1"), ("1", "1.49"), ("1.49", "2.00"), ("2", "2.5")]
-    assert found.skipped == {"overlaps of at most 0.01 s of turns of one speaker": 2}
+    assert found.skipped == {
+        "ends of turns (at most 0.01 s) within the next turn of their speaker": 2
+    }
 
 
 def test_a_turn_that_is_shorter_than_the_overlap_hides_no_later_one(tmp_path: Path) -> None:

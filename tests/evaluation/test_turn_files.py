@@ -110,7 +110,7 @@ def test_overlaps_within_the_rounding_of_times_are_noted(tmp_path: Path) -> None
     file.write_text("recording,start,end,speaker\na,0,1.003,A\na,1,2,A\nb,0,1.001,B\nb,1,2,B\n")
     found = read_turns(file)
     assert [turn.end for turn in found.turns["a"]] == [1.0, 2.0]
-    kind = "overlaps of at most 0.01 s of turns of one speaker"
+    kind = "ends of turns (at most 0.01 s) within the next turn of their speaker"
     assert found.notes == [f"{file}: {kind} skipped: 2"]
 
 
