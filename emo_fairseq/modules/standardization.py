@@ -12,8 +12,8 @@ class Standardization(nn.Module):
     The statistics are fitted once, before the first update: an output depends on its own row alone,
     as it would not with batch normalization, and is the same on any number of ranks.
 
-    The statistics stay in single precision when the model is cast, and so does the arithmetic: half
-    precision rounds a number by up to 1/512 of itself, which is .2 deviations where the mean is 100
+    The statistics stay in single precision when the model is cast, and so does the arithmetic:
+    bfloat16 rounds a number by up to 1/512 of itself, which is .2 deviations where the mean is 100
     of them.
 
     Args:
