@@ -225,7 +225,7 @@ class ModalityEncoder(nn.Module):
 
     def _choose(self, states: Sequence[Tensor]) -> Tensor:
         """Return (B, T, K, C) of the states (B, T, C) up to the highest layer that is used."""
-        if self.layer in (WEIGHTED, CONCAT):
+        if self.n_states > 1:
             return torch.stack(list(states), dim=2)
         if self.layer == MEAN:
             return torch.stack(list(states), dim=2).mean(dim=2, keepdim=True)

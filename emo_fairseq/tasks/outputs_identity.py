@@ -84,7 +84,8 @@ def outputs_identity(
 def _stored_states(encoder: ModalityEncoder) -> str:
     """Return which states are stored: the choice of a layer, or those of a lower part."""
     if encoder.frozen:
-        return WEIGHTED if encoder.layer == CONCAT else encoder.layer  # both store all
+        # The states of all layers are stored for both.
+        return WEIGHTED if encoder.layer == CONCAT else encoder.layer
     if not encoder.frozen_layers:
         return "front end"
     which = "0 to" if encoder.uses_all_layers else "only"

@@ -109,7 +109,7 @@ def test_layers(copy_toy, hydra, tmp_path):
 
 def test_transforms_of_the_layers():
     pytest.importorskip("audiomentations", reason="the extra augment is not installed")
-    transforms = AudioTransforms(EXAMPLE / "voices.yaml")
+    transforms = AudioTransforms(EXAMPLE / "transforms.yaml")
     generator = np.random.default_rng(1)
     samples = generator.normal(scale=0.1, size=16000).astype(np.float32)
     assert not np.array_equal(transforms(samples, generator), samples)
