@@ -218,18 +218,29 @@ def masked_mean(features: Tensor, padding_mask: Tensor) -> Tensor:
 
 def _mean_and_std(features: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation (B, C) of frames (B, T, C), in float32 or better."""
-    precise = _at_least_float32(features)
-    mean = masked_mean(precise, padding_mask)
-    variance = masked_mean((precise - mean[:, None]).square(), padding_mask)
-    return mean, _root(variance)
+    real = _at_least_float32(features).masked_fill(padding_mask[..., None], 0.0)
+    weights = (~padding_mask)[..., None].to(real.dtype)
+    weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
+    return _weighted_mean_and_std(real, weights)
 
 
 def _weighted_mean_and_std(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Return the same with weights (B, T, C) or (B, T, 1), which sum to 1 over T."""
     precise = _at_least_float32(features)
-    mean = (weights * precise).sum(dim=1)
-    variance = (weights * (precise - mean[:, None]).square()).sum(dim=1)
+    mean = _weighted_sum(precise, weights)
+    # The slope of the variance with respect to the mean, -2 sum w (x - m), is 0: without it, frames
+    # that need no gradient are passed over once in the backward pass.
+    variance = _weighted_sum((precise - mean.detach()[:, None]).square(), weights)
     return mean, _root(variance)
+
+
+def _weighted_sum(values: Tensor, weights: Tensor) -> Tensor:
+    """Sum values (B, T, C) with weights (B, T, C) or (B, T, 1) over T, in their precision."""
+    if weights.size(2) != 1:
+        return (weights * values).sum(dim=1)
+    with torch.autocast(values.device.type, enabled=False):  # which would round a product
+        # (B x 1 x T) (B x T x C) -> B x C: a product of (B, T, C) would be stored.
+        return torch.bmm(weights.transpose(1, 2), values).squeeze(1)
 
 
 def _root(variance: Tensor) -> Tensor:

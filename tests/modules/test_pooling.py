@@ -212,3 +212,17 @@ def test_masked_softmax_of_nothing_is_zero() -> None:
     torch.testing.assert_close(
         scores.grad, torch.tensor([[-part * (1 - part), part * (1 - part), 0.0], [0.0] * 3])
     )
+
+
+@pytest.mark.parametrize("kind", WITH_DEVIATIONS)
+@torch.no_grad()
+def test_statistics_are_not_rounded_under_autocast(
+    kind: str, random_mask: Callable[..., Tensor]
+) -> None:
+    pooling = POOLINGS[kind](C)
+    if kind != "mean_std":
+        nn.init.zeros_(pooling.scorer[-1].weight)  # whose scores autocast rounds
+    features, mask = 100 + torch.randn(3, 5, C), random_mask(LENGTHS)
+    expected = pooling(features, mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(pooling(features, mask), expected)
