@@ -1,9 +1,10 @@
 """RTTM, the Rich Transcription Time Marked format of NIST, which diarization writes.
 
 A line is of ten fields: type, file, channel, onset, duration, orthography, subtype, speaker,
-confidence, lookahead time. ``SPEAKER`` lines are turns. A label is written as the subtype. Where
-the turns of a recording are on several channels, counted from 1, each is on its own alone; where
-all are on one, as most programs write it, they are of all channels.
+confidence, lookahead time. Blanks divide them, and so no name holds any. ``SPEAKER`` lines are
+turns. A label is written as the subtype. Where the turns of a recording are on several channels,
+counted from 1, each is on its own alone; where all are on one, as most programs write it, they are
+of all channels.
 """
 
 from __future__ import annotations
@@ -11,14 +12,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from data_prep.errors import CodedError
 from data_prep.segmentation.request import Request, without_zero
-from data_prep.segmentation.turn import Segmentation, Turn, parse_decimal, plain_decimal
+from data_prep.segmentation.turn import (
+    Segmentation,
+    Turn,
+    on_channels,
+    parse_decimal,
+    plain_decimal,
+)
 
 _MISSING = "<NA>"
-_LEAST_FIELDS = 8  # up to the speaker; what follows is often left out
+_LEAST_FIELDS, _MOST_FIELDS = 8, 10  # up to the speaker; what follows is often left out
+_CONFIDENCE = re.compile(r"<.*>|[^a-zA-Z]*|\d.*", re.ASCII)
+_BLANKS = re.compile("[ \t]+")  # a name may hold other white space, such as U+00A0
 _OTHER_TYPES = re.compile(
     "SEGMENT|NOSCORE|NO_RT_METADATA|LEXEME|NON-LEX|NON-SPEECH|FILLER|EDIT|SU|IP|CB|A/P|SPKR-INFO"
 )
@@ -29,26 +37,24 @@ def read(request: Request) -> Segmentation:
     rows = list(_rows(request))
     chosen, notes = request.choose_recording({file for file, _, _ in rows if file is not None})
     skipped: Counter[str] = Counter()
-    turns = []
+    turns: list[Turn] = []
+    channels: list[str | None] = []
     for file, kind, turn in rows:
         if turn is None:
             skipped[f"lines of {kind}"] += 1
         elif file in chosen:
             turns.append(turn)
+            channels.append(None if kind == _MISSING else kind)
         else:
             skipped["turns of other recordings"] += 1
-    channels = sorted({turn.channel for turn in turns if turn.channel is not None})
-    if len(channels) > 1:
-        notes = [*notes, f"channels {', '.join(map(str, channels))}, each with its turns"]
-    else:
-        turns = [replace(turn, channel=None) for turn in turns]
-    return Segmentation(request.path, turns, without_zero(skipped), notes)
+    turns, of_channels = on_channels(request.path, turns, channels)
+    return Segmentation(request.path, turns, without_zero(skipped), [*notes, *of_channels])
 
 
 def _rows(request: Request) -> Iterator[tuple[str | None, str, Turn | None]]:
-    """Yield the recording, the type and the turn of each line."""
+    """Yield recording, channel and turn of each turn; of other lines None, the type and None."""
     for number, line in enumerate(request.text().split("\n"), start=1):
-        fields = line.split()
+        fields = list(filter(None, _BLANKS.split(line)))
         if not fields or fields[0].startswith(";"):
             continue
         at = f"{request.path}: line {number}"
@@ -66,14 +72,19 @@ def _rows(request: Request) -> Iterator[tuple[str | None, str, Turn | None]]:
                 "<NA> speaker <NA> <NA>",
                 "rttm-invalid",
             )
+        is_divided = any(not _CONFIDENCE.fullmatch(field) for field in fields[8:9])
+        if is_divided or len(fields) > _MOST_FIELDS:
+            raise CodedError(
+                f"{at}: has {len(fields)} fields, of which the ninth, a confidence, is "
+                f"{fields[8][:40]!r}; write _ for the blanks in names",
+                "rttm-invalid",
+            )
         try:
             start, duration = parse_decimal(fields[3]), parse_decimal(fields[4])
         except ValueError as error:
             raise CodedError(f"{at}: {error}; correct it", "time-invalid") from None
         speaker = None if fields[7] == _MISSING else fields[7]
-        channel = int(fields[2]) if re.fullmatch("[1-9][0-9]?", fields[2]) else None
-        turn = Turn(start, start + duration, speaker, None, f"line {number}", channel)
-        yield fields[1], "SPEAKER", turn
+        yield fields[1], fields[2], Turn(start, start + duration, speaker, None, f"line {number}")
 
 
 def write(turns: Sequence[Turn], labels: Sequence[str | None], recording: str) -> str:

@@ -1,4 +1,7 @@
-"""Tables of turns: columns ``start``, ``end``, and maybe ``speaker``, ``text`` and ``file``."""
+"""Tables of turns: ``start``, ``end``, and maybe ``speaker``, ``text``, ``channel`` and ``file``.
+
+Channels are those of RTTM (:mod:`data_prep.segmentation.rttm`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,13 @@ from pathlib import Path
 
 from data_prep.errors import CodedError, ManifestError
 from data_prep.segmentation.request import Request, without_zero
-from data_prep.segmentation.turn import Segmentation, Turn, parse_decimal, plain_decimal
+from data_prep.segmentation.turn import (
+    Segmentation,
+    Turn,
+    on_channels,
+    parse_decimal,
+    plain_decimal,
+)
 from data_prep.tables.cells import is_missing, plain
 from data_prep.tables.column_contents import decimal_of
 from data_prep.tables.reader import DELIMITERS, check_readable, open_table
@@ -96,12 +105,16 @@ def read(request: Request) -> Segmentation:
         chosen, notes = request.choose_recording(names)
     skipped: Counter[str] = Counter()
     turns = []
+    channels = []
     for row in table.rows:
         if column is not None and plain(row.cells.get(column)) not in chosen:
             skipped["turns of other recordings"] += 1
             continue
         turns.append(table.turn(row))
-    return Segmentation(request.path, turns, without_zero(skipped), [*notes, *table.notes])
+        channels.append((text_of(row, "channel") or "").removesuffix(".0") or None)
+    turns, of_channels = on_channels(request.path, turns, channels)
+    notes = [*notes, *table.notes, *of_channels]
+    return Segmentation(request.path, turns, without_zero(skipped), notes)
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:

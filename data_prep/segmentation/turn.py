@@ -9,11 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from data_prep.errors import CodedError
+from data_prep.manifest.cells import id_key
 
 # Bounded, so that no number has more digits than a time may have.
 _NUMBER = re.compile(r"(?:\d{1,15}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _LONGEST = Decimal(10**9)  # seconds
 _ROUNDING = Decimal("0.01")  # of times
+_CHANNEL = re.compile(r"[1-9]\d?", re.ASCII)
 _CUT = f"ends of turns (at most {_ROUNDING} s) within the next turn of their speaker"
 
 
@@ -85,11 +87,40 @@ def plain_decimal(value: Decimal) -> str:
     return f"{value:f}"
 
 
+def on_channels(
+    path: Path, turns: Sequence[Turn], names: Sequence[str | None]
+) -> tuple[list[Turn], list[str]]:
+    """Return turns on the channels of these names, and a note of them.
+
+    Where the turns of a recording are on several channels, each is on its own alone. Where all are
+    on one, as most programs write it, they are of all channels.
+
+    Raises:
+        CodedError: there are several, and one of them is no number from 1 on.
+    """
+    different = sorted({name for name in names if name is not None})
+    if len(different) < 2:
+        return list(turns), []
+    placed = []
+    for turn, name in zip(turns, names, strict=True):
+        if name is not None and not _CHANNEL.fullmatch(name):
+            raise CodedError(
+                f"{path}: {_place(turn)}: the channel is {name[:40]!r}, beside "
+                f"{next(other for other in different if other != name)[:40]!r}; number the "
+                "channels of the recording from 1",
+                "channel-invalid",
+            )
+        placed.append(replace(turn, channel=None if name is None else int(name)))
+    numbers = ", ".join(map(str, sorted(map(int, different))))
+    return placed, [f"channels {numbers}, each with its turns"]
+
+
 def check_turns(path: Path, turns: Sequence[Turn]) -> tuple[list[Turn], dict[str, int]]:
     """Return turns in order of time, and what was cut of them, with counts.
 
     Some programs round times to hundredths of a second: a turn that ends at most .01 s after the
-    next one of its speaker begins is cut there.
+    next one of its speaker begins is cut there. Names of speakers are composed (NFC): two forms of
+    one name are one speaker.
 
     Raises:
         CodedError: there are none; one does not end after its start; two of one speaker overlap.
@@ -98,7 +129,7 @@ def check_turns(path: Path, turns: Sequence[Turn]) -> tuple[list[Turn], dict[str
         raise CodedError(
             f"{path}: has no turn; check that it is the right file and tier", "turns-missing"
         )
-    ordered = sorted(turns, key=lambda turn: (turn.start, turn.end))
+    ordered = sorted(map(_composed, turns), key=lambda turn: (turn.start, turn.end))
     last: dict[str, int] = {}  # number of the turn of a speaker that ends last
     overlaps: list[tuple[Turn, Turn]] = []
     n_cut = 0
@@ -124,6 +155,10 @@ def check_turns(path: Path, turns: Sequence[Turn]) -> tuple[list[Turn], dict[str
     if overlaps:
         raise _overlap_error(path, overlaps)
     return ordered, {_CUT: n_cut} if n_cut else {}
+
+
+def _composed(turn: Turn) -> Turn:
+    return turn if turn.speaker is None else replace(turn, speaker=id_key(turn.speaker))
 
 
 def _overlap_error(path: Path, overlaps: Sequence[tuple[Turn, Turn]]) -> CodedError:

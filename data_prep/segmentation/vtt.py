@@ -24,7 +24,8 @@ from data_prep.segmentation.request import Request, without_zero
 from data_prep.segmentation.turn import Segmentation, Turn
 
 _HEADER = re.compile(r"WEBVTT(?:[ \t].*)?")
-_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]*)>")
+# A voice, or the end of one: what follows is of nobody that is named.
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]*)>|</v>")
 _FORM = "a line as 00:00:01.500 --> 00:00:03.000 before its text"
 _TAG = re.compile(r"<[^<>]*>")
 _OTHER_BLOCK = re.compile(r"(NOTE|STYLE|REGION)(?:\s|$)")
@@ -80,7 +81,9 @@ def _voices(payload: str) -> list[tuple[str | None, str | None]]:
     if before := _plain(parts[0]):
         texts[None] = [before]
     for name, text in zip(parts[1::2], parts[2::2], strict=True):
-        texts.setdefault(_plain(name) or None, []).append(_plain(text))
+        words = _plain(text)
+        if name is not None or words:
+            texts.setdefault(_plain(name or "") or None, []).append(words)
     spoken = [(name, " ".join(filter(None, words)) or None) for name, words in texts.items()]
     return spoken or [(None, None)]
 

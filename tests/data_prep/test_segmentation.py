@@ -214,6 +214,44 @@ def test_turns_on_several_channels_of_rttm(tmp_path: Path) -> None:
     assert [line.split()[2] for line in written.splitlines()] == ["1", "2"]
     alone = read(tmp_path, "call.rttm", lines.replace("call 2", "call 1"), recording="call.wav")
     assert [turn.channel for turn in alone.turns] == [None, None]
+    with raises("channel-invalid") as error:  # counted from 0, which no recording has
+        read(tmp_path, "call.rttm", lines.replace("call 1", "call 0"), recording="call.wav")
+    assert "line 1: the channel is '0', beside '2'" in str(error.value)
+
+
+def test_turns_on_several_channels_of_a_table(tmp_path: Path) -> None:
+    table = "start,end,channel\n0,2,1\n1,2,2.0\n1,3,\n"
+    found = read(tmp_path, "call.csv", table)
+    assert [turn.channel for turn in found.turns] == [1, 2, None]
+    assert "channels 1, 2, each with its turns" in found.notes
+    alone = read(tmp_path, "call.csv", table.replace("2.0", "1"))
+    assert [turn.channel for turn in alone.turns] == [None, None, None]
+    with raises("channel-invalid"):
+        read(tmp_path, "call.csv", table.replace("2.0", "left"))
+
+
+def test_names_of_rttm_hold_no_blanks(tmp_path: Path) -> None:
+    # Two speakers, who would both be Ann.
+    line = "SPEAKER call 1 {} 1 <NA> <NA> {}\n"
+    for end in ("", " <NA>", " <NA> <NA>"):
+        lines = line.format(0, f"Ann Smith{end}") + line.format(2, f"Ann Miller{end}")
+        with raises("rttm-invalid") as error:
+            read(tmp_path, "call.rttm", lines)
+        assert "'Smith'; write _ for the blanks in names" in str(error.value)
+    found = read(tmp_path, "call.rttm", line.format(0, "Ann\xa0Smith 0.9 <NA>"))
+    assert found.turns[0].speaker == "Ann\xa0Smith"
+
+
+def test_two_forms_of_a_letter_are_one_speaker(tmp_path: Path) -> None:
+    found = read(tmp_path, "t.csv", "start,end,speaker\n0,1,Jos\xe9\n1,2,Jose\u0301\n")
+    assert {turn.speaker for turn in found.turns} == {"Jos\xe9"}
+
+
+def test_text_after_a_voice_is_of_nobody(tmp_path: Path) -> None:
+    cue = "WEBVTT\n\n00:00.000 --> 00:02.000\n<v Ann>Good <i>day</i></v> (music) <v Ben>Hi</v>\n"
+    times = ("0.000", "2.000")
+    expected = [(*times, "Ann", "Good day"), (*times, None, "(music)"), (*times, "Ben", "Hi")]
+    assert values(read(tmp_path, "a.vtt", cue)) == expected
 
 
 TWO_MICROPHONES = "file,start,end\nx/mic.wav,0,1\ny/mic.wav,1,3\n"
