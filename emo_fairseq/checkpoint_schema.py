@@ -9,9 +9,7 @@ import torch
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 
-from data_prep.errors import ManifestError
 from data_prep.files.documents import Count, Document, validate
-from emo_fairseq.errors import UsageError
 from emo_fairseq.state_schema import PARAMETERS, CoreState, Modality
 
 HEAD = "head."  # names of the parameters of the output layer begin with it
@@ -139,16 +137,8 @@ def check_task_state(state: object, file: str | Path) -> None:
     Raises:
         UsageError: a key is missing, unknown, or of another type or range.
     """
-    try:
-        validate(
-            dict(state) if isinstance(state, Mapping) else state,
-            CheckpointState,
-            name=file,
-            remedy=_LOST,
-            at="task_state",
-        )
-    except ManifestError as error:
-        raise UsageError.of(error, "task-state-invalid") from error
+    values = dict(state) if isinstance(state, Mapping) else state
+    validate(values, CheckpointState, name=file, remedy=_LOST, at="task_state")
 
 
 def head_digest(weights: Mapping[str, Tensor]) -> str:

@@ -5,18 +5,9 @@ from pathlib import Path
 
 from data_prep.errors import CodedError
 
-
-class UsageError(CodedError):
-    """Bad input or a bad combination of options; the message names the option and the remedy.
-
-    :func:`emo_fairseq.compat.apply` lets a command print such a message alone, without the
-    traceback.
-    """
-
-    @classmethod
-    def of(cls, error: ValueError, code: str) -> "UsageError":
-        """Return the error of a lower layer as one for users, with its own code or else `code`."""
-        return cls(str(error), getattr(error, "code", "") or code)
+# One class for both packages: errors of data_prep are raised through as they are.
+# :func:`emo_fairseq.compat.apply` lets a command print its message alone, without the traceback.
+UsageError = CodedError
 
 
 def check_writable(file: Path, option: str) -> None:

@@ -62,7 +62,6 @@ def test_what_counts_as_missing(line: str) -> None:
         "raise UsageError('no such fold', 'fold-unknown')",
         "raise UsageError('no such fold', code='fold-unknown')",
         "raise UsageError('no such fold', error.code)",
-        "raise UsageError.of(error, 'fold-unknown')",
         "raise ManifestError(Fault('a.tsv', 3, 'no id', 'give one', 'id-empty'))",
         "raise ManifestError(fault)",
         "raise ValueError('for programmers')",

@@ -22,14 +22,14 @@ def read_modules() -> dict[str, ast.Module]:
 
 @functools.cache
 def classes_with_code() -> set[str]:
-    """Return the names of `CodedError`, of all that derive from it, and of `Fault`."""
+    """Return the names of `CodedError`, also `UsageError`, of what derives from it, and `Fault`."""
     nodes = [node for module in read_modules().values() for node in ast.walk(module)]
     bases = {
         node.name: {name_of(base) for base in node.bases}
         for node in nodes
         if isinstance(node, ast.ClassDef)
     }
-    known = {"CodedError"}
+    known = {"CodedError", "UsageError"}
     while more := {name for name, of in bases.items() if of & known} - known:
         known |= more
     return known | POSITIONS.keys()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.errors import CodedError
 from data_prep.segmentation.formats import FORMATS, read_segmentation
 from data_prep.segmentation.turn import Segmentation
 from emo_fairseq.errors import UsageError
@@ -58,13 +57,10 @@ def read_turns(path: Path, recording: str, options: TurnFileOptions) -> Segmenta
     Raises:
         UsageError: the file cannot be read.
     """
-    try:
-        return read_segmentation(
-            path,
-            kind=options.format,
-            recording=recording,
-            tiers=options.tiers,
-            encoding=options.encoding,
-        )
-    except CodedError as error:
-        raise UsageError.of(error, "segmentation-invalid") from None
+    return read_segmentation(
+        path,
+        kind=options.format,
+        recording=recording,
+        tiers=options.tiers,
+        encoding=options.encoding,
+    )

@@ -102,10 +102,7 @@ class WaveformDataset(FairseqDataset):
         Raises:
             UsageError: a file cannot be read.
         """
-        try:
-            return audio_digests(self.audio, memory)
-        except ValueError as error:
-            raise UsageError.of(error, "audio-unreadable") from error
+        return audio_digests(self.audio, memory)
 
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
         """Return ``waveform`` and ``padding_mask`` (B, T), ``present`` (B,)."""

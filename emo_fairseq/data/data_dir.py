@@ -412,12 +412,7 @@ def select_split(dataset: FairseqDataset, split: Split) -> FairseqDataset:
 
 
 def _join_features(parts: Sequence[StoredFeatures]) -> FrameRows:
-    if len(parts) == 1:
-        return parts[0]
-    try:
-        return JoinedFeatures(parts)
-    except ValueError as error:
-        raise UsageError.of(error, "features-unreadable") from error
+    return parts[0] if len(parts) == 1 else JoinedFeatures(parts)
 
 
 def _open_features(folder: Path, split: Split) -> StoredFeatures | None:

@@ -8,7 +8,6 @@ from torch import Tensor
 from data_prep.features.frame_files import FrameRows
 from emo_fairseq.data.frame_statistics import Normalization, Normalizer
 from emo_fairseq.data.modality_dataset import collate_padded
-from emo_fairseq.errors import UsageError
 
 
 class StoredFrames(FairseqDataset):
@@ -29,10 +28,7 @@ class StoredFrames(FairseqDataset):
         self.sizes = np.clip(np.diff(stored.offsets), 1, max_frames)
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
-        try:
-            frames = self.stored[index][: self.max_frames]
-        except ValueError as error:  # a folder made by others is not checked before it is read
-            raise UsageError.of(error, "features-unreadable") from error
+        frames = self.stored[index][: self.max_frames]
         if len(frames) == 0:
             return torch.zeros(1, self.stored.width), False
         return torch.from_numpy(frames.astype(np.float32)), True

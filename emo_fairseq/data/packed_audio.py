@@ -39,8 +39,6 @@ def open_packed_audio(mode: str, folder: Path, split: Split, root: Path) -> Pack
             for line, _ in group_lines(faults):
                 logger.warning("%s", line)
             packed = open_packed(folder, split.file, rows, root, SAMPLE_RATE)
-    except ValueError as error:
-        raise UsageError.of(error, "packed-audio-damaged") from error
     except OSError as error:
         raise UsageError(
             f"--packed-audio {mode}: {folder} cannot be written ({error.strerror}); choose another "

@@ -121,8 +121,8 @@ def _read_candidates(sets: Sequence[TokenSet]) -> list[Candidate]:
     for tokens in sets:
         try:
             candidates.append(Candidate(tokens, read_vocabulary(tokens.folder)))
-        except ValueError as error:
-            errors.append(UsageError.of(error, "tokenizer-unreadable"))
+        except UsageError as error:
+            errors.append(error)
     if errors and not candidates:
         raise errors[0]
     for damaged in errors:

@@ -29,10 +29,7 @@ def open_binarized(folder: Path, split: str, utterances: Sequence[Utterance]) ->
     Raises:
         UsageError: the split is not tokenized, or was so from another manifest, or is damaged.
     """
-    try:
-        check_tokens(folder, split, utterances)
-    except ValueError as error:
-        raise UsageError.of(error, "tokens-unreadable") from error
+    check_tokens(folder, split, utterances)
     return data_utils.load_indexed_dataset(
         str(folder / split), dictionary=None, dataset_impl="mmap"
     )

@@ -107,10 +107,7 @@ class ClipDataset(FairseqDataset):
         Raises:
             UsageError: a file cannot be read.
         """
-        try:
-            return video_digests(self.videos, memory)
-        except ValueError as error:
-            raise UsageError.of(error, "video-unreadable") from error
+        return video_digests(self.videos, memory)
 
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
         """Return ``pixels`` (B, T, H, W, 3), ``padding_mask`` (B, T) and ``present`` (B,)."""

@@ -104,10 +104,7 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
     Raises:
         UsageError: ``dict.txt`` is malformed, or a file of the tokenizer is damaged.
     """
-    try:
-        check_tokenizer(folder)
-    except ValueError as error:
-        raise UsageError.of(error, "tokenizer-unreadable") from error
+    check_tokenizer(folder)
     card = read_card(folder) if (folder / TOKENIZER_FILE).exists() else {}
     files = sequence_digest(sorted(card["files"].items())) if card else ""
     if (folder / SYMBOLS_FILE).exists():
@@ -142,10 +139,7 @@ def symbols_digest(symbols: Sequence[str]) -> str:
 
 def read_dictionary(dictionary_file: Path) -> Vocabulary:
     """Read the vocabulary of a ``dict.txt``; raise a `UsageError` if it is malformed."""
-    try:
-        dictionary = load_dictionary(dictionary_file)
-    except ValueError as error:
-        raise UsageError.of(error, "dictionary-invalid") from error
+    dictionary = load_dictionary(dictionary_file)
     return Vocabulary(len(dictionary), symbols_digest(dictionary.symbols), str(dictionary_file))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.errors import ManifestError
 from data_prep.files.arrays import UnreadableArrayError, load_archive
 from data_prep.files.documents import Document, parse_json
 from data_prep.files.replacing import replacing
@@ -86,11 +85,9 @@ def read(path: Path) -> list[Attended]:
         raise UsageError(f"{path}: there is no such file; {_REMEDY}", "attention-missing")
     try:
         text, arrays = load_archive(path, _read_arrays)
-        rows = parse_json(text, list[UtteranceRow], name=f"{path}: {_UTTERANCES}", remedy=_REMEDY)
-    except ManifestError as error:
-        raise UsageError.of(error, "attention-invalid") from error
     except UnreadableArrayError as error:
         raise UsageError(f"{path}: {error}; {_REMEDY}", "attention-invalid") from error
+    rows = parse_json(text, list[UtteranceRow], name=f"{path}: {_UTTERANCES}", remedy=_REMEDY)
     return [_attended(path, number, row, arrays) for number, row in enumerate(rows)]
 
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.errors import ManifestError
 from data_prep.files.documents import (
     Count,
     Document,
@@ -357,8 +356,5 @@ def read_facts(predictions: Path) -> dict[str, Any]:
     file = facts_path(predictions)
     if not file.is_file():
         return {}
-    try:
-        facts = load_json(file, PredictionFacts, remedy="score the run again")
-    except ManifestError as error:
-        raise UsageError.of(error, "facts-invalid") from error
+    facts = load_json(file, PredictionFacts, remedy="score the run again")
     return facts.model_dump(exclude_unset=True)

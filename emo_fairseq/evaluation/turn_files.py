@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.errors import CodedError
 from data_prep.files.listing import visible
 from data_prep.manifest.cells import parse_number
 from data_prep.messages import first_few
@@ -81,10 +80,7 @@ def read_turns(path: Path) -> TurnFiles:
     labels: dict[str, None] = {}
     skipped: Counter[str] = Counter()
     for file in files:
-        try:
-            of_file = _read_file(file)
-        except CodedError as error:
-            raise UsageError.of(error, "turns-unreadable") from None
+        of_file = _read_file(file)
         for name, turns in of_file.turns.items():
             if name in merged:
                 raise UsageError(

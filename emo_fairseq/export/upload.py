@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.errors import CodedError
 from data_prep.files.hub import HUB, check_reachable, parse_hub_name, refused, require_hub
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.model_folder.files import CONFIG_FILE, ENSEMBLE_FILE
@@ -61,8 +60,6 @@ def upload(
     try:
         api = require_hub().HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
         check_reachable()
-    except CodedError as error:
-        raise UsageError.of(error, "library-missing") from error
     except OSError as error:
         raise UsageError(f"push {name}: {error}", "hub-unreachable") from error
     try:
@@ -78,5 +75,5 @@ def upload(
         )
         info = api.model_info(target.repo, revision=commit.oid)
     except Exception as error:  # of httpx, of requests and of the hub, by version
-        raise UsageError.of(refused(target, error), "hub-unreachable") from error
+        raise refused(target, error) from error
     return Uploaded(f"{HUB}{target.repo}@{commit.oid}", commit.repo_url.url, bool(info.private))

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from data_prep.errors import ManifestError
 from data_prep.files.documents import Document, FileName, JsonObject, load_json, validate
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.ensembles import Stacking
@@ -110,17 +109,14 @@ def read_ensemble(folder: Path, device: str = "cpu") -> EnsembleEngine:
 
 
 def _read_config(file: Path) -> EnsembleConfig:
-    try:
-        content: dict[str, Any] = load_json(file, JsonObject, remedy=_EXPORT_AGAIN)
-        if content.get("format") != FORMAT:
-            raise UsageError(
-                f"{file}: of format {content.get('format')}, where this version reads {FORMAT}; "
-                f"use the emo_fairseq that wrote it, or {_EXPORT_AGAIN}",
-                "format-unknown",
-            )
-        config = validate(content, EnsembleConfig, name=file, remedy=_EXPORT_AGAIN)
-    except ManifestError as error:
-        raise UsageError(str(error), error.code) from error
+    content: dict[str, Any] = load_json(file, JsonObject, remedy=_EXPORT_AGAIN)
+    if content.get("format") != FORMAT:
+        raise UsageError(
+            f"{file}: of format {content.get('format')}, where this version reads {FORMAT}; "
+            f"use the emo_fairseq that wrote it, or {_EXPORT_AGAIN}",
+            "format-unknown",
+        )
+    config = validate(content, EnsembleConfig, name=file, remedy=_EXPORT_AGAIN)
     if content["digest"] != content_digest(content):
         raise UsageError(
             f"{file}: was changed since it was exported; {_EXPORT_AGAIN}", "file-changed"

@@ -296,8 +296,6 @@ def _find_errors(
             predict(iter([item]))
         except UsageError as error:
             errors[number] = _without_name(turns[number], error)
-        except CodedError as error:
-            errors[number] = error
     return errors
 
 

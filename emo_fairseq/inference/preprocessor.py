@@ -370,11 +370,7 @@ def _reach(state: TaskState) -> Reach:
 
 def _build_tokenize(modality: str, folder: Path, max_tokens: int) -> Encode:
     """Build what tokenizes texts or recordings."""
-    try:
-        encode = load_text_tokenizer(folder).encode if modality == TEXT else _load_codes(folder)
-    except ValueError as error:
-        code = getattr(error, "code", "") or "tokenizer-unreadable"
-        raise UsageError(str(error), code) from error
+    encode = load_text_tokenizer(folder).encode if modality == TEXT else _load_codes(folder)
 
     def tokenize(sources: Sequence[Any]) -> list[Encoded]:
         rows = [encode(source) for source in sources]

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from data_prep.errors import ManifestError
 from data_prep.files.documents import (
     JsonObject,
     parse_json,
@@ -117,8 +116,6 @@ def _read(file: Path) -> Wav2VecEncoder:
         with build_within(Stored.of(tensors), str(file), "export the model again"):
             encoder = build(note)
         encoder.load_state_dict(tensors)
-    except ManifestError as error:
-        raise UsageError(str(error), error.code) from error
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
         if isinstance(error, UsageError):
             raise

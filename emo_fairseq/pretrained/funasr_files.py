@@ -63,10 +63,7 @@ def read_funasr(file: Path, state: Mapping[str, Any]) -> FunASRModel | None:
     path = file.parent / CONFIG_FILE
     if not path.is_file():
         return None
-    try:
-        config = load_yaml(path, FunASRConfig, remedy=_REMEDY)
-    except ValueError as error:
-        raise UsageError.of(error, "encoder-config-invalid") from error
+    config = load_yaml(path, FunASRConfig, remedy=_REMEDY)
     if config.model != _NAME:
         raise UsageError(
             f"{path}: the model {config.model} of FunASR is not supported; give an {_NAME}",

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from data_prep.files.model_folders import model_folder
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.encoder_spec import WHISPER, EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -13,7 +14,6 @@ from emo_fairseq.pretrained.hf_files import (
     check_json,
     config_from_state,
     config_to_state,
-    folder_of,
     read_config,
     read_weights,
     transformers,
@@ -125,7 +125,7 @@ def _front_end(source: str, kept: Sequence[str] | None) -> dict[str, Any]:
     """Return the settings of the feature extractor, as plain values."""
     check_json(source, "preprocessor_config.json")
     try:
-        extractor = transformers().AutoFeatureExtractor.from_pretrained(folder_of(source))
+        extractor = transformers().AutoFeatureExtractor.from_pretrained(model_folder(source))
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(
             f"hf:{source}: has no settings of a feature extractor; put the model's "

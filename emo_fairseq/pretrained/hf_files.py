@@ -16,7 +16,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from data_prep.errors import CodedError, ManifestError
 from data_prep.files.documents import (
     FileName,
     ForeignDocument,
@@ -56,21 +55,6 @@ class WeightIndex(ForeignDocument):
     weight_map: Annotated[dict[str, FileName], Field(min_length=1)]
 
 
-def folder_of(source: str) -> Path:
-    """Return the folder of a model; one of the hub is downloaded.
-
-    Args:
-        source: a folder, or ``ORG/NAME`` or ``ORG/NAME@REVISION`` of the hub.
-
-    Raises:
-        UsageError: see :func:`data_prep.files.model_folders.model_folder`.
-    """
-    try:
-        return model_folder(source)
-    except CodedError as error:
-        raise UsageError.of(error, "encoder-missing") from error
-
-
 # -- Configuration ---------------------------------------------------------------------------------
 
 
@@ -80,7 +64,7 @@ def read_config(source: str) -> Any:
     Raises:
         UsageError: there is none, or its sizes exceed the limits.
     """
-    folder = folder_of(source)
+    folder = model_folder(source)
     _check_config(source)
     try:
         return transformers().AutoConfig.from_pretrained(folder)
@@ -121,10 +105,7 @@ def check_json(source: str, name: str) -> JsonObject:
     file = _find(source, name)
     if file is None:
         return {}
-    try:
-        return load_json(file, JsonObject, remedy=_FETCH_AGAIN)
-    except ManifestError as error:
-        raise UsageError(str(error), error.code) from error
+    return load_json(file, JsonObject, remedy=_FETCH_AGAIN)
 
 
 def _stored_shapes(source: str) -> dict[str, list[int]]:
@@ -203,7 +184,7 @@ def _read_model(encoder_spec: EncoderSpec, config: Any) -> tuple[Any, dict[str, 
         # Parts that are not stored, such as the decoder of a Whisper's encoder, are built, too.
         with build_within(stored, encoder_spec.spec, _FETCH_AGAIN) if shapes else nullcontext():
             model, report = models_of_transformers().AutoModel.from_pretrained(
-                folder_of(encoder_spec.source),
+                model_folder(encoder_spec.source),
                 config=config,
                 dtype=torch.float32,
                 output_loading_info=True,
@@ -261,15 +242,12 @@ def find_weights(source: str) -> list[Path]:
 
 
 def _shards(index: Path) -> list[str]:
-    try:
-        shards = load_json(index, WeightIndex, remedy=_FETCH_AGAIN)
-    except ManifestError as error:
-        raise UsageError(str(error), error.code) from error
+    shards = load_json(index, WeightIndex, remedy=_FETCH_AGAIN)
     return sorted(set(shards.weight_map.values()))
 
 
 def _find(source: str, name: str) -> Path | None:
-    file = folder_of(source) / name
+    file = model_folder(source) / name
     return file if file.exists() else None
 
 

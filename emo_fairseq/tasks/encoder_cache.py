@@ -157,7 +157,7 @@ def _write(
         shutil.rmtree(part)
         if isinstance(error, OSError | UsageError):
             raise
-        raise UsageError.of(error, "outputs-uncacheable") from error
+        raise UsageError(str(error), "outputs-uncacheable") from error
     description = {
         "encoder": spec.spec,
         "split": split,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from data_prep.files.model_folders import model_folder
 from data_prep.messages import first_few
 from emo_fairseq.compat.torch_files import check_torch_file, refuse_non_finite
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.hf_files import (
     find_weights,
-    folder_of,
     models_of_transformers,
     read_config,
     transformers,
@@ -75,7 +75,7 @@ def _read_model(path: str) -> Any:
     try:
         model, loading = (
             models_of_transformers().AutoModelForSequenceClassification.from_pretrained(
-                folder_of(path),
+                model_folder(path),
                 dtype=torch.float32,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
@@ -100,7 +100,7 @@ def _read_model(path: str) -> Any:
 
 def _read_tokenizer(path: str) -> Any:
     try:
-        tokenizer = transformers().AutoTokenizer.from_pretrained(folder_of(path))
+        tokenizer = transformers().AutoTokenizer.from_pretrained(model_folder(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from data_prep.manifest.cells import shown
+from data_prep.messages import error_code
 from data_prep.tables.cells import is_missing, plain
 from data_prep.tables.table import Row, Table
 from emo_fairseq.cli.predict.items import Item
@@ -72,7 +73,8 @@ class Turns:
                 )
             item = replace(item, position=turn)
         except ValueError as error:
-            item = _with_error(item, UsageError.of(error, "turn-invalid"))
+            code = error_code(error) or "turn-invalid"
+            item = _with_error(item, UsageError(str(error), code))
         if not item.n_following:
             del self._rows_of[name], self._n_left[name]
         return item

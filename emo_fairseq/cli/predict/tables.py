@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.audio.segment import AudioSegment, as_segment
-from data_prep.errors import CodedError, ManifestError
+from data_prep.errors import ManifestError
 from data_prep.files.remote import RemotePath, as_path
 from data_prep.manifest.cells import find_id_fault, find_value_fault, id_key, shown
 from data_prep.manifest.segment import segment_fault
+from data_prep.messages import error_code
 from data_prep.tables.audio_folder import find_audio
 from data_prep.tables.cells import is_missing, plain, text_cell
 from data_prep.tables.reader import check_has_rows
@@ -54,11 +55,8 @@ class TableSource:
     """
 
     def __init__(self, path: Path, options: TableOptions) -> None:
-        try:
-            self._table, findings = open_typed(path, options)
-            check_has_rows(self._table)
-        except CodedError as error:
-            raise UsageError.of(error, "table-invalid") from None
+        self._table, findings = open_typed(path, options)
+        check_has_rows(self._table)
         self.columns: Sequence[str] = self._table.columns
         self.found = find_columns(self._table, options.columns)
         self._data_raw = options.data_raw
@@ -188,7 +186,8 @@ class _ItemReader:
                 speaker=plain(self._cell(row.cells, "speaker")).strip() or None,
             )
         except ValueError as error:
-            return Item(name, error=UsageError.of(error, "cell-invalid"), cells=row.cells)
+            code = error_code(error) or "cell-invalid"
+            return Item(name, error=UsageError(str(error), code), cells=row.cells)
 
     def _cell(self, cells: Mapping[str, Any], name: str) -> Any:
         return cells.get(self._column_of[name]) if name in self._column_of else None

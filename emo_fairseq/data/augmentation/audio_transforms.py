@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.errors import ManifestError
 from data_prep.files.digests import digest_once
 from data_prep.files.documents import JsonObject, load_yaml
 from data_prep.schema import SAMPLE_RATE
@@ -46,10 +45,7 @@ class AudioTransforms:
     """
 
     def __init__(self, file: str | Path) -> None:
-        try:
-            entries = load_yaml(file, list[dict[str, JsonObject | None]], remedy=_REMEDY)
-        except ManifestError as error:
-            raise UsageError.of(error, "transforms-invalid") from error
+        entries = load_yaml(file, list[dict[str, JsonObject | None]], remedy=_REMEDY)
         if not entries:
             raise UsageError(f"{file}: names no transform; {_REMEDY}", "transforms-invalid")
         library = _import(_LIBRARY, f"--augment-transforms {file}")

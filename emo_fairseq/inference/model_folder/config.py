@@ -17,7 +17,6 @@ from typing import Any
 from pydantic import Field
 
 import emo_fairseq
-from data_prep.errors import ManifestError
 from data_prep.files.digests import FileRecord
 from data_prep.files.documents import Document, JsonObject, load_json, validate
 from emo_fairseq.compat.size_limits import check_sizes
@@ -91,10 +90,7 @@ def read_config(folder: Path) -> FolderConfig:
             "the emo_fairseq that wrote it, or export the checkpoint again",
             "format-unknown",
         )
-    try:
-        config = validate(content, FolderConfig, name=file, remedy=EXPORT_AGAIN)
-    except ManifestError as error:
-        raise UsageError(str(error), error.code) from error
+    config = validate(content, FolderConfig, name=file, remedy=EXPORT_AGAIN)
     _check_sizes(file, config)
     return config
 
@@ -117,10 +113,7 @@ def read_task_state(folder: Path, config: FolderConfig) -> dict[str, Any]:
 
 def read_json(file: Path) -> JsonObject:
     """Load nested plain values. Raises a `UsageError` if they are none, or name code to run."""
-    try:
-        content = load_json(file, JsonObject, remedy=EXPORT_AGAIN)
-    except ManifestError as error:
-        raise UsageError(str(error), error.code) from error
+    content = load_json(file, JsonObject, remedy=EXPORT_AGAIN)
     code = _find_code(content)
     if code is not None:
         raise UsageError(
