@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from data_prep.files.documents import Count, Document, JsonObject
+from data_prep.tokens.folder import SpecialsDocument
 from emo_fairseq.modalities import INPUTS, MODALITIES
 from emo_fairseq.option_values import BY_TRAIN, NORMALIZATIONS
 
@@ -52,22 +53,13 @@ class EncoderState(Document):
     max_tokens: Count = 0
 
 
-class SpecialsState(Document):
-    """A :class:`data_prep.tokens.folder.SpecialIds`."""
-
-    init: Count
-    pad: Count
-    separator: Count
-    unknown: Count
-
-
 class VocabularyState(Document):
     """An :class:`emo_fairseq.data.vocabulary.Vocabulary`."""
 
     size: Annotated[int, Field(ge=1, le=MAX_VOCABULARY)]
     digest: str
     source: str
-    specials: SpecialsState | None = None
+    specials: SpecialsDocument | None = None
     tokenizer: str = ""
 
     @model_validator(mode="after")

@@ -79,11 +79,13 @@ class SplitCounts(Document):
     files: dict[FileName, FileRecord] = Field(default_factory=dict)
 
 
-class _Specials(Document):
-    init: Count = BOS
-    pad: Count = PAD
-    separator: Count = EOS
-    unknown: Count = UNK
+class SpecialsDocument(Document):
+    """Schema of `SpecialIds`, in `tokenizer.yaml` and in checkpoints."""
+
+    init: Count
+    pad: Count
+    separator: Count
+    unknown: Count
 
 
 class TokenizerCard(Document):
@@ -91,7 +93,7 @@ class TokenizerCard(Document):
 
     settings: JsonObject
     vocab_size: Count = 0
-    specials: _Specials = Field(default_factory=_Specials)
+    specials: SpecialsDocument | None = None  # not in cards of older versions
     files: dict[FileName, str]
     splits: dict[FileName, SplitCounts]
 
