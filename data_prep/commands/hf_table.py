@@ -80,14 +80,7 @@ def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
     made_of = "split and row number"
     print(*render(inference, features=plan.features, ids_made_of=made_of), sep="\n")
     corpus = prepare_hf_table(
-        sources,
-        options.out_dir,
-        recipe,
-        features=options.features,
-        ignored=options.ignore,
-        unmapped=unmapped,
-        workers=engine,
-        progress=True,
+        sources, options.out_dir, plan, completed, workers=engine, progress=True
     )
     print_next_step(corpus, options.out_dir)
 

@@ -25,11 +25,9 @@ Sources = Mapping[str, Sequence[Table]]  # split, or "" where it is a column -> 
 def prepare_hf_table(
     sources: Sources,
     out_dir: str | Path,
+    plan: Plan,
     recipe: TableRecipe,
     *,
-    features: Sequence[str] = (),
-    ignored: Sequence[str] = (),
-    unmapped: Sequence[str] = (),
     workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
@@ -38,15 +36,12 @@ def prepare_hf_table(
     Args:
         sources: the tables of every split, all with the same columns.
         out_dir: the data dir.
-        recipe: as of `table`; its `columns` are completed by known names.
-        features: NAME=COLUMN for feature columns that have no known name.
-        ignored: columns of known names that are not to be used.
-        unmapped: columns that fill no field by their name, since their content does not.
+        plan: of `make_plan`: what to read.
+        recipe: of `make_plan`, completed.
         workers: an engine, or a number of threads, which decode audio.
         progress: whether that is shown.
     """
     out_dir = Path(out_dir)
-    plan, recipe = make_plan(sources, recipe, features, ignored, unmapped)
     paths = {split: _name(tables) for split, tables in sources.items()}
     check_recipe(replace(recipe, data_raw=recipe.data_raw or out_dir), paths)
     loaded = {split: load(tables, split, plan, out_dir) for split, tables in sources.items()}
@@ -76,7 +71,12 @@ def make_plan(
 ) -> tuple[Plan, TableRecipe]:
     """Return what to read, and the recipe with columns, label orders and notes completed.
 
-    Arguments are those of `prepare_hf_table`.
+    Args:
+        sources: the tables of every split, all with the same columns.
+        recipe: as of `table`; its `columns` are completed by known names.
+        features: NAME=COLUMN for feature columns that have no known name.
+        ignored: columns of known names that are not to be used.
+        unmapped: columns that fill no field by their name, since their content does not.
     """
     for tables in sources.values():
         check_has_rows(*tables)

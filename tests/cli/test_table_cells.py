@@ -15,7 +15,7 @@ from data_prep.manifest.cells import (
 )
 from data_prep.schema import REQUIRED_COLUMNS, Corpus, Utterance, read_manifest, write_corpus
 from data_prep.tables.prepare import prepare_table
-from data_prep.tables.published import prepare_hf_table
+from data_prep.tables.published import make_plan, prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.recipe import TableRecipe
 from emo_fairseq.cli.predict.columns import TableOptions
@@ -91,10 +91,14 @@ def of_table(path: Path, out: Path, row_id: str) -> Verdict:
 
 
 def of_hf_table(path: Path, out: Path, row_id: str) -> Verdict:
-    def prepare() -> Corpus:
-        return prepare_hf_table({"train": [open_table(path)]}, out, TableRecipe("cells", {}))
+    return of_preparation(
+        lambda: prepare_published(path, out, TableRecipe("cells", {})), out, row_id
+    )
 
-    return of_preparation(prepare, out, row_id)
+
+def prepare_published(path: Path, out: Path, recipe: TableRecipe) -> Corpus:
+    sources = {"train": [open_table(path)]}
+    return prepare_hf_table(sources, out, *make_plan(sources, recipe))
 
 
 def of_preparation(prepare: Callable[[], Corpus], out: Path, row_id: str) -> Verdict:
@@ -316,7 +320,7 @@ def test_what_is_no_table_is_refused_by_every_command(
         table.write_bytes(content)
     prepare = (
         lambda: prepare_table({"train": table}, tmp_path / "out", RECIPE),
-        lambda: prepare_hf_table({"train": [open_table(table)]}, tmp_path / "out", RECIPE),
+        lambda: prepare_published(table, tmp_path / "out", RECIPE),
         lambda: items_of(table, "text", "speech"),
     )
     for command in prepare:
@@ -331,7 +335,7 @@ def test_json_lines_none_of_which_can_be_read(tmp_path: Path) -> None:
     table.write_text("{oops\n[1]\n")
     for prepare in (
         lambda: prepare_table({"train": table}, tmp_path / "out", RECIPE),
-        lambda: prepare_hf_table({"train": [open_table(table)]}, tmp_path / "out", RECIPE),
+        lambda: prepare_published(table, tmp_path / "out", RECIPE),
     ):
         with raises("json-invalid"):
             prepare()

@@ -136,14 +136,15 @@ def _read_table(folder: Path) -> Any:
 
 
 def _read_published_table(folder: Path) -> Any:
-    from data_prep.tables.published import prepare_hf_table
+    from data_prep.tables.published import make_plan, prepare_hf_table
     from data_prep.tables.reader import open_table
 
     (file,) = folder.glob("table.*")
     out = folder / "out"
     recipe = TableRecipe(name="t", columns=_COLUMNS, split_by="row")
     try:
-        corpus = prepare_hf_table({"": [open_table(file)]}, out, recipe)
+        sources = {"": [open_table(file)]}
+        corpus = prepare_hf_table(sources, out, *make_plan(sources, recipe))
         return corpus, [read_manifest(out / f"{split}.tsv") for split in corpus.splits]
     finally:
         shutil.rmtree(out, ignore_errors=True)
