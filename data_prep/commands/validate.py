@@ -50,6 +50,7 @@ def validate(
     *,
     video_raw: str | Path | None = None,
     warnings: list[Fault] | None = None,
+    label_warnings: list[str] | None = None,
     workers: Workers = None,
     progress: bool = False,
 ) -> list[Fault]:
@@ -61,6 +62,7 @@ def validate(
         video_raw: folder that `video` paths start from (default: that of corpus.yaml).
         warnings: filled with what is odd, but used, such as digital silence, and with rows that
             have no features.
+        label_warnings: filled with what is odd about the labels, and no fault.
         workers: an engine, or a number of threads, which decode audio and videos.
         progress: show bars.
     """
@@ -79,16 +81,17 @@ def validate(
         faults += scan.faults
         if not scan.faults:
             whole[path] = scan.rows
-        if corpus and not scan.faults:
             faults += count_faults(path, len(scan.rows), corpus)
-    if not manifests:
-        problem, remedy = "no {split}.tsv in it", "run the data_prep command again"
-        faults.append(Fault(str(data_dir), None, problem, remedy, "manifest-missing"))
-    for path, scan in manifests.items():
         faults += row_faults(str(path), scan)
         faults += label_faults(str(path), scan, corpus)
         faults += vote_faults(str(path), scan, corpus)
+    if not manifests:
+        problem, remedy = "no {split}.tsv in it", "run the data_prep command again"
+        faults.append(Fault(str(data_dir), None, problem, remedy, "manifest-missing"))
     faults += sharing_faults(manifests, corpus.disjoint if corpus else ())
+    if corpus and label_warnings is not None:
+        splits = {split: manifests[data_dir / f"{split}.tsv"].rows for split in corpus.splits}
+        label_warnings += check_labels(splits, corpus.labels)
     rate = corpus.sample_rate if corpus else SAMPLE_RATE
     try:
         raw = audio_root(data_dir, data_raw) if corpus else Path(data_raw or data_dir)
@@ -103,17 +106,6 @@ def validate(
     faults += packed_audio_faults(data_dir, whole, raw)
     faults += token_faults(data_dir, whole)
     return sorted(faults, key=lambda fault: (fault.file, fault.row or 0))
-
-
-def find_warnings(data_dir: str | Path) -> list[str]:
-    """What is odd about the labels of `data_dir`, and no fault; [] where it cannot be read."""
-    try:
-        corpus = read_corpus(data_dir)
-    except ManifestError:
-        return []
-    paths = {split: Path(data_dir) / f"{split}.tsv" for split in corpus.splits}
-    splits = {split: scan_manifest(path).rows for split, path in paths.items()}
-    return check_labels(splits, corpus.labels)
 
 
 def _manifest_paths(data_dir: Path, corpus: Corpus | None) -> list[Path]:
@@ -146,15 +138,16 @@ def _report(options: argparse.Namespace, data_dir: Path) -> None:
         print(with_origin(line, data_dir))
 
     odd_audio: list[Fault] = []
+    warnings: list[str] = []
     faults = validate(
         data_dir,
         options.data_raw,
         video_raw=options.video_raw,
         warnings=odd_audio,
+        label_warnings=warnings,
         workers=take_engine(options),
         progress=True,
     )
-    warnings = find_warnings(data_dir)
     warnings += [line for line, _ in group_lines(odd_audio)]
     is_whole = len(faults) == 1 and faults[0].row is None  # it is the error itself
     for line, alike in group_lines(faults) if not is_whole else ():

@@ -103,8 +103,10 @@ def _rows_of_values(
         yield int(scan.lines[row]), names[int(number_of[row])]
 
 
-def count_faults(path: Path, n_rows: int, corpus: Corpus) -> Iterator[Fault]:
+def count_faults(path: Path, n_rows: int, corpus: Corpus | None) -> Iterator[Fault]:
     """Yield a split that corpus.yaml does not name, or of which it counts other rows."""
+    if corpus is None:
+        return
     counts = corpus.splits.get(path.stem)
     if counts is None:
         problem = f"a split that {CORPUS_FILE} does not name"
