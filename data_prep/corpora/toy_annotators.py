@@ -96,16 +96,6 @@ def _log_odds(cue: bool | None) -> float:
     return 0.0 if cue is None else VALENCE if cue else -VALENCE
 
 
-def expected_shares(draw: Draw) -> dict[str, float]:
-    """Return the share of votes for each emotion that is expected of an utterance."""
-    positive = _NORMAL.cdf(_log_odds(draw.cue) / NOISE)
-    aroused = _NORMAL.cdf((AROUSAL if draw.aroused else -AROUSAL) / NOISE)
-    return {
-        emotion: (positive if signs[0] else 1 - positive) * (aroused if signs[1] else 1 - aroused)
-        for emotion, signs in QUADRANTS.items()
-    }
-
-
 def lowest_cross_entropies() -> Mapping[str, float]:
     """Return the lowest expected cross-entropy to the votes, in nats, from text, speech and both.
 

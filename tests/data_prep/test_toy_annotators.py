@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from codes import raises
 from data_prep.commands.validate import validate
 from data_prep.corpora.toy import prepare_toy
 from data_prep.corpora.toy_annotators import (
+    AROUSAL,
+    NOISE,
+    VALENCE,
     annotate,
-    expected_shares,
     lowest_cross_entropies,
 )
 from data_prep.corpora.toy_draws import P_AMBIGUOUS, QUADRANTS, Draw, draw_split
@@ -19,6 +22,17 @@ from data_prep.manifest.votes import parse_votes
 from data_prep.schema import Utterance, read_corpus, read_manifest
 
 SIZES = {"n_train": 200, "n_valid": 8, "n_test": 8}
+
+
+def expected_shares(draw: Draw) -> dict[str, float]:
+    """Return the share of votes for each emotion that is expected of an utterance."""
+    log_odds = {True: VALENCE, False: -VALENCE, None: 0.0}[draw.cue]
+    positive = NormalDist().cdf(log_odds / NOISE)
+    aroused = NormalDist().cdf((AROUSAL if draw.aroused else -AROUSAL) / NOISE)
+    return {
+        emotion: (positive if signs[0] else 1 - positive) * (aroused if signs[1] else 1 - aroused)
+        for emotion, signs in QUADRANTS.items()
+    }
 
 
 def test_the_corpus_is_valid_and_its_emotion_is_the_majority(tmp_path: Path) -> None:
