@@ -50,7 +50,12 @@ from emo_fairseq.inference.graph_folder import WEIGHTS_KEY
 from emo_fairseq.inference.graph_inputs import graph_name, state_of_graph
 from emo_fairseq.inference.input_processor import FeatureExtractor
 from emo_fairseq.inference.model import LoadedModel, ModelOutput
-from emo_fairseq.inference.model_folder.files import GRAPH_FILE, WEIGHTS_FILE, dialogue_graph
+from emo_fairseq.inference.model_folder.files import (
+    GRAPH_FILE,
+    INTERFACE_FILE,
+    WEIGHTS_FILE,
+    dialogue_graph,
+)
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.model_folder.records import seal
 from emo_fairseq.inference.onnx_model import (
@@ -92,17 +97,14 @@ _ROUNDINGS = 4
 _FRAMES_UNLIMITED = 4096  # of features without --max-frames
 
 
-def export_onnx(
-    folder: Path, out: Path | None = None, check: int = 12, exporter: str = TRACE
-) -> float:
+def export_onnx(folder: Path, check: int = 12, exporter: str = TRACE) -> float:
     """Export the model of a folder, and compare the graph with it.
 
     Args:
-        folder: a model folder; see :mod:`emo_fairseq.inference.model_folder`.
-        out: the file; by default ``model.onnx`` in the folder. Weights of more than 2 GB are put
-            beside it in a file of the same name that ends in ``.data``, and the second graph of a
-            model of dialogues in one that :func:`dialogue_graph` names. In the folder, its
-            ``config.json`` gets the records of all.
+        folder: a model folder; see :mod:`emo_fairseq.inference.model_folder`. It gets
+            ``model.onnx``. Weights of more than 2 GB are put beside it in a file of the same name
+            that ends in ``.data``, and the second graph of a model of dialogues in one that
+            :func:`dialogue_graph` names. ``config.json`` gets the records of all.
         check: batches to compare on, of one row and of several, of differing lengths.
         exporter: one of :data:`emo_fairseq.export.dynamo.EXPORTERS`.
 
@@ -118,7 +120,6 @@ def export_onnx(
             f"--check {check}: a graph is compared on one batch at least", "option-out-of-range"
         )
     load_library("onnx")
-    out = out or folder / GRAPH_FILE
     loaded = read_model_folder(folder)
     model = loaded.model.float()
     front_ends = build_front_ends(loaded)
@@ -132,9 +133,8 @@ def export_onnx(
         ]
         for part in (model, front_ends):
             make_traceable(part, _positions(state))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
-        file = Path(unfinished) / out.name
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{GRAPH_FILE}.") as unfinished:
+        file = Path(unfinished) / GRAPH_FILE
         interface = describe(loaded, front_ends)
         metadata = {WEIGHTS_KEY: weights_digest(folder), **as_metadata(interface)}
         _trace(model, state, front_ends, file, metadata, exporter)
@@ -149,17 +149,16 @@ def export_onnx(
             tolerance = max(tolerance, _ROUNDINGS * rounding)
         if not difference <= tolerance:  # NaN is not either
             raise UsageError(
-                f"{out.name}: not written: its outputs differ from the model's by up to "
+                f"{GRAPH_FILE}: not written: its outputs differ from the model's by up to "
                 f"{difference:.2g}, more than {tolerance:.2g}, on {check} made-up batches; use the "
                 "model folder without ONNX",
                 "graph-differs",
             )
-        write_interface(Path(unfinished) / f"{out.stem}.yaml", interface, graph)
+        write_interface(Path(unfinished) / INTERFACE_FILE, interface, graph)
         for written in Path(unfinished).iterdir():
-            written.replace(out.parent / written.name)
-    if out.parent.resolve() == folder.resolve():
-        write_tokenizer_json(folder, loaded)
-        seal(folder)
+            written.replace(folder / written.name)
+    write_tokenizer_json(folder, loaded)
+    seal(folder)
     return difference
 
 

@@ -123,15 +123,6 @@ def test_a_graph_answers_as_its_model(options, trained_models, own_folder, toy_c
     assert_same_answers(folder, toy_corpus)
 
 
-def test_a_graph_elsewhere_leaves_the_folder_as_it_was(trained_models, tmp_path):
-    folder = trained_models.folder(CASES["log-mel"])
-    before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    out = tmp_path / "new" / "folders" / "graph.onnx"
-    export_onnx(folder, out, check=1)
-    assert sorted(file.name for file in out.parent.iterdir()) == ["graph.onnx", "graph.yaml"]
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
-
-
 def test_where_no_row_has_a_modality(trained_models, own_folder, toy_corpus):
     folder = own_folder(trained_models.folder(BOTH))
     export_onnx(folder, check=1)
