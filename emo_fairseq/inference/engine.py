@@ -19,7 +19,6 @@ from emo_fairseq.inference.chunks import Chunk, ChunkSize, Reach, divide, group_
 from emo_fairseq.inference.encoded_turns import (
     EncodedTurn,
     ItemFacts,
-    WindowBatch,
     window_batches,
 )
 from emo_fairseq.inference.fair_lock import FairLock
@@ -226,14 +225,15 @@ class ModelEngine(Engine):
     def _predict(
         self, chunk: Chunk, batches: Iterator[Batch], should_stop: ShouldStop
     ) -> Iterator[tuple[Batch, list[Prediction]]]:
-        for batch, output in self._run(batches, self._forward_batch, should_stop):
+        for batch, output in self._run(batches, lambda x: self.forward(x.net_input), should_stop):
             items = [chunk.items[row] for row in batch.rows]
             yield batch, self._decode(items, self._facts(items, batch), output)
 
     def _encode(
         self, chunk: Chunk, batches: Iterator[Batch], should_stop: ShouldStop
     ) -> Iterator[tuple[Batch, list[EncodedTurn]]]:
-        for batch, embeddings in self._run(batches, self._embed_batch, should_stop):
+        embed = self.model.embed
+        for batch, embeddings in self._run(batches, lambda x: embed(x.net_input), should_stop):
             items = [chunk.items[row] for row in batch.rows]
             _check_defined(items, embeddings)
             facts = self._facts(items, batch)
@@ -258,8 +258,10 @@ class ModelEngine(Engine):
             The predictions of the turns that the windows score, by their numbers.
         """
         predictions: dict[int, Prediction] = {}
-        batches = window_batches(turns, windows, batch_size)
-        for batch, output in self._run(batches, self._classify_batch, should_stop):
+        batches, run = window_batches(turns, windows, batch_size), self.model.classify
+        for batch, output in self._run(
+            batches, lambda x: run(x.embedding, x.dialogue), should_stop
+        ):
             scored = [turns[row] for row in batch.rows]
             facts = [turn.facts for turn in scored]
             decoded = self._decode([turn.item for turn in scored], facts, output)
@@ -279,15 +281,6 @@ class ModelEngine(Engine):
                     return
                 output = run(batch)
             yield batch, output
-
-    def _forward_batch(self, batch: Batch) -> ModelOutput:
-        return self.forward(batch.net_input)
-
-    def _embed_batch(self, batch: Batch) -> np.ndarray:
-        return self.model.embed(batch.net_input)
-
-    def _classify_batch(self, batch: WindowBatch) -> ModelOutput:
-        return self.model.classify(batch.embedding, batch.dialogue)
 
     def _facts(self, items: Sequence[Item], batch: Batch) -> list[ItemFacts]:
         return [

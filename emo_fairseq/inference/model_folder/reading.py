@@ -15,6 +15,7 @@ from emo_fairseq.inference.model_folder.config import (
     check_options_exist,
     read_config,
     read_json,
+    read_state,
 )
 from emo_fairseq.inference.model_folder.files import (
     CONFIG_FILE,
@@ -23,7 +24,6 @@ from emo_fairseq.inference.model_folder.files import (
     WEIGHTS_FILE,
 )
 from emo_fairseq.inference.model_folder.records import verify_folder
-from emo_fairseq.task_state import TaskState
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ def read_model_folder(folder: str | Path) -> LoadedModel:
     verify_folder(folder, read_json(file))
     tensors = read_tensors(folder / WEIGHTS_FILE)
     try:
-        state = TaskState.from_state(config.task, config.state.model_dump(exclude_unset=True))
+        state = read_state(folder, config)
         model = build_model(config.model, state, Stored.of(tensors), str(file), EXPORT_AGAIN)
     except UsageError as error:
         if str(folder) in str(error):
