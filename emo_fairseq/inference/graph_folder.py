@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from data_prep.files.digests import digest_once
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.input_processor import InputProcessor
+from emo_fairseq.inference.engine import ModelEngine
 from emo_fairseq.inference.model_folder.config import (
     FolderConfig,
     read_config,
@@ -24,24 +24,10 @@ from emo_fairseq.task_state import TaskState
 WEIGHTS_KEY, LABELS_KEY, AXES_KEY = "weights_sha256", "labels", "axes"
 
 
-class LoadedGraph(NamedTuple):
-    """A graph and what is needed to run it.
-
-    Attributes:
-        state: what the graph reads and predicts.
-        model: runs.
-        processor: its tokenizers and feature extractors.
-    """
-
-    state: TaskState
-    model: OnnxModel
-    processor: InputProcessor
-
-
 def read_graph_folder(
     folder: str | Path, precision: str | None = None, provider: str = CPU
-) -> LoadedGraph:
-    """Open a model folder that has a graph.
+) -> ModelEngine:
+    """Open a model folder that has a graph, and return the engine that runs it.
 
     Args:
         folder: the model folder.
@@ -65,7 +51,7 @@ def read_graph_folder(
     model = OnnxModel(file, state, _modality_dropout(config), provider=provider, settings=settings)
     _check_metadata(folder, config, state, model)
     processor = read_processor(folder, config.front_end, without=model.inside)
-    return LoadedGraph(model.state, model, processor)
+    return ModelEngine(model.state, processor, model)
 
 
 def _choose_graph(folder: Path, precision: str | None) -> Path:

@@ -601,6 +601,4 @@ def _load_graph(
             f"{device.partition(':')[0]}",
             "onnx-device",
         )
-    graph = read_graph_folder(path, precision, provider)
-    engine = ModelEngine(graph.state, graph.processor, graph.model)
-    return EmotionPredictor(engine, face_detector)
+    return EmotionPredictor(read_graph_folder(path, precision, provider), face_detector)
