@@ -1,33 +1,17 @@
 """Solve a model in place of fairseq's first epoch: no update, one validation, and the run ends.
 
 ``fairseq_cli.train.train`` draws the batches of an epoch, validates and saves. A task with an
-attribute ``solver`` has no use for batches: its solver sets the weights, and fairseq validates and
-saves as it does after an epoch.
+attribute ``solver``, a :class:`emo_fairseq.tasks.probe.Probe`, has no use for batches: its solver
+sets the weights, and fairseq validates and saves as it does after an epoch.
 """
 
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from fairseq import checkpoint_utils
 
 from emo_fairseq.compat.patching import wrap_in_training
-
-
-class Solver(Protocol):
-    """Sets the weights of a model.
-
-    Attributes:
-        refits: whether the model that was validated is solved again, on more rows.
-    """
-
-    refits: bool
-
-    def solve(self, model: Any, criterion: Any) -> None:
-        """Set the weights that are validated, and saved as the best ones."""
-
-    def refit(self, model: Any) -> None:
-        """Set the weights that are saved as the last ones, and not validated."""
 
 
 def solve_in_place_of_training() -> None:
@@ -37,7 +21,7 @@ def solve_in_place_of_training() -> None:
 
 def _solve(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
     def train(cfg: Any, trainer: Any, task: Any, epoch_itr: Any) -> Any:
-        solver: Solver | None = getattr(task, "solver", None)
+        solver = getattr(task, "solver", None)
         if solver is None:
             return train_epoch(cfg, trainer, task, epoch_itr)
         # No batch is drawn, but checkpoints record how many of the epoch were.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 
@@ -91,16 +91,7 @@ class Errors:
 Steps = Generator[Command, int, Outcome]  # yields commands, is sent their exit codes
 
 
-class Process(Protocol):
-    """The part of :class:`subprocess.Popen` that is used here."""
-
-    def poll(self) -> int | None: ...
-    def terminate(self) -> None: ...
-    def kill(self) -> None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-
-
-def start(command: Command, environment: Mapping[str, str]) -> Process:
+def start(command: Command, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a command; its words are written to the log before its output."""
     command.log.parent.mkdir(parents=True, exist_ok=True)
     with command.log.open("a", encoding="utf-8") as log:
@@ -178,7 +169,7 @@ class _Worker:
     environment: Mapping[str, str]
     name: str = ""
     steps: Steps | None = None
-    process: Process | None = field(default=None, repr=False)
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def is_busy(self) -> bool:

@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from emo_fairseq.diarization.voice_activity import VoiceActivity
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop
 from emo_fairseq.inference.transcribing import FasterWhisper, check_reads_text
@@ -36,7 +37,6 @@ from emo_fairseq.serving.lifecycle import Lifecycle
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.lingering import LingeringClose
 from emo_fairseq.serving.live import Live
-from emo_fairseq.serving.live_turns import VoiceActivity
 from emo_fairseq.serving.meter import Meter
 from emo_fairseq.serving.model_description import ModelDescription, describe_model
 from emo_fairseq.serving.openapi import OPENAPI, describe_api

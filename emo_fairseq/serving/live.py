@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from data_prep.schema import SAMPLE_RATE
+from emo_fairseq.diarization.voice_activity import VoiceActivity
 from emo_fairseq.inference.conversation import axes_of
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop
@@ -26,7 +27,7 @@ from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.live_connection import LiveConnection
 from emo_fairseq.serving.live_protocol import SUBPROTOCOL
 from emo_fairseq.serving.live_sessions import LiveSession, LiveSessions
-from emo_fairseq.serving.live_turns import TurnDetector, VoiceActivity
+from emo_fairseq.serving.live_turns import TurnDetector
 from emo_fairseq.serving.meter import Meter
 
 _UNREAD_WORDS = (

@@ -2,41 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from data_prep.audio.decoding import FloatArray
 from data_prep.schema import SAMPLE_RATE
-
-
-class SpeechSegment(Protocol):
-    """Speech from sample `start` to before sample `end`, since the first one fed."""
-
-    @property
-    def start(self) -> int: ...
-
-    @property
-    def end(self) -> int: ...
-
-    @property
-    def samples(self) -> FloatArray: ...
-
-
-class VoiceActivity(Protocol):
-    """Finds speech, in bounded memory: :class:`emo_fairseq.diarization.voice_activity`."""
-
-    @property
-    def is_speaking(self) -> bool:
-        """Whether the last sample is within speech."""
-
-    @property
-    def n_too_short(self) -> int:
-        """Stretches of speech that were dropped as too short."""
-
-    def feed(self, block: FloatArray) -> Sequence[SpeechSegment]:
-        """Return the speech that has ended, given the next samples."""
-
-    def finish(self) -> Sequence[SpeechSegment]:
-        """Return the speech that the end of the recording ends."""
+from emo_fairseq.diarization.voice_activity import SpeechSegment, VoiceActivity
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from emo_fairseq.compat import apply_to_training
 from emo_fairseq.compat.checkpoints import LoadedState
 from emo_fairseq.compat.early_stop import keep_patience
 from emo_fairseq.compat.size_limits import build_within
-from emo_fairseq.compat.solved_in_one_step import Solver, solve_in_place_of_training
+from emo_fairseq.compat.solved_in_one_step import solve_in_place_of_training
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.metric_logging import log_metrics, metric_names, metric_values
@@ -125,7 +125,7 @@ class EmotionPredictionTask(FairseqTask):
         self.is_training = False
         self.annotators: dict[str, Annotate] = {}
         self.frozen: FrozenEncoders | None = None
-        self.solver: Solver | None = None
+        self.solver: Probe | None = None
         self.loggers = ValidationLoggers(
             self.run_config.tensorboard_logdir, self.run_config.wandb_project
         )

@@ -185,7 +185,7 @@ def score(rows: Pooled, logits: Tensor, criterion: EmotionCriterion, metric: str
 
 
 class Probe:
-    """Solves the head of a model; see :class:`emo_fairseq.compat.solved_in_one_step.Solver`.
+    """Solves the head of a model; see :mod:`emo_fairseq.compat.solved_in_one_step`.
 
     Args:
         strengths: ascending; of several the selecting split chooses one.
