@@ -20,6 +20,7 @@ import numpy.typing as npt
 from data_prep.audio.part import SILENCE
 from data_prep.errors import CodedError
 from data_prep.messages import sentence
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.compat.excepthook import find_mistake
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import Prediction, Truncation
@@ -173,8 +174,7 @@ class Api:
                 return request
             raise
         with _mistakes_as_http_errors():
-            samples, rate = samples_of(audio)
-            item = self.predictor.read_item(samples, text, rate)
+            item = self.predictor.read_item(samples_of(audio), text, SAMPLE_RATE)
         others = {name: value for name, value in fields.items() if name != "audio"}
         warnings = () if audio is None else audio.warnings
         return Request(others, item, warnings, name=request.name)
@@ -273,13 +273,12 @@ def read_item(
 ) -> tuple[Item, tuple[str, ...]]:
     """Return the item of a request or a row, and the warnings of its audio."""
     audio, text = api.inputs(fields, audio_seconds)
-    samples, rate = samples_of(audio)
     video, name = None, "the input"
     if "video" in fields:
         video = limited_video(fields["video"], api.limits, video_seconds, should_stop)
         name = "the video"
     item = api.predictor.read_item(
-        samples, text, rate, api.transcribe(should_stop), video=video, name=name
+        samples_of(audio), text, SAMPLE_RATE, api.transcribe(should_stop), video=video, name=name
     )
     return item, () if audio is None else audio.warnings
 
@@ -382,9 +381,9 @@ def prediction_outputs(
     }
 
 
-def samples_of(audio: AudioUpload | None) -> tuple[Samples | None, int | None]:
-    """Return the samples of an upload and their rate in Hz; None of both without one."""
-    return (None, None) if audio is None else (audio.samples, audio.sample_rate)
+def samples_of(audio: AudioUpload | None) -> Samples | None:
+    """Return the samples of an upload, at 16 kHz; None without one."""
+    return None if audio is None else audio.samples
 
 
 def describe_truncations(truncations: Sequence[Truncation]) -> list[str]:

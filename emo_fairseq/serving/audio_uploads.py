@@ -23,17 +23,15 @@ class AudioUpload:
     Attributes:
         samples: (T,) float32, mono, at 16 kHz.
         warnings: of the file, such as digital silence.
-        sample_rate: in Hz.
     """
 
     samples: FloatArray
     warnings: tuple[str, ...] = ()
-    sample_rate: int = SAMPLE_RATE
 
     @property
     def seconds(self) -> float:
         """The duration."""
-        return len(self.samples) / self.sample_rate
+        return len(self.samples) / SAMPLE_RATE
 
     def segment(self, start: float, end: float) -> "AudioUpload":
         """Return the segment from `start` to `end`, in seconds.
@@ -41,7 +39,7 @@ class AudioUpload:
         Raises:
             HttpError: the segment is empty.
         """
-        first, last = (round(second * self.sample_rate) for second in (start, end))
+        first, last = (round(second * SAMPLE_RATE) for second in (start, end))
         samples = self.samples[first : max(first, last)]
         if not len(samples):
             times = f"from {start:g} to {end:g} s; it ends at {self.seconds:g} s"

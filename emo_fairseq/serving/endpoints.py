@@ -72,7 +72,7 @@ def _timeline(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
         audio.samples,
         window_seconds=window,
         hop_seconds=hop,
-        sample_rate=audio.sample_rate,
+        sample_rate=SAMPLE_RATE,
         text=text,
         transcribe=api.transcribe(should_stop, words=True),
         should_stop=should_stop,
@@ -96,9 +96,8 @@ def _explain(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
     if audio is not None and audio.seconds > (limit := api.limits.explained_seconds):
         message = f"At most {limit:g} s are explained at once; choose a segment by start and end."
         raise HttpError(422, message, "explanation-too-long")
-    samples, rate = samples_of(audio)
-    samples, text, transcript = _transcribed(api, samples, text, should_stop)
-    explanation = explain(api.predictor, samples, text, rate, should_stop)
+    samples, text, transcript = _transcribed(api, samples_of(audio), text, should_stop)
+    explanation = explain(api.predictor, samples, text, SAMPLE_RATE, should_stop)
     outputs = explanation.as_dict(from_second=start)
     truncated = describe_truncations(explanation.truncations)  # left_out is about audio
     transcribed = None if transcript is None else transcript.text
