@@ -1,9 +1,8 @@
 """Files of turns on the command line: the options of how they are read."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from data_prep.segmentation.formats import FORMATS, read_segmentation
@@ -13,19 +12,7 @@ from emo_fairseq.errors import UsageError
 SUFFIXES = ", ".join(known.suffix for known in FORMATS.values())
 
 
-@dataclass(frozen=True)
-class TurnFileOptions:
-    """How files of turns are read.
-
-    Attributes:
-        format: a name of :data:`data_prep.segmentation.formats.FORMATS`; None: by the suffix.
-        tiers: names of those that are read; empty: each speaker's.
-        encoding: of a text file without a byte order mark; None: UTF-8.
-    """
-
-    format: str | None = None
-    tiers: Sequence[str] = ()
-    encoding: str | None = None
+ReadTurns = Callable[..., Segmentation]  # of a file, given `recording`
 
 
 def add_turn_file_options(option: Any) -> None:
@@ -46,21 +33,11 @@ def check_turn_file_options(options: argparse.Namespace) -> None:
         raise UsageError(f"{name}: is of --segments; give that, too", "option-idle")
 
 
-def turn_file_options(options: argparse.Namespace) -> TurnFileOptions:
-    """Return the options of a command line."""
-    return TurnFileOptions(options.segments_format, options.tier, options.encoding)
-
-
-def read_turns(path: Path, recording: str, options: TurnFileOptions) -> Segmentation:
-    """Read the turns of a recording.
-
-    Raises:
-        UsageError: the file cannot be read.
-    """
-    return read_segmentation(
-        path,
-        kind=options.format,
-        recording=recording,
-        tiers=options.tiers,
+def turn_reader(options: argparse.Namespace) -> ReadTurns:
+    """Return :func:`read_segmentation` with the options of a command line."""
+    return partial(
+        read_segmentation,
+        kind=options.segments_format,
+        tiers=options.tier,
         encoding=options.encoding,
     )

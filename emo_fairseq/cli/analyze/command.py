@@ -32,8 +32,7 @@ from emo_fairseq.cli.turn_files import (
     SUFFIXES,
     add_turn_file_options,
     check_turn_file_options,
-    read_turns,
-    turn_file_options,
+    turn_reader,
 )
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
@@ -123,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
     # The model and all items are found before the imports that take seconds.
     options.model = local_model(options.model)
     recordings = find_recordings(options.items)
-    turn_files = match_turn_files(recordings, options.segments, turn_file_options(options))
+    turn_files = match_turn_files(recordings, options.segments, turn_reader(options))
     if not options.segments:
         _note_turn_files(recordings)
     folder = options.output_dir
@@ -231,8 +230,7 @@ class _Analysis:
             raise UsageError(f"{recording.path}: there is no such file", "file-missing")
         read = None
         if turn_file is not None:
-            options = turn_file_options(self.options)
-            read = read_turns(turn_file, str(recording.path), options)
+            read = turn_reader(self.options)(turn_file, recording=str(recording.path))
             read = without_labels(read, self.predictor.labels)
         with RecordingProgress(recording.path.name) as progress:
             return self.predictor.conversation(

@@ -9,9 +9,9 @@ from pathlib import Path
 from data_prep.files.listing import visible
 from data_prep.files.remote import RemotePath, as_path
 from data_prep.messages import first_few
-from data_prep.segmentation.formats import FORMATS, format_of
+from data_prep.segmentation.formats import FORMATS, format_of, read_segmentation
 from emo_fairseq.cli.predict.inputs import STDIN, find_audio, is_audio, is_folder
-from emo_fairseq.cli.turn_files import TurnFileOptions, read_turns
+from emo_fairseq.cli.turn_files import ReadTurns
 from emo_fairseq.errors import UsageError
 
 
@@ -81,7 +81,7 @@ def output_names(paths: Sequence[Path]) -> list[str]:
 def match_turn_files(
     recordings: Sequence[Recording],
     given: Sequence[Path],
-    options: TurnFileOptions = TurnFileOptions(),  # noqa: B008 - it is frozen
+    read: ReadTurns = read_segmentation,
 ) -> Mapping[Path, Path]:
     """Return {recording: file of its turns}; a recording may have none.
 
@@ -89,7 +89,7 @@ def match_turn_files(
         recordings: of the command line.
         given: files of ``--segments``, or folders of them. A file is of the recording with its
             stem; a single file is of the one recording whatever its name.
-        options: how the files are read.
+        read: reads a file.
 
     Raises:
         UsageError: a path does not exist, a recording has several files, a file has none, or has
@@ -114,7 +114,7 @@ def match_turn_files(
             )
         if candidates:
             matched[recording.path] = candidates[0]
-    _refuse_shared(matched, options)
+    _refuse_shared(matched, read)
     if unused := [path for path in files if path not in matched.values()]:
         raise UsageError(
             f"--segments {unused[0]}: no recording has the name {unused[0].stem}; rename the file "
@@ -124,7 +124,7 @@ def match_turn_files(
     return matched
 
 
-def _refuse_shared(matched: Mapping[Path, Path], options: TurnFileOptions) -> None:
+def _refuse_shared(matched: Mapping[Path, Path], read: ReadTurns) -> None:
     """Refuse a file that has the same turns for recordings of one name in several folders.
 
     RTTM and tables may name the folders, and have turns of each.
@@ -136,7 +136,7 @@ def _refuse_shared(matched: Mapping[Path, Path], options: TurnFileOptions) -> No
         by_folder = {recording.parent: recording for recording in recordings}
         if len(by_folder) == 1:
             continue
-        turns = {tuple(read_turns(path, str(x), options).turns) for x in by_folder.values()}
+        turns = {tuple(read(path, recording=str(x)).turns) for x in by_folder.values()}
         if len(turns) < len(by_folder):
             names = first_few([str(recording) for recording in recordings])
             raise UsageError(

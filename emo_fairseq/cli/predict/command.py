@@ -30,7 +30,7 @@ from emo_fairseq.cli.turn_files import (
     SUFFIXES,
     add_turn_file_options,
     check_turn_file_options,
-    turn_file_options,
+    turn_reader,
 )
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH
@@ -195,7 +195,7 @@ def _open(options: argparse.Namespace) -> Sequence[Source]:
             raise UsageError(
                 f"--{option}: is not used with --segments; leave one of them out", "option-idle"
             )
-    return [open_segments(options.items, options.segments, turn_file_options(options))]
+    return [open_segments(options.items, options.segments, turn_reader(options))]
 
 
 def _input_options(options: argparse.Namespace) -> InputOptions:

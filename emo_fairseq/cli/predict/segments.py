@@ -12,12 +12,12 @@ from data_prep.segmentation.turn import Segmentation, Turn
 from data_prep.video.segment import VideoSegment
 from emo_fairseq.cli.predict.inputs import is_audio
 from emo_fairseq.cli.predict.items import Item, Reads, checked_item
-from emo_fairseq.cli.turn_files import TurnFileOptions, read_turns
+from emo_fairseq.cli.turn_files import ReadTurns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 
 
-def open_segments(items: Sequence[str], path: Path, options: TurnFileOptions) -> "SegmentSource":
+def open_segments(items: Sequence[str], path: Path, read: ReadTurns) -> "SegmentSource":
     """Open a recording with its turns; what else the file holds is counted on standard error.
 
     Raises:
@@ -31,7 +31,7 @@ def open_segments(items: Sequence[str], path: Path, options: TurnFileOptions) ->
     recording = Path(items[0])
     if not recording.is_file():
         raise UsageError(f"{recording}: there is no such file", "file-missing")
-    segmentation = read_turns(path, str(recording), options)
+    segmentation = read(path, recording=str(recording))
     parts = [f"{len(segmentation.turns)} turns", *segmentation.notes]
     parts += [f"{kind} skipped: {count}" for kind, count in segmentation.skipped.items()]
     sys.stderr.write(f"{path}: {', '.join(parts)}\n")
