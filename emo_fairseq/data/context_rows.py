@@ -9,9 +9,9 @@ import numpy as np
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.neighbors import Neighbors, NeighborTable
+from emo_fairseq.data.token_rows import BOUNDARIES
 
 NO_PREFIX = np.zeros(0, dtype=np.int64)
-_BOUNDARIES = 2  # the initial token, and the separator after the last turn
 
 
 class _Plan(NamedTuple):
@@ -81,7 +81,7 @@ class ContextRows:
             for row, kept in plan.before
             for part in (self._turn(row)[int(self._lengths[row]) - kept :], separator)
         ]
-        current = self._turn(index)[: self._max_tokens - _BOUNDARIES]
+        current = self._turn(index)[: self._max_tokens - BOUNDARIES]
         after = [part for row, kept in plan.after for part in (self._turn(row)[:kept], separator)]
         start = 1 + sum(map(len, before))
         tokens = np.concatenate([self._init, *before, current, separator, *after])
@@ -97,7 +97,7 @@ class ContextRows:
 
     def _plan(self, index: int) -> _Plan:
         past, future = self._neighbors[index]
-        free = self._max_tokens - _BOUNDARIES - int(self._lengths[index])
+        free = self._max_tokens - BOUNDARIES - int(self._lengths[index])
         plan = _Plan([], [])
         by_distance = [
             (row, side)
@@ -133,7 +133,7 @@ def context_sizes(
     Returns:
         (N,) int64 each.
     """
-    sizes = lengths + _BOUNDARIES
+    sizes = lengths + BOUNDARIES
     full_sizes = sizes.copy()
     is_full = sizes >= max_tokens
     for rows, turns in neighbors.by_distance():
@@ -145,7 +145,7 @@ def context_sizes(
         kept = np.minimum(lengths[turns], max_tokens - sizes[rows] - 1)
         sizes[rows] += np.where(kept > 0, kept + 1, 0)
         is_full[rows] = kept < lengths[turns]
-    return np.where(present, np.minimum(sizes, max_tokens), _BOUNDARIES), full_sizes
+    return np.where(present, np.minimum(sizes, max_tokens), BOUNDARIES), full_sizes
 
 
 def focus_of(spans: Sequence[tuple[int, int]], n_tokens: int) -> np.ndarray:

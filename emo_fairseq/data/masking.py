@@ -9,9 +9,9 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from emo_fairseq.data.augmentation import MASK_SYMBOLS, AugmentedDataset, Item
+from emo_fairseq.data.augmentation import AugmentedDataset, Item
 from emo_fairseq.data.modality_dataset import pad_right
-from emo_fairseq.data.vocabulary import Vocabulary, find_symbol
+from emo_fairseq.data.vocabulary import MASK_SYMBOLS, Vocabulary, find_mask_symbol
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 
@@ -116,7 +116,7 @@ def find_mask(folder: Path | None, vocabulary: Vocabulary, encoder: EncoderSpec)
     Raises:
         UsageError: there is none.
     """
-    mask = None if folder is None else find_symbol(folder, MASK_SYMBOLS)
+    mask = find_mask_symbol(folder)
     if mask is None and encoder.kind == "fairseq" and encoder.vocabulary_size > vocabulary.size:
         mask = vocabulary.size
     if mask is None:

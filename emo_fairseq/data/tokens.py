@@ -17,7 +17,7 @@ from emo_fairseq.data.input_limits import InputLimits
 from emo_fairseq.data.manifest import Split, report_rows
 from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.data.neighbors import Neighbors, has_context
-from emo_fairseq.data.token_rows import check_max_tokens, with_boundaries
+from emo_fairseq.data.token_rows import BOUNDARIES, check_max_tokens, with_boundaries
 from emo_fairseq.data.turn_order import find_hidden, find_neighbors, have_turns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT
@@ -72,7 +72,7 @@ class TokenDataset(FairseqDataset):
         self.specials = specials
         self.max_tokens = max_tokens
         # A source may hold either boundary already, so this bounds a row's length from above.
-        self.sizes = np.minimum(np.where(present, np.asarray(lengths), 0) + 2, max_tokens)
+        self.sizes = np.minimum(np.where(present, np.asarray(lengths), 0) + BOUNDARIES, max_tokens)
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         present = bool(self.present[index])

@@ -27,6 +27,7 @@ from emo_fairseq.modalities import TEXT
 logger = logging.getLogger(__name__)
 
 ROBERTA_SIZE = 50_265
+MASK_SYMBOLS = ("<mask>", "[MASK]")
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,14 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
     return replace(read_dictionary(folder / DICT_FILE), tokenizer=files)
 
 
-def find_symbol(folder: Path, names: Sequence[str]) -> int | None:
-    """Return the id of the first of these symbols that a token folder has; None if it has none."""
-    if (folder / SYMBOLS_FILE).exists():
+def find_mask_symbol(folder: Path | None) -> int | None:
+    """Return the id of the first of `MASK_SYMBOLS` that a token folder has; None if it has none."""
+    symbols: list[str] = []
+    if folder is not None and (folder / SYMBOLS_FILE).exists():
         symbols = load_symbols(folder)
-    elif (folder / DICT_FILE).exists():
+    elif folder is not None and (folder / DICT_FILE).exists():
         symbols = load_dictionary(folder / DICT_FILE).symbols
-    else:
-        symbols = []
-    return next((symbols.index(name) for name in names if name in symbols), None)
+    return next((symbols.index(name) for name in MASK_SYMBOLS if name in symbols), None)
 
 
 def symbols_digest(symbols: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from emo_fairseq.data.augmentation.options import (
     check_augmentation,
 )
 from emo_fairseq.data.augmentation.spec_augment import FeatureMasks, TimeMasks, draw_spans
-from emo_fairseq.data.augmentation.stack import MASK_SYMBOLS, augment
+from emo_fairseq.data.augmentation.stack import augment
 from emo_fairseq.data.augmentation.token_dropout import TokenDropout
 from emo_fairseq.data.augmentation.waveforms import (
     COLORS,
@@ -34,7 +34,6 @@ from emo_fairseq.data.augmentation.waveforms import (
 
 __all__ = [
     "COLORS",
-    "MASK_SYMBOLS",
     "AddedNoise",
     "AugmentationConfig",
     "AugmentedDataset",

@@ -17,12 +17,11 @@ from emo_fairseq.data.augmentation.spec_augment import FeatureMasks, TimeMasks
 from emo_fairseq.data.augmentation.token_dropout import TokenDropout
 from emo_fairseq.data.augmentation.waveforms import AddedNoise, Babble, Gain, Speed, Transformed
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
-from emo_fairseq.data.vocabulary import find_symbol
+from emo_fairseq.data.vocabulary import find_mask_symbol
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import FRAMES, LOG_MEL, TEXT, TOKENS, WAVEFORM
 
 # Names of the symbol that masked language models are trained to fill in.
-MASK_SYMBOLS = ("<mask>", "[MASK]")
 
 
 def augment(
@@ -136,7 +135,7 @@ def _check_reads_audio(dataset: NormalizedFrames, cfg: AugmentationConfig, data_
 
 def _find_blank(dataset: FairseqDataset, folder: Path | None) -> int | None:
     """Return the id of the mask, or of the unknown symbol; byte-level BPE may have neither."""
-    mask = None if folder is None else find_symbol(folder, MASK_SYMBOLS)
+    mask = find_mask_symbol(folder)
     if mask is not None:
         return mask
     unknown: int = dataset.specials.unknown
