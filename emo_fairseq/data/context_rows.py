@@ -1,13 +1,11 @@
 """The tokens of a turn with those of the turns around it, and with the names of speakers."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_prep.tokens.folder import SpecialIds
-from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.neighbors import Neighbors, NeighborTable
 from emo_fairseq.data.token_rows import BOUNDARIES
 
@@ -167,20 +165,10 @@ def focus_of(spans: Sequence[tuple[int, int]], n_tokens: int) -> np.ndarray:
     return focus
 
 
-def speaker_prefixes(text_folder: Path, speakers: Sequence[str | None]) -> list[np.ndarray]:
-    """Return for each row the tokens of its speaker's name and a colon, none without a name.
-
-    Args:
-        text_folder: a token folder, whose own tokenizer tokenizes the names.
-        speakers: N names.
-    """
-    return name_prefixes(load_text_tokenizer(text_folder).encode, speakers)
-
-
 def name_prefixes(
     encode: Callable[[str], np.ndarray], speakers: Sequence[str | None]
 ) -> list[np.ndarray]:
-    """Return :func:`speaker_prefixes` by a tokenizer that is loaded.
+    """Return for each row the tokens of its speaker's name and a colon, none without a name.
 
     Args:
         encode: from a text to its ids, which end with the separator.

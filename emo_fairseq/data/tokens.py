@@ -12,7 +12,8 @@ from data_prep.manifest.table import values
 from data_prep.schema import Utterance
 from data_prep.tokens.checking import check_tokens
 from data_prep.tokens.folder import SpecialIds
-from emo_fairseq.data.context_rows import NO_PREFIX, ContextRows, focus_of, speaker_prefixes
+from data_prep.tokens.text_tokenizers import load_text_tokenizer
+from emo_fairseq.data.context_rows import NO_PREFIX, ContextRows, focus_of, name_prefixes
 from emo_fairseq.data.input_limits import InputLimits
 from emo_fairseq.data.manifest import Split, report_rows
 from emo_fairseq.data.modality_dataset import collate_padded
@@ -202,7 +203,8 @@ def _build_context_dataset(
     report_rows(split, hidden[own], f"of {split.name} {message}")
     prefixes = [NO_PREFIX] * len(rows)
     if cfg.context_speakers:
-        prefixes = speaker_prefixes(folder, values(rows, "speaker"))
+        encode = load_text_tokenizer(folder).encode  # as the texts were tokenized
+        prefixes = name_prefixes(encode, values(rows, "speaker"))
     limit, pool_all = limits.max_tokens(TEXT), cfg.context_pooling == "all"
     dataset = ContextDataset(source, present, neighbors, prefixes, specials, limit, pool_all)
     report_rows(

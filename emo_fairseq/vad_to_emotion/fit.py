@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.manifest.provenance import Provenance
+from data_prep.manifest.provenance import Provenance, seen_rows
 from data_prep.schema import TRAIN, read_corpus
 from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.vad_to_emotion.design import Design
 from emo_fairseq.vad_to_emotion.forest import RECORD, Forest, fit_forest
 from emo_fairseq.vad_to_emotion.out_of_fold import (
     MADE_BY_ZERO_SHOT,
-    fitted_on,
     leak_notes,
     read_unseen,
 )
@@ -56,7 +55,8 @@ def _fit(
     labels, rows = read_labels(data), read_rows(data, TRAIN)
     emotions, left = emotions_of(vad.ids, rows, labels, TRAIN)
     values = vad.select(emotions.ids).prediction
-    own = fitted_on((rows[name] for name in emotions.ids), data, TRAIN)
+    corpus = read_corpus(data).name
+    own = seen_rows((rows[name] for name in emotions.ids), corpus, TRAIN)
     seen = own if record is None else own.merged(record)
-    facts = {"corpus": read_corpus(data).name, **about, RECORD: seen.to_state()}
+    facts = {"corpus": corpus, **about, RECORD: seen.to_state()}
     return fit_forest(values, emotions.truth, labels, design, facts), [*notes, *left]

@@ -14,7 +14,7 @@ import numpy as np
 
 from data_prep.folds.file import FOLDS_FOLDER, read_folds
 from data_prep.folds.records import Folds
-from data_prep.manifest.provenance import Provenance, read_beside, seen_rows
+from data_prep.manifest.provenance import Provenance, read_beside
 from data_prep.messages import first_few
 from data_prep.schema import SPLITS, TRAIN, Utterance, read_corpus, read_manifest
 from emo_fairseq.checkpoint_files import LAST
@@ -225,11 +225,6 @@ def guard_of(name: str, rows: Iterable[Utterance], data: Path, allow_leak: bool)
     """
     held_out = HeldOut({name: list(rows)}, read_corpus(data).name, None)
     return LeakGuard(lambda: held_out, allow_leak)
-
-
-def fitted_on(rows: Iterable[Utterance], data: Path, split: str) -> Provenance:
-    """Return the record of the rows that a forest is fitted on."""
-    return seen_rows(rows, read_corpus(data).name, split)
 
 
 def forest_record(about: Mapping[str, Any]) -> Provenance | None:

@@ -14,7 +14,7 @@ from token_folders import tokens_of
 from data_prep.schema import Utterance, read_manifest
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from emo_fairseq.data.context_rows import NO_PREFIX, speaker_prefixes
+from emo_fairseq.data.context_rows import NO_PREFIX, name_prefixes
 from emo_fairseq.data.neighbors import Neighbors
 from emo_fairseq.data.tokens import ContextDataset
 
@@ -142,7 +142,7 @@ def test_prefixes_belong_to_their_turns() -> None:
 def test_speakers_names_are_tokenized_as_the_text_was(toy_corpus: Path) -> None:
     folder = tokens_of(toy_corpus)
     tokenizer = load_text_tokenizer(folder)
-    ross, nobody, again = speaker_prefixes(folder, ["ross", None, "ross"])
+    ross, nobody, again = name_prefixes(tokenizer.encode, ["ross", None, "ross"])
     assert tokenizer.decode(ross) == "ross:"
     assert len(nobody) == 0
     assert ross.tolist() == again.tolist()
