@@ -6,8 +6,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep.errors import ManifestError
-from data_prep.files.documents import JsonObject, load_json
 from data_prep.manifest.provenance import model_beside
 from data_prep.messages import first_few
 from data_prep.schema import TRAIN
@@ -20,7 +18,7 @@ from emo_fairseq.evaluation.statistics import (
     read_predictions,
 )
 from emo_fairseq.export.model_folder import write_model_folder
-from emo_fairseq.export.replacing import UNFINISHED, replace_folder
+from emo_fairseq.export.replacing import check_replaceable, replace_folder
 from emo_fairseq.inference.checkpoint import read_checkpoint
 from emo_fairseq.inference.engine import ModelEngine
 from emo_fairseq.inference.ensemble import Combination, EnsembleEngine
@@ -61,10 +59,7 @@ def write_ensemble_folder(
     Raises:
         UsageError: the models do not fit together, or `out` holds other things.
     """
-    if out.exists() and not (out.is_dir() and _is_replaceable(out)):
-        raise UsageError(
-            f"{out}: holds other things than an ensemble; give another folder", "folder-not-empty"
-        )
+    check_replaceable(out, "an ensemble", ENSEMBLE_FILE, {"format", "combine", "members"})
     with replace_folder(out) as folder:
         names = [f"{n}-{_short_name(model)}" for n, model in enumerate(models, start=1)]
         for name, model in zip(names, models, strict=True):
@@ -153,16 +148,6 @@ def _short_name(model: Path) -> str:
     resolved = model.resolve()
     name = resolved.name if resolved.is_dir() else model.absolute().parent.name
     return _OTHER.sub("-", name).strip("-.") or "model"
-
-
-def _is_replaceable(folder: Path) -> bool:
-    if (folder / UNFINISHED).exists() or not any(folder.iterdir()):
-        return True
-    try:
-        content = load_json(folder / ENSEMBLE_FILE, JsonObject, remedy="")
-    except ManifestError:
-        return False
-    return {"format", "combine", "members"} <= content.keys()
 
 
 def _card(name: str, engine: EnsembleEngine, combination: Combination) -> str:

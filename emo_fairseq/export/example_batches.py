@@ -13,6 +13,7 @@ from data_prep.features.log_mel import N_MELS
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.data.modality_dataset import pad_right
 from emo_fairseq.inference.graph_inputs import TENSOR_OF
+from emo_fairseq.inference.onnx_model import FEW_FRAMES
 from emo_fairseq.modalities import LOG_MEL, PIXELS, TOKENS, WAVEFORM
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.task_state import TaskState
@@ -21,7 +22,6 @@ Batch = dict[str, dict[str, Tensor]]
 Check = tuple[Batch, dict[str, Tensor] | None]
 
 _MOST_TOKENS, _MOST_FRAMES, _MOST_SAMPLES = 48, 240, 40_000  # of a row
-_FEW_FRAMES = 8  # more than the convolutions over frames reach
 _CLIP = 8  # pictures, where an encoder reads single ones
 _LONG = 40  # turns, beyond the distances that have biases of their own
 
@@ -128,7 +128,7 @@ def _row(
         size = (between(1, longest), encoder.picture_size.height, encoder.picture_size.width, 3)
         return torch.randint(256, size, generator=generator, dtype=torch.uint8)
     width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
-    return torch.randn(between(_FEW_FRAMES, _MOST_FRAMES), width, generator=generator)
+    return torch.randn(between(FEW_FRAMES, _MOST_FRAMES), width, generator=generator)
 
 
 def _collate(

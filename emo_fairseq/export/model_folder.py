@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import emo_fairseq
-from data_prep.errors import ManifestError
 from data_prep.files.digests import file_digest
-from data_prep.files.documents import JsonObject, load_json
 from data_prep.files.hub import parse_hub_name
 from data_prep.files.yaml_values import dump_yaml
 from data_prep.messages import error_code, sentence
@@ -19,7 +17,7 @@ from data_prep.tokens.folder import TOKENIZER_FILE, read_card
 from data_prep.tokens.vq_wav2vec import PATH_FILE
 from emo_fairseq.encoder_spec import PRETRAINED, EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.export.replacing import UNFINISHED, replace_folder
+from emo_fairseq.export.replacing import check_replaceable, replace_folder
 from emo_fairseq.inference.input_processor import InputProcessor
 from emo_fairseq.inference.model_folder.config import ALLOW_LEAK, FORMAT
 from emo_fairseq.inference.model_folder.files import CONFIG_FILE, FEATURES_FILE, WEIGHTS_FILE
@@ -84,10 +82,7 @@ def write_model_folder(
     from emo_fairseq.pretrained.weights import write_tensors
 
     checkpoint, out = Path(checkpoint), Path(out)
-    if out.exists() and not (out.is_dir() and _is_replaceable(out)):
-        raise UsageError(
-            f"{out}: holds other things than a model; give another folder", "folder-not-empty"
-        )
+    check_replaceable(out, "a model", CONFIG_FILE, {"format", "front_end"})
     saved = read_checkpoint(checkpoint)
     state, model = build_checkpoint_model(saved, checkpoint)
     processor = find_processor(saved, state, None if data is None else Path(data))
@@ -115,17 +110,6 @@ def write_model_folder(
     for modality, reason in processor.missing.items():
         logger.warning("%s: cannot predict from %s, it lacks %s", out, modality, reason)
     return out
-
-
-def _is_replaceable(folder: Path) -> bool:
-    """Return whether a folder is empty, a model folder, or one whose writing was cut short."""
-    if (folder / UNFINISHED).exists() or not any(folder.iterdir()):
-        return True
-    try:
-        config = load_json(folder / CONFIG_FILE, JsonObject, remedy="")
-    except ManifestError:
-        return False
-    return {"format", "front_end"} <= config.keys()
 
 
 def _merge_lora(

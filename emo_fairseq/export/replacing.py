@@ -2,10 +2,13 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
+from data_prep.errors import ManifestError
+from data_prep.files.documents import JsonObject, load_json
 from data_prep.tokens.folder import TOKENIZER_FILE
+from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.model_folder.files import (
     CARD_FILE,
     CONFIG_FILE,
@@ -18,6 +21,30 @@ from emo_fairseq.modalities import MODALITIES
 
 _INDEXES = (CONFIG_FILE, ENSEMBLE_FILE)  # without which nothing is read of a folder
 UNFINISHED = ".unfinished"  # in the folder, so that moving out of it is renaming
+
+
+def check_replaceable(out: Path, what: str, index: str, keys: Set[str]) -> None:
+    """Raise a `UsageError` if a folder holds other things than a model of the kind to be written.
+
+    It may be empty, or one whose writing was cut short.
+
+    Args:
+        out: the folder, which need not be there.
+        what: is written, for the message.
+        index: its file in JSON.
+        keys: that this has.
+    """
+    if not out.exists():
+        return
+    if out.is_dir():
+        if (out / UNFINISHED).exists() or not any(out.iterdir()):
+            return
+        with contextlib.suppress(ManifestError):
+            if keys <= load_json(out / index, JsonObject, remedy="").keys():
+                return
+    raise UsageError(
+        f"{out}: holds other things than {what}; give another folder", "folder-not-empty"
+    )
 
 
 @contextlib.contextmanager

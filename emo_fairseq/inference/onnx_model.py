@@ -30,7 +30,7 @@ LOGITS, EMBEDDING, AUXILIARY = "logits", "embedding", "auxiliary."
 TURN_EMBEDDING = "turn_embedding"  # between the two graphs of a model of dialogues
 DIALOGUE = "dialogue"  # in the names of inputs, as if it were a modality
 
-_FEW_FRAMES = 8  # more than the convolutions over frames reach
+FEW_FRAMES = 8  # more than the convolutions over frames reach
 
 
 def output_names(state: TaskState) -> list[str]:
@@ -298,7 +298,7 @@ def _placeholder(state: TaskState, modality: str) -> Collated:
         row = np.zeros((1, size.height, size.width, 3), dtype=np.uint8)
     else:
         width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
-        row = np.zeros((_FEW_FRAMES, width), dtype=np.float32)
+        row = np.zeros((FEW_FRAMES, width), dtype=np.float32)
     values, padding_mask = pad_right([row], pad)
     return {TENSOR_OF[kind]: values, "padding_mask": padding_mask}
 
