@@ -48,6 +48,15 @@ def client_address(scope: Mapping[str, Any]) -> str:
     return str(scope["client"][0]) if scope.get("client") else ""
 
 
+def is_address(text: str) -> bool:
+    """Return whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def client_of(address: str) -> str:
     """Return the address; of IPv6 its /64 network, since one household owns 2 ** 64 addresses."""
     try:

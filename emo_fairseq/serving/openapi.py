@@ -1,5 +1,6 @@
 """The OpenAPI description of the service, from the models of :mod:`emo_fairseq.serving.schemas`."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -13,18 +14,18 @@ OPENAPI = "/openapi.json"
 _VERSION = "3.1.0"
 _REF = "#/components/schemas/{model}"
 _TOKEN = "token"
-_FORMS = {
-    "predict": schemas.PredictForm,
-    "timeline": schemas.TimelineForm,
-    "explain": schemas.ExplainForm,
-    "conversation": schemas.ConversationForm,
-}
-_JSON = {"predict": schemas.PredictJson, "explain": schemas.ExplainJson}
-_RESPONSES = {
-    "predict": (schemas.Prediction, schemas.Predictions),
-    "timeline": (schemas.Timeline,),
-    "explain": (schemas.Explanation,),
-    "conversation": (schemas.Conversation,),
+# By endpoint: the bodies that it takes, by media type, and its responses.
+_MODELS: Mapping[str, tuple[Mapping[str, Any], Sequence[Any]]] = {
+    "predict": (
+        {MULTIPART: schemas.PredictForm, JSON: schemas.PredictJson},
+        (schemas.Prediction, schemas.Predictions),
+    ),
+    "timeline": ({MULTIPART: schemas.TimelineForm}, (schemas.Timeline,)),
+    "explain": (
+        {MULTIPART: schemas.ExplainForm, JSON: schemas.ExplainJson},
+        (schemas.Explanation,),
+    ),
+    "conversation": ({MULTIPART: schemas.ConversationForm}, (schemas.Conversation,)),
 }
 _ERRORS = {
     400: "The request is malformed.",
@@ -82,10 +83,9 @@ def describe_api(*, tokens: bool, has_metrics: bool) -> dict[str, Any]:
 
 
 def _post(name: str) -> dict[str, Any]:
-    content = {MULTIPART: {"schema": _ref(_FORMS[name])}}
-    if name in _JSON:
-        content[JSON] = {"schema": _ref(_JSON[name])}
-    models = [_ref(model) for model in _RESPONSES[name]]
+    bodies, returned = _MODELS[name]
+    content = {kind: {"schema": _ref(model)} for kind, model in bodies.items()}
+    models = [_ref(model) for model in returned]
     schema = models[0] if len(models) == 1 else {"anyOf": models}
     responses = {"200": {"description": "The result.", "content": {JSON: {"schema": schema}}}}
     responses |= {str(status): _error(status) for status in _ERRORS if status != 401}

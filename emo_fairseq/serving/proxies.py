@@ -1,11 +1,12 @@
 """Addresses of clients behind proxies that are trusted to name them."""
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from emo_fairseq.serving.clients import client_address, is_address
 
 
 class TrustedProxies:
@@ -32,14 +33,6 @@ class TrustedProxies:
 
     async def _check(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = scope.pop("peer")
-        if not _is_address(scope.get("client")):
+        if not is_address(client_address(scope)):
             scope["client"] = peer
         await self._app(scope, receive, send)
-
-
-def _is_address(client: Sequence[object] | None) -> bool:
-    try:
-        ipaddress.ip_address(str(client[0]) if client else "")
-    except ValueError:
-        return False
-    return True

@@ -12,7 +12,6 @@ a token is one of its subprotocols, ``bearer.`` and the token in base64url witho
 
 import base64
 import binascii
-import ipaddress
 import logging
 import math
 import re
@@ -22,7 +21,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from emo_fairseq.serving.clients import TokenBuckets, client_address
+from emo_fairseq.serving.clients import TokenBuckets, client_address, is_address
 from emo_fairseq.serving.http_errors import INTERNAL, HttpError, error_response
 from emo_fairseq.serving.request_ids import current_request_id
 from emo_fairseq.serving.tokens import Tokens
@@ -153,17 +152,9 @@ class SecurityMiddleware:
     def _check_host(self, hosts: list[str]) -> None:
         matched = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
         name = matched and (matched["v6"] or matched["name"])
-        if not name or (name not in self._hosts and not _is_address(name)):
+        if not name or (name not in self._hosts and not is_address(name)):
             message = "The Host header does not name this server; open it by its address."
             raise HttpError(421, message, "host-unknown", close=True)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _token_of(headers: Headers) -> str | None:
