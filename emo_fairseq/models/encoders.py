@@ -15,8 +15,7 @@ from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.modality_encoder import CONCAT, LAST, MEAN, WEIGHTED, check_layer
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.modules.encoder import Encoder
-from emo_fairseq.modules.frame_encoder import FrameEncoder
-from emo_fairseq.modules.identity_encoder import IdentityEncoder
+from emo_fairseq.modules.frame_encoder import FrameEncoder, IdentityEncoder
 from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.stored_layers import StoredLayers

@@ -3,7 +3,7 @@
 | part of a model | modules |
 |---|---|
 | encoders from scratch | :mod:`.token_encoder`, :mod:`.waveform_encoder`, :mod:`.log_mel_encoder` |
-| encoders of features | :mod:`.frame_encoder`, :mod:`.identity_encoder`, :mod:`.stored_layers` |
+| encoders of features | :mod:`.frame_encoder`, :mod:`.stored_layers` |
 | their base classes | :mod:`.encoder`, :mod:`.staged_encoder` (of waveforms) |
 | their layers | :mod:`.transformer`, :mod:`.wav2vec2_transformer`, :mod:`.alibi_transformer` |
 | choice of layers | :mod:`.layer_mix` |

@@ -1,4 +1,4 @@
-"""Encoder of pre-extracted frames: a linear layer, optionally followed by a transformer."""
+"""Encoders of frames: a linear layer, maybe with a transformer behind it, or the identity."""
 
 from collections.abc import Sequence
 
@@ -62,3 +62,19 @@ class FrameEncoder(Encoder):
 
     def blocks(self) -> Sequence[nn.Module]:
         return [nn.ModuleList([self.project, self.layer_norm]), *self.transformer]
+
+
+class IdentityEncoder(Encoder):
+    """Return the frames, log-mel or extracted features; there are no parameters."""
+
+    def __init__(self, input_dim: int) -> None:
+        super().__init__()
+        self.embed_dim = input_dim
+        self.n_layers = 0
+
+    def layers(self, frames: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the frames (B, T, input_dim) and their padding mask (B, T)."""
+        return [frames], padding_mask
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return []

@@ -2,7 +2,7 @@
 
 import torch
 
-from emo_fairseq.modules.identity_encoder import IdentityEncoder
+from emo_fairseq.modules.frame_encoder import IdentityEncoder
 
 
 def test_frames_and_mask_are_returned_as_they_are() -> None:

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from emo_fairseq.modules.identity_encoder import IdentityEncoder
+from emo_fairseq.modules.frame_encoder import IdentityEncoder
 from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.stored_layers import StoredLayers
 
