@@ -1,7 +1,7 @@
 """Extract the features that are the hidden states of a pretrained encoder, in torch."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -46,12 +46,8 @@ def extract_pretrained(spec: FeatureExtractorSpec, device: str) -> Extract:
     return extract
 
 
-class _Rows(NamedTuple):
-    """A dataset for the encoder, and seconds or tokens of each row and that are read at most."""
-
-    dataset: Any
-    totals: list[float]
-    limit: float
+# A dataset for the encoder, seconds or tokens of each row, and how many of them are read at most.
+_Rows = tuple[Any, Sequence[float], float]
 
 
 def _read_samples(spec: FeatureExtractorSpec) -> Callable[[Sequence[FloatArray]], _Rows]:
@@ -59,7 +55,7 @@ def _read_samples(spec: FeatureExtractorSpec) -> Callable[[Sequence[FloatArray]]
 
     def read(sounds: Sequence[FloatArray]) -> _Rows:
         dataset = InMemoryWaveforms(sounds, int(max_seconds * SAMPLE_RATE))
-        return _Rows(dataset, [len(sound) / SAMPLE_RATE for sound in sounds], max_seconds)
+        return dataset, [len(sound) / SAMPLE_RATE for sound in sounds], max_seconds
 
     return read
 
@@ -70,7 +66,7 @@ def _read_clips(spec: FeatureExtractorSpec) -> Callable[[Sequence[Clips]], _Rows
     def read(videos: Sequence[Clips]) -> _Rows:
         clips = [clips[options] for clips in videos]
         dataset = InMemoryClips([clip.pictures for clip in clips], options)
-        return _Rows(dataset, [clip.total for clip in clips], options.max_seconds)
+        return dataset, [clip.total for clip in clips], options.max_seconds
 
     return read
 
@@ -91,7 +87,7 @@ def _read_tokens(spec: FeatureExtractorSpec) -> Callable[[Sequence[str]], _Rows]
         present = np.ones(len(ids), dtype=bool)
         dataset = TokenDataset(ids, lengths, present, specials, max_tokens)
         # Each row ends with the separator; the limit counts both boundary tokens.
-        return _Rows(dataset, [len(row) - 1 for row in ids], max_tokens - 2)
+        return dataset, [len(row) - 1 for row in ids], max_tokens - 2
 
     return read
 
