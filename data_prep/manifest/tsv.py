@@ -89,10 +89,6 @@ def scan_manifest(path: str | Path) -> Scan:
         fault = Fault(str(path), None, "no such manifest", remedy, "manifest-missing")
     except ManifestError as error:
         fault = error.as_fault(path)
-    return _nothing(fault)
-
-
-def _nothing(fault: Fault) -> Scan:
     import numpy as np
 
     from data_prep.manifest.table import ManifestTable
