@@ -4,7 +4,7 @@
 |---|---|
 | model folder | :mod:`.model_folder`, :mod:`.replacing`; as a checkpoint: :mod:`.as_checkpoint` |
 | ensemble | :mod:`.ensemble` |
-| card | :mod:`.model_card`, :mod:`.card_sections`, :mod:`.changed_options` |
+| card | :mod:`.model_card`, :mod:`.card_sections`, :mod:`.non_default_options` |
 | its metrics | :mod:`.scored_predictions` |
 | card, for the hub | :mod:`.model_index` |
 | graphs | :mod:`.onnx` (by tracing) or :mod:`.dynamo`, in several precisions by :mod:`.graphs` |

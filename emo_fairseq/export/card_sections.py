@@ -13,8 +13,8 @@ from emo_fairseq.data.neighbors import has_context
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_UTTERANCES
 from emo_fairseq.evaluation.names import display_name
 from emo_fairseq.evaluation.tables import Table, format_interval, format_number, to_markdown
-from emo_fairseq.export.changed_options import changed_options
 from emo_fairseq.export.graphs import GraphReport
+from emo_fairseq.export.non_default_options import non_default_options
 from emo_fairseq.export.scored_predictions import Scored
 from emo_fairseq.modalities import LOG_MEL, PIXELS, SPEECH, TEXT, VIDEO, WAVEFORM
 from emo_fairseq.targets import TargetKind
@@ -154,7 +154,7 @@ def training_section(facts: CardFacts) -> str:
     """Return which split chose the checkpoint, and the options that are not defaults."""
     rows = [
         [group.replace("_", " "), f"`{name}`", f"`{value}`"]
-        for group, options in changed_options(facts.config, facts.state.encoders).items()
+        for group, options in non_default_options(facts.config, facts.state.encoders).items()
         for name, value in options.items()
     ]
     return (

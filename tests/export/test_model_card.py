@@ -18,9 +18,9 @@ from data_prep.schema import read_manifest
 from emo_fairseq import metrics
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.export.changed_options import changed_options
 from emo_fairseq.export.model_card import write_card
 from emo_fairseq.export.model_folder import write_model_folder
+from emo_fairseq.export.non_default_options import non_default_options
 from emo_fairseq.export.scored_predictions import score_file
 from emo_fairseq.inference.checkpoint import read_checkpoint
 
@@ -164,7 +164,7 @@ def test_options_that_are_defaults_or_do_not_act_are_left_out(trained_models):
     saved = torch.load(checkpoint, weights_only=True)
     config = read_checkpoint(checkpoint)["cfg"]
     cards = {k: EncoderSpec(**card) for k, card in saved["task_state"]["encoders"].items()}
-    changed = changed_options(config, cards)
+    changed = non_default_options(config, cards)
     assert changed["model"] == {
         "name": "robertaEMO_tiny",
         "embedding_dim": "16",

@@ -22,7 +22,9 @@ from emo_fairseq.options.option import Kind, names_of_kind, rules_of
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 
 
-def changed_options(config: Any, encoders: Mapping[str, EncoderSpec]) -> dict[str, dict[str, str]]:
+def non_default_options(
+    config: Any, encoders: Mapping[str, EncoderSpec]
+) -> dict[str, dict[str, str]]:
     """Return, by group (task, model and so on), the options that differ from their defaults.
 
     Files and folders are named without their path; options that do not act on this model are left
