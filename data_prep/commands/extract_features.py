@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import make_parser, run_on_data_dir
-from data_prep.engines import Workers
 from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
 from data_prep.features import egemaps, log_mel
 from data_prep.features.extraction import ALL_LAYERS, AudioFeatures, Source, extract
@@ -38,6 +37,8 @@ from data_prep.pretrained import pretrained_features
 from data_prep.video.faces import check_detector_name
 
 ANY_PACKED, NO_PACKED = PACKED_AUDIO = ("auto", "off")  # as --packed-audio of a training
+# Half precision quantizes log-mel frames to about 0.004 at a log energy of 8, a hundredth of what
+# adjacent frames differ by.
 HALF, SINGLE = "float16", "float32"
 MAX_SECONDS = 30.0
 FRAMES_PER_SECOND = 5.0
@@ -61,21 +62,6 @@ _FLAGS: Mapping[str, Mapping[str, str]] = {
         "--face-frames": "face_frames",
     },
 }
-
-
-def extract_log_mel(
-    data_dir: str | Path,
-    data_raw: str | Path | None = None,
-    workers: Workers = 1,
-    packed_audio: str = ANY_PACKED,
-) -> Path:
-    """Log-mel frames in half precision; see `extract`.
-
-    Half precision quantizes to about 0.004 at a log energy of 8, a hundredth of what adjacent
-    frames differ by.
-    """
-    source = _log_mel(data_dir, _audio_of(data_dir, data_raw, packed_audio))
-    return extract(data_dir, LOG_MEL, source, dtype=HALF, workers=workers)
 
 
 def _audio_of(data_dir: str | Path, data_raw: str | Path | None, packed_audio: str) -> AudioOf:

@@ -10,7 +10,7 @@ import pytest
 import three_tones
 
 from data_prep.audio.segment import AudioSegment
-from data_prep.commands.extract_features import extract_log_mel
+from data_prep.commands import extract_features
 from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.encoded import content_digest
@@ -73,7 +73,7 @@ def test_without_segments_the_digest_is_what_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stored", [False, True])
 def test_log_mel_of_a_task(data_dir: Path, make_task: Callable[..., Any], stored: bool) -> None:
     if stored:
-        extract_log_mel(data_dir)
+        assert extract_features.main([str(data_dir), "--workers", "1"]) == 0
     task = make_task(data_dir, speech_input="log_mel", **OPTIONS)
     split = task.data.split("train")
     frames = task.data.raw_frames("speech", split)
@@ -85,7 +85,7 @@ def test_log_mel_of_a_task(data_dir: Path, make_task: Callable[..., Any], stored
 def test_stored_features_of_other_segments_are_refused(
     data_dir: Path, make_task: Callable[..., Any]
 ) -> None:
-    extract_log_mel(data_dir)
+    assert extract_features.main([str(data_dir), "--workers", "1"]) == 0
     first, *others = three_tones.rows()
     write(data_dir, [replace(first, end=0.4), *others])
     with pytest.raises(UsageError, match="the manifest has changed since"):

@@ -11,7 +11,7 @@ from codes import raises
 from token_folders import tokens_of
 
 from data_prep.audio.segment import AudioSegment, as_segment, audio_digests, audio_of
-from data_prep.commands.extract_features import extract_log_mel
+from data_prep.commands import extract_features
 from data_prep.corpora.toy import prepare_toy
 from data_prep.features.log_mel import frames_of
 from data_prep.features.stored import open_features, read_card
@@ -70,7 +70,8 @@ def test_the_digest_of_a_whole_file_is_its_own(data_dir: Path) -> None:
 
 
 def test_log_mel_of_segments(data_dir: Path) -> None:
-    folder = extract_log_mel(data_dir)
+    assert extract_features.main([str(data_dir), "--workers", "1"]) == 0
+    folder = data_dir / "features" / "log_mel"
     rows = read_manifest(data_dir / "train.tsv")
     stored = open_features(folder, "train", rows)
     assert stored is not None
@@ -82,7 +83,7 @@ def test_log_mel_of_segments(data_dir: Path) -> None:
     shorter(data_dir)
     with raises("features-outdated"):
         open_features(folder, "train", read_manifest(data_dir / "train.tsv"))
-    extract_log_mel(data_dir)
+    assert extract_features.main([str(data_dir), "--workers", "1"]) == 0
     again = open_features(folder, "train", read_manifest(data_dir / "train.tsv"))
     assert again is not None
     assert [len(again[number]) for number in range(3)] == [48, 38, 48]
@@ -90,7 +91,8 @@ def test_log_mel_of_segments(data_dir: Path) -> None:
 
 def test_features_of_whole_files_keep_their_digest(data_dir: Path) -> None:
     write(data_dir, [Utterance("a", audio="long.wav", n_samples=24_000)])
-    folder = extract_log_mel(data_dir)
+    assert extract_features.main([str(data_dir), "--workers", "1"]) == 0
+    folder = data_dir / "features" / "log_mel"
     (digest,) = audio_digests([as_segment(data_dir / "long.wav")], data_dir / "d.json")
     assert read_card(folder)["splits"]["train"]["content"] == sequence_digest([("a", digest)])
 
@@ -131,7 +133,7 @@ def test_segments_give_what_clips_give(tmp_path: Path) -> None:
     write_corpus(tmp_path / "parts", corpus, parts)
     soundfile.write(tmp_path / "parts" / "all.flac", np.concatenate(samples), 16_000)
     for name in ("clips", "parts"):
-        extract_log_mel(tmp_path / name)
+        assert extract_features.main([str(tmp_path / name), "--workers", "1"]) == 0
         tokenize_with_kmeans(tmp_path / name, n_clusters=8)
     for file in (
         "features/log_mel/train.npy",

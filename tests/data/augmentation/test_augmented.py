@@ -16,7 +16,7 @@ from fairseq.dataclass.utils import gen_parser_from_dataclass
 from input_examples import make_frames, make_texts, make_tones
 from omegaconf import OmegaConf
 
-from data_prep.commands.extract_features import extract_log_mel
+from data_prep.commands import extract_features
 from data_prep.tokens.folder import SYMBOLS_FILE, UNK
 from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
 from emo_fairseq.data.augmentation import (
@@ -217,7 +217,7 @@ def test_frames_from_disk_cannot_be_of_changed_audio(
     copy_toy: Callable[..., Path], make_task: Callable[..., Any]
 ) -> None:
     data = copy_toy(lambda split, rows: rows[:4] if split == "train" else rows[:2])
-    extract_log_mel(data)
+    assert extract_features.main([str(data), "--workers", "1"]) == 0
     task = make_task(data, modality="speech", speech_input="log_mel")
     for name, value in SOUND.items():
         flag = f"--{name.replace('_', '-')}"
