@@ -118,15 +118,15 @@ def _created_once(create: Compose) -> Compose:
     @functools.wraps(create)
     def create_once(*values: Any, **options: Any) -> Any:
         """As OmegaConf does; of a mapping with the keys of a former one, what differs is set."""
-        if len(values) != 1 or options or type(values[0]) is not dict:
+        if len(values) != 1 or options.keys() - {"flags"} or type(values[0]) is not dict:
             return create(*values, **options)
         kinds: list[Any] = []
         plain: list[tuple[tuple[str, ...], Any]] = []
         if not _take_apart(values[0], (), kinds, plain):
-            return create(*values)
-        key = tuple(kinds)
+            return create(*values, **options)
+        key = repr(options), *kinds
         if key not in created:
-            created[key] = _Original(create(*values)), plain
+            created[key] = _Original(create(*values, **options)), plain
         original, before = created[key]
         config = original.copy()
         for (path, value), (_, known) in zip(plain, before, strict=True):

@@ -37,15 +37,18 @@ def composed(words: str) -> DictConfig:
     return convert_namespace_to_omegaconf(args)
 
 
+@pytest.mark.parametrize("given", [{}, {"flags": {"allow_objects": True}}], ids=["", "flags"])
 @pytest.mark.parametrize(
     "words", ["--save-dir a --lr 0.1", "--save-dir b --lr 0.2 --max-update 3", "--seed 7"]
 )
-def test_a_mapping_with_other_values(words: str) -> None:
+def test_a_mapping_with_other_values(words: str, given: dict[str, Any]) -> None:
+    """As fairseq makes one of options, and of those in a checkpoint."""
     values = OmegaConf.to_container(composed(words))
-    expected, found = OmegaConf.create.__wrapped__(values), OmegaConf.create(values)
+    expected = OmegaConf.create.__wrapped__(values, **given)
+    found = OmegaConf.create(values, **given)
     assert_same(expected, found)
     found.common.seed = 9
-    assert_same(expected, OmegaConf.create(values))
+    assert_same(expected, OmegaConf.create(values, **given))
 
 
 def test_interpolations_and_lists_are_of_their_own_configuration() -> None:

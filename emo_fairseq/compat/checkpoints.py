@@ -68,8 +68,9 @@ def _check_on_load(load: Callable[..., Any]) -> Callable[..., Any]:
         if not arg_overrides or arg_overrides.get("task") != TASK_NAME:
             return _load_or_explain(load, path, arg_overrides, kwargs)
         # In an old checkpoint fairseq would overwrite the name of its task with ours.
+        # Of no others it would look for each of its options in turn.
         others = {name: value for name, value in arg_overrides.items() if name != "task"}
-        state = _load_or_explain(load, path, others, kwargs)
+        state = _load_or_explain(load, path, others or None, kwargs)
         _refuse_other_task(path, state)
         check_task_state(state.get("task_state", {}), path)
         state["task_state"] = _with_bounds(path, state)

@@ -376,11 +376,11 @@ class EmotionPredictionTask(FairseqTask):
         model = self._build_random_model(cfg)
         load_left_out(model, cfg, self.task_state)
         self._tune_for_training(model, cfg)
-        n_updates = resume.count_updates(checkpoint)
+        n_updates, has_optimizer = resume.read_progress(checkpoint)
         # Not self.state.probe, which would add an empty one to the state of every resumed training.
         is_solved = bool(self.state.state_dict.get("probe"))
         self.run_config.end_if_finished(checkpoint, n_updates, self.state.patience, is_solved)
-        self.run_config.check_optimizer_state(checkpoint, resume.has_optimizer(checkpoint))
+        self.run_config.check_optimizer_state(checkpoint, has_optimizer)
         if trains_without_front_end(model, cfg) and not self.run_config.resets_optimizer:
             resume.check_front_end(checkpoint)
         if any(encoder.has_stored_outputs for encoder in model.encoders.values()):

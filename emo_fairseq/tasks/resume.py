@@ -40,16 +40,15 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     return dict(saved.get("task_state", {}))
 
 
-def count_updates(checkpoint: Path) -> int:
-    """Return how many updates a checkpoint has had; its tensors are left on disk."""
+def read_progress(checkpoint: Path) -> tuple[int, bool]:
+    """Read how many updates a checkpoint has had, and whether its optimizer's state is there.
+
+    Without the latter it cannot be resumed. The tensors are left on disk.
+    """
     state = load_torch_file(checkpoint, with_tensors=False)
     history = state.get("optimizer_history") or [{}]
-    return int(history[-1].get("num_updates", 0))
-
-
-def has_optimizer(checkpoint: Path) -> bool:
-    """Return whether a checkpoint holds the state of its optimizer, so that it can be resumed."""
-    return load_torch_file(checkpoint, with_tensors=False).get("last_optimizer_state") is not None
+    n_updates = int(history[-1].get("num_updates", 0))
+    return n_updates, state.get("last_optimizer_state") is not None
 
 
 def check_selection(checkpoint: Path, metric: str, split: str) -> None:
