@@ -1,6 +1,7 @@
 """The versions of libraries and the machine of a training, as a file beside its configuration."""
 
 import argparse
+import functools
 import logging
 import os
 import platform
@@ -63,7 +64,7 @@ def current_environment(on_cpu: bool) -> Environment:
     n_gpus = 0 if on_cpu else torch.cuda.device_count()
     return Environment(
         emo_fairseq=emo_fairseq.__version__,
-        commit=checkout_commit(Path(emo_fairseq.__file__).resolve().parent.parent),
+        commit=_own_commit(),
         python=platform.python_version(),
         torch=str(torch.__version__),
         fairseq=str(fairseq.__version__),
@@ -74,6 +75,12 @@ def current_environment(on_cpu: bool) -> Environment:
         gpus=[torch.cuda.get_device_name(number) for number in range(n_gpus)],
         threads=torch.get_num_threads(),
     )
+
+
+@functools.cache
+def _own_commit() -> str:
+    # Once a process: the code that is loaded stays what it was, whatever becomes of the checkout.
+    return checkout_commit(Path(emo_fairseq.__file__).resolve().parent.parent)
 
 
 def checkout_commit(folder: Path) -> str:
