@@ -69,7 +69,7 @@ def test_handshakes_are_refused_as_requests_are(port):
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://127.0.0.1:{port}/api/predict")
     assert refused.value.response.status_code in (403, 404)
-    assert httpx.get(f"http://127.0.0.1:{port}/api/live").status_code == 404
+    assert httpx.get(f"http://127.0.0.1:{port}/api/live", verify=False).status_code == 404
 
 
 def test_connections_are_counted(serve):

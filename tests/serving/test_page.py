@@ -76,17 +76,17 @@ def test_errors_are_shown_as_sentences(page, finished, tmp_path, recording):
 
 def test_long_audio_is_shown_as_a_timeline(page, finished, tmp_path, hum, encode):
     long = tmp_path / "long.wav"
-    long.write_bytes(encode(hum(60)))
+    long.write_bytes(encode(hum(30)))
     page.locator("#file").set_input_files(long)
     page.locator("#timeline-part").wait_for()
     finished()
-    assert "reads the first 20 of its 60 seconds" in page.locator("#prediction").inner_text()
-    assert page.locator("#timeline .cell").count() == 4 * 29  # labels, windows of 4 s every 2 s
+    assert "reads the first 20 of its 30 seconds" in page.locator("#prediction").inner_text()
+    assert page.locator("#timeline .cell").count() == 4 * 14  # labels, windows of 4 s every 2 s
     page.locator(".runs button").first.click()
     page.locator("#segments rect").first.wait_for()
     finished()
     page.get_by_text("Values of the windows").click()
-    assert page.locator("#timeline tbody tr").count() == 29
+    assert page.locator("#timeline tbody tr").count() == 14
 
 
 def test_a_recording_of_the_microphone_is_predicted(page, finished):
