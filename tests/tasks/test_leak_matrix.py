@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from emo_fairseq.tasks.run_config import RunConfig
 from emo_fairseq.vad_to_emotion.apply import apply
 from emo_fairseq.vad_to_emotion.design import Design
 from emo_fairseq.vad_to_emotion.fit import fit_gold
-from emo_fairseq.vad_to_emotion.forest import RECORD
+from emo_fairseq.vad_to_emotion.forest import RECORD, Forest
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "data_integrity.md"
 FOLD = "k_fold/1"
@@ -197,8 +197,9 @@ class Ways:
         task.load_dataset(split)
         return task
 
-    def vad(self) -> tuple[Path, Path]:
-        """The sets of the fold as splits on disk, and VAD that was predicted of the test rows."""
+    @cached_property
+    def fitted(self) -> tuple[Path, Path, Forest]:
+        """The fold's sets as splits on disk, VAD predicted of the test rows, and a forest."""
         data, file = self.place / "splits", self.place / "vad.tsv"
         rows = read_manifest(self.data / "train.tsv")
         splits = {name: rows[part] for name, part in SETS.items()}
@@ -209,14 +210,14 @@ class Ways:
             said = {f"prediction_{axis}": number / 10 for axis in AXES}
             predicted.append({"id": row.id, "split": "test", **truth, **said})
         predictions.write(file, predicted)
-        return data, file
+        forest, _ = fit_gold(data, Design(trees=2))
+        return data, file, forest
 
     def forest(
         self, record: Provenance | None, allow_leak: bool = False, of_vad: Provenance | None = None
     ) -> Any:
-        data, file = self.vad()
+        data, file, forest = self.fitted
         write_beside(file, of_vad or Provenance())
-        forest, _ = fit_gold(data, Design(trees=2))
         about = {name: x for name, x in forest.about.items() if name != RECORD}
         about |= {} if record is None else {RECORD: record.to_state()}
         output = self.place / "emotions.tsv"
