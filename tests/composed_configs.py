@@ -22,7 +22,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 Compose = Callable[..., DictConfig]
 
@@ -34,6 +34,8 @@ def remember() -> None:
         utils.compose = _composed_once(utils.compose)
         OmegaConf.merge = _merged_once(OmegaConf.merge)
         OmegaConf.create = _created_once(OmegaConf.create)
+        for name in ("__getattr__", "__getitem__"):
+            setattr(DictConfig, name, _read_at_once(getattr(DictConfig, name)))
         # Hydra copies it, with all configurations in it, for each that it composes.
         ConfigStore.__deepcopy__ = lambda store, memo: store
         # It looks at the source of every function that is running.
@@ -138,6 +140,26 @@ def _created_once(create: Compose) -> Compose:
         return config
 
     return create_once
+
+
+def _read_at_once(read: Callable[[DictConfig, Any], Any]) -> Callable[[DictConfig, Any], Any]:
+    @functools.wraps(read)
+    def read_option(self: DictConfig, name: Any) -> Any:
+        """As OmegaConf does; a plain value that is there is neither checked nor resolved."""
+        content = self.__dict__.get("_content")
+        node = content.get(name) if type(content) is dict and type(name) is str else None
+        if isinstance(node, DictConfig | ListConfig):
+            if type(node._content) in (dict, list):
+                return node
+        elif node is not None:
+            value = node._val
+            if value is None or type(value) in (bool, int, float):
+                return value
+            if type(value) is str and not _is_special(value):
+                return value
+        return read(self, name)
+
+    return read_option
 
 
 def _take_apart(

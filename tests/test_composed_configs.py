@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental import initialize
 from in_process import TINY, TRAIN
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, MissingMandatoryValue
 
 from emo_fairseq.models.config import RobertaEMOConfig
 
@@ -60,6 +61,21 @@ def test_interpolations_and_lists_are_of_their_own_configuration() -> None:
     assert_same(OmegaConf.create.__wrapped__(values), OmegaConf.create(values))
 
 
+def test_values_are_read_as_they_are_stored() -> None:
+    """Plain ones, sections, lists, what is interpolated or missing, and what is not there."""
+    config = OmegaConf.create({"a": {"b": 1, "c": "${a.b}"}, "list": [1], "none": None, "x": "???"})
+    for read in (DictConfig.__getattr__, DictConfig.__getitem__):
+        for name in ("a", "list", "none"):
+            assert read(config, name) is read.__wrapped__(config, name)
+        for name in ("b", "c"):
+            assert read(config.a, name) == read.__wrapped__(config.a, name) == 1
+        with pytest.raises(MissingMandatoryValue):
+            read(config, "x")
+    OmegaConf.set_struct(config, True)
+    with pytest.raises(ConfigAttributeError):
+        _ = config.y
+
+
 def test_a_part_and_the_defaults_of_its_dataclass() -> None:
     for words in ("--save-dir a", "--dropout 0.3"):
         part = composed(words).model
@@ -79,6 +95,8 @@ def without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         (utils, "compose"),
         (OmegaConf, "merge"),
         (OmegaConf, "create"),
+        (DictConfig, "__getattr__"),
+        (DictConfig, "__getitem__"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name).__wrapped__)
     monkeypatch.delattr(ConfigStore, "__deepcopy__")
