@@ -165,7 +165,6 @@ def differences(
     others: Rows,
     derive: Derive,
     speakers: Speakers | None = None,
-    n_resamples: int = N_RESAMPLES,
 ) -> dict[str, Difference]:
     """Return the paired difference of every metric, first minus other, with its interval and p.
 
@@ -180,14 +179,13 @@ def differences(
         others: of the same utterances.
         derive: from the (D,) sum of either to metrics by key.
         speakers: of the utterances; None = over utterances.
-        n_resamples: of the bootstrap over utterances.
 
     Raises:
         ValueError: the speakers are too few; see :attr:`Speakers.refusal`.
     """
     ours, theirs = mean_over_runs(rows, derive), mean_over_runs(others, derive)
     if speakers is None:
-        drawn = bootstrap(rows, derive, n_resamples), bootstrap(others, derive, n_resamples)
+        drawn = bootstrap(rows, derive), bootstrap(others, derive)
     elif speakers.refusal:
         raise ValueError(speakers.refusal)
     else:

@@ -11,7 +11,6 @@ from data_prep.messages import first_few
 from data_prep.schema import AXES
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import MIN_SPEAKERS, Estimate, Speakers, estimates
-from emo_fairseq.evaluation.names import N_RESAMPLES
 from emo_fairseq.evaluation.recordings import EmotionTurn, RecordingTurns, recording_statistics
 from emo_fairseq.evaluation.speaker_errors import names_speakers, speaker_error_rows
 from emo_fairseq.evaluation.tables import format_count
@@ -55,7 +54,6 @@ def score_recordings(
     hypothesis: TurnFiles,
     *,
     collar: float = 0.0,
-    n_resamples: int = N_RESAMPLES,
 ) -> RecordingScores:
     """Return all metrics that both sides have the turns for.
 
@@ -67,7 +65,6 @@ def score_recordings(
         reference: annotated turns.
         hypothesis: predicted turns.
         collar: of DER; see :func:`emo_fairseq.evaluation.speaker_errors.speaker_error_rows`.
-        n_resamples: of the bootstrap over turns.
 
     Raises:
         UsageError: there is nothing to compare: no recording in common, or neither emotions nor
@@ -93,7 +90,7 @@ def score_recordings(
     names = [recording.name for recording in paired.recordings for _ in recording.reference]
     recordings = Speakers.from_names(names)
     if recordings.refusal:
-        values = estimates(rows, derive, n_resamples=n_resamples)
+        values = estimates(rows, derive)
         unit = f"turns, since there are fewer than {MIN_SPEAKERS} recordings of like size"
     else:
         values = estimates(rows, derive, recordings)
