@@ -11,6 +11,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from emo_fairseq.modalities import LOG_MEL, SPEECH, TEXT, VIDEO, WAVEFORM
 from emo_fairseq.models.dialogue_encoders import DialogueEncoderConfig
 from emo_fairseq.models.fusions import BY_ARCHITECTURE, FusionConfig, fusion_of
+from emo_fairseq.modules.pooling import FIXED_POOLINGS
 from emo_fairseq.option_values import CONCAT, CROSS_ATTENTION, FROZEN, FULL, LORA, TUNINGS
 from emo_fairseq.options.conditions import (
     HAS_LORA,
@@ -35,6 +36,10 @@ TANH, LINEAR = "tanh", "linear"  # --head
 _LAYER_HELP = (
     "layer whose output is used, of the encoder or of features of all layers: last, a number, mean "
     "(of all), weighted (a learned mean), or concat (all side by side) (default: last)"
+)
+_FROZEN_POOLING_HELP = (
+    "pool the frames of each layer of a frozen {} encoder before they are stored, without weights: "
+    "their mean, or mean_std, with their standard deviation (default: store the frames)"
 )
 _DROPOUT_HELP = "every dropout rate within a pretrained {} encoder (default: its own)"
 _TUNING_HELP = (
@@ -121,6 +126,18 @@ def _is_trained(modality: str) -> Condition:
         f"the {modality} encoder is frozen",
         needs="model",
     )
+
+
+def _stores_all_of(modality: str) -> tuple[Condition, ...]:
+    """Return the conditions of what is done with the outputs of a whole, frozen encoder."""
+    is_frozen = Condition(
+        lambda context: (
+            context.encoders[modality].is_pretrained and context.tuning(modality) == FROZEN
+        ),
+        f"the {modality} encoder is not pretrained and frozen (--{modality}-tuning frozen)",
+        needs="model",
+    )
+    return is_read(modality), is_frozen
 
 
 def _learning_rate_of(modality: str) -> tuple[Condition, ...]:
@@ -288,11 +305,17 @@ class SizeConfig(FairseqDataclass):
 
 @dataclass
 class LayerConfig(FairseqDataclass):
-    """Which layers of the encoders are used."""
+    """Which layers of the encoders are used, and whether their frames are pooled at once."""
 
     text_layer: str = option("last", _LAYER_HELP, acts=_choice_of_layers(TEXT))
     speech_layer: str = option("last", _LAYER_HELP, acts=_choice_of_layers(SPEECH))
     video_layer: str = option("last", _LAYER_HELP, acts=_choice_of_layers(VIDEO))
+    speech_frozen_pooling: Optional[ChoiceEnum(list(FIXED_POOLINGS))] = option(  # type: ignore[valid-type]
+        None, _FROZEN_POOLING_HELP.format(SPEECH), acts=_stores_all_of(SPEECH)
+    )
+    video_frozen_pooling: Optional[ChoiceEnum(list(FIXED_POOLINGS))] = option(  # type: ignore[valid-type]
+        None, _FROZEN_POOLING_HELP.format(VIDEO), acts=_stores_all_of(VIDEO)
+    )
 
 
 @dataclass

@@ -83,7 +83,7 @@ def encoder_of_features(backbone: Encoder, layer: str) -> ModalityEncoder:
 
 def encoded_width(encoder: ModalityEncoder) -> int:
     """Return K x C, the numbers in a frame of what :func:`encode_rows` yields."""
-    return encoder.backbone.embed_dim * encoder.n_states
+    return encoder.state_dim * encoder.n_states
 
 
 def encode_rows(

@@ -18,6 +18,7 @@ from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.frame_encoder import FrameEncoder, IdentityEncoder
 from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
+from emo_fairseq.modules.pooling import FIXED_POOLINGS
 from emo_fairseq.modules.stored_layers import StoredLayers
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
@@ -55,7 +56,7 @@ def _check_pooling_varies(modality: str, config: RobertaEMOConfig, state: TaskSt
     """
     pooling = str(getattr(config, f"{modality}_pooling") or "mean")
     is_cross_attention = str(config.fusion) == CROSS_ATTENTION
-    removes = state.normalize_by == BY_UTTERANCE and pooling in ("mean", "mean_std")
+    removes = state.normalize_by == BY_UTTERANCE and pooling in FIXED_POOLINGS
     if removes and not is_cross_attention:
         raise UsageError(
             f"--normalize-by utterance: the mean and deviation of {modality} frames, which are "

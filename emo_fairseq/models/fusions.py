@@ -282,6 +282,16 @@ def fusion_of(context: OptionContext) -> str:
     return fusion_name(context.model, len(context.encoders))
 
 
+def _pools(modality: str) -> tuple[Condition, ...]:
+    """Return the conditions of the pooling of a modality's frames."""
+    has_frames = Condition(
+        lambda context: getattr(context.model, f"{modality}_frozen_pooling", None) is None,
+        f"--{modality}-frozen-pooling has pooled the frames",
+        needs="model",
+    )
+    return is_read(modality), has_frames
+
+
 BY_ARCHITECTURE = " (default: by --arch)"  # of the help of sizes
 _POOLING_HELP = (
     "how the vectors of tokens or frames become one (default: first of tokens, mean of frames)"
@@ -296,10 +306,10 @@ class FusionConfig(FairseqDataclass):
         None, _POOLING_HELP, acts=is_read(TEXT)
     )
     speech_pooling: Optional[ChoiceEnum(list(POOLINGS))] = option(  # type: ignore[valid-type]
-        None, _POOLING_HELP, acts=is_read(SPEECH)
+        None, _POOLING_HELP, acts=_pools(SPEECH)
     )
     video_pooling: Optional[ChoiceEnum(list(POOLINGS))] = option(  # type: ignore[valid-type]
-        None, _POOLING_HELP, acts=is_read(VIDEO)
+        None, _POOLING_HELP, acts=_pools(VIDEO)
     )
     fusion: Optional[ChoiceEnum(list(FUSIONS))] = option(  # type: ignore[valid-type]
         None, "how modalities are combined (default: cross_attention; concat for one)"

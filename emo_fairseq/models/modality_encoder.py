@@ -11,6 +11,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.models.by_length import encode_by_length
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.layer_mix import LayerMix
+from emo_fairseq.modules.pooling import POOLINGS
 from emo_fairseq.modules.staged_encoder import StagedEncoder
 from emo_fairseq.modules.standardization import Standardization
 from emo_fairseq.training.freezing import freeze
@@ -30,9 +31,12 @@ class ModalityEncoder(nn.Module):
         layer: ``last``, ``mean`` of all layers, ``weighted`` (a learned sum of all, as in SUPERB),
             ``concat`` (all side by side), or the number of one, 0 being what enters the first.
         standardizes: whether the outputs of the backbone, which is frozen, are standardized.
+        frozen_pooling: one of :data:`~emo_fairseq.modules.pooling.FIXED_POOLINGS`, by which the
+            frames of each layer of the backbone, which is frozen, become one; None = they stay.
 
     Attributes:
-        embed_dim: width of the features: C of the backbone, or (L + 1) x C of ``concat``.
+        state_dim: C of :meth:`encode`: width of the backbone, or of its pooled frames.
+        embed_dim: width of the features: C, or (L + 1) x C of ``concat``.
         frozen: the backbone is never trained; it runs as in evaluation, without gradient.
         frozen_layers: of a backbone whose lower part alone is frozen in that way, how many layers
             that part has; 0 = only the front end of a waveform encoder; None = no part.
@@ -44,7 +48,13 @@ class ModalityEncoder(nn.Module):
         UsageError: there is no such layer.
     """
 
-    def __init__(self, backbone: Encoder, layer: str = LAST, standardizes: bool = False) -> None:
+    def __init__(
+        self,
+        backbone: Encoder,
+        layer: str = LAST,
+        standardizes: bool = False,
+        frozen_pooling: str | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.layer = layer
@@ -56,9 +66,11 @@ class ModalityEncoder(nn.Module):
         if layer not in LAYERS:
             backbone.top_layer = int(layer)
         self.mix = LayerMix(backbone.n_layers + 1) if layer == WEIGHTED else None
-        width = backbone.embed_dim
-        self.embed_dim = width * self.n_states if layer == CONCAT else width
-        self.standardize = Standardization(self.n_states, width) if standardizes else None
+        self.frozen_pooling = frozen_pooling
+        self.pool = POOLINGS[frozen_pooling](backbone.embed_dim) if frozen_pooling else None
+        self.state_dim = self.pool.output_dim if self.pool else backbone.embed_dim
+        self.embed_dim = self.state_dim * (self.n_states if layer == CONCAT else 1)
+        self.standardize = Standardization(self.n_states, self.state_dim) if standardizes else None
 
     @property
     def n_states(self) -> int:
@@ -147,14 +159,15 @@ class ModalityEncoder(nn.Module):
             source: the input and its ``padding_mask``, as the modality's dataset collates them.
 
         Returns:
-            (B, T, K, C), K = :attr:`n_states`, and the padding mask (B, T).
+            (B, T, K, C), K = :attr:`n_states` and C = :attr:`state_dim`, and the padding mask
+            (B, T); T = 1 where frames are pooled.
         """
         if self.has_stored_outputs and not self.frozen:
             return self.encode_upper(*self.encode_frozen(**source))
         source = _cast(source, next(self.backbone.parameters(), None))
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             layers, padding_mask = self.backbone.layers(**source)
-        return self._choose(layers[: self.used_layers + 1]), padding_mask
+        return self._pooled(self._choose(layers[: self.used_layers + 1]), padding_mask)
 
     def encode_frozen(self, **source: Tensor) -> tuple[Tensor, Tensor]:
         """Run the frozen part of the backbone.
@@ -230,6 +243,16 @@ class ModalityEncoder(nn.Module):
         if self.layer == MEAN:
             return torch.stack(list(states), dim=2).mean(dim=2, keepdim=True)
         return states[-1][:, :, None]
+
+    def _pooled(self, states: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool the frames of each state (B, T, K, C); return (B, 1, K, C') and (B, 1)."""
+        if self.pool is None:
+            return states, padding_mask
+        # B x T x K x C -> B x NKC -> B x N x K x C -> B x K x NC, N statistics of each number
+        pooled = self.pool(states.flatten(2), padding_mask)
+        by_statistic = pooled.view(pooled.size(0), -1, *states.shape[2:])
+        pooled = by_statistic.transpose(1, 2).flatten(2)
+        return pooled[:, None], padding_mask.all(dim=1, keepdim=True)
 
     def forward(
         self, present: Tensor, focus: Tensor | None = None, **source: Tensor

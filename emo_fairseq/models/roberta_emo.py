@@ -133,6 +133,7 @@ class RobertaEMOModel(BaseFairseqModel):
                 build_encoder(name, cfg, state),
                 layer_of_backbone(name, cfg, state),
                 cfg.standardize_frozen and str(getattr(cfg, f"{name}_tuning")) == FROZEN,
+                getattr(cfg, f"{name}_frozen_pooling", None),
             )
             for name in state.modalities
         }

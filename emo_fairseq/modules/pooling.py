@@ -173,6 +173,9 @@ class ChannelStatisticsPooling(Pooling):
         return statistics.to(features.dtype)
 
 
+#: Names of poolings that have no weights and read all frames.
+FIXED_POOLINGS = ("mean", "mean_std")
+
 #: Each pooling by its name; called with `embed_dim`.
 POOLINGS: Mapping[str, Callable[[int], Pooling]] = {
     "first": FirstPooling,

@@ -82,10 +82,11 @@ def outputs_identity(
 
 
 def _stored_states(encoder: ModalityEncoder) -> str:
-    """Return which states are stored: the choice of a layer, or those of a lower part."""
+    """Return which states are stored: of a layer, or of all, as they are or pooled; of a part."""
     if encoder.frozen:
         # The states of all layers are stored for both.
-        return WEIGHTED if encoder.layer == CONCAT else encoder.layer
+        which = WEIGHTED if encoder.layer == CONCAT else encoder.layer
+        return f"{which}, {encoder.frozen_pooling}" if encoder.frozen_pooling else which
     if not encoder.frozen_layers:
         return "front end"
     which = "0 to" if encoder.uses_all_layers else "only"

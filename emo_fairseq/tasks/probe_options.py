@@ -17,8 +17,9 @@ from emo_fairseq.tasks.config import CurriculumConfig, EmotionPredictionConfig
 
 OPTION = "--probe"
 # Options that act beside it, of the model and of the criterion.
-_OF_MODEL = ("{}_layer", "{}_pooling", "{}_embed_dim", "{}_encoder_layers", "{}_ffn_embed_dim")
-_OF_MODEL_TOO = ("{}_attention_heads", "speech_conv_layers", "speech_conv_channels")
+_OF_MODEL = ("{}_layer", "{}_frozen_pooling", "{}_pooling", "{}_embed_dim", "{}_encoder_layers")
+_OF_MODEL_TOO = ("{}_ffn_embed_dim", "{}_attention_heads", "speech_conv_layers")
+_OF_MODEL_TOO += ("speech_conv_channels",)
 _OF_CRITERION = ("class_weighting", "effective_number_beta", "regression_loss", "axis_weights")
 _LEARNED = {
     "pooling": ("attention", "attentive_statistics", "channel_statistics"),
@@ -53,7 +54,8 @@ def complete_model_options(
     with open_dict(cfg):
         cfg.update(implied)
         for name, spec in encoders.items():
-            if getattr(cfg, f"{name}_pooling", None) is None:
+            is_pooled = getattr(cfg, f"{name}_frozen_pooling", None) is not None
+            if not is_pooled and getattr(cfg, f"{name}_pooling", None) is None:
                 setattr(cfg, f"{name}_pooling", "mean" if spec.input == TOKENS else "mean_std")
 
 

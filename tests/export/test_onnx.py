@@ -150,6 +150,16 @@ def test_pretrained_encoders_with_lora_and_norms_over_time(trained_models, own_f
 STANDARDIZED = "--standardize-frozen --standardize-fused"
 
 
+def test_frames_that_are_pooled_in_the_encoder(trained_models, own_folder, hf_toy):
+    options = f"""--modality text+speech --text-encoder hf:{hf_toy / "bert"} --text-tuning frozen
+        --speech-encoder hf:{hf_toy / "wav2vec2"} --speech-tuning frozen --speech-layer concat
+        --speech-frozen-pooling mean_std"""
+    sizes = "--arch robertaEMO_tiny --embedding-dim 16"
+    folder = own_folder(trained_models.folder(options, hf_toy / "data", sizes))
+    assert export_onnx(folder, check=5) < PARITY
+    assert_same_answers(folder, hf_toy / "data")
+
+
 @pytest.mark.parametrize("exporter", all_but({TRACE}, [TRACE, DYNAMO]))
 def test_a_standardized_sum_of_layers(exporter, trained_models, own_folder, hf_toy):
     options = f"""--modality text --text-encoder hf:{hf_toy / "bert"} --text-tuning frozen

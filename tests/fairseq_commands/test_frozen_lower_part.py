@@ -182,17 +182,21 @@ def test_augmented_audio_is_convolved_in_every_batch(
 STANDARDIZED = "--speech-tuning frozen --standardize-frozen --standardize-fused --speech-layer"
 
 
-@pytest.mark.parametrize("layer", ["weighted", "concat"])
+@pytest.mark.parametrize(
+    ("layer", "width"),
+    [("weighted", 16), ("concat", 16), ("concat --speech-frozen-pooling mean_std", 32)],
+)
 def test_a_standardized_encoder_predicts_the_same_everywhere(
     train: Callable[..., Path],
     predict: Callable[..., Any],
     data: Path,
     layer: str,
+    width: int,
     tmp_path: Path,
 ) -> None:
-    checkpoint = train(f"standardized-{layer}", f"{STANDARDIZED} {layer}", FLOAT32)
+    checkpoint = train("standardized", f"{STANDARDIZED} {layer}", FLOAT32)
     scale = weights(checkpoint)["encoders.speech.standardize.scale"]
-    assert scale.shape == (4, 16)
+    assert scale.shape == (4, width)
     assert not (scale == 1).any()
     rows = predict(checkpoint, FLOAT32)
     predictor = load_predictor(write_model_folder(checkpoint, data, tmp_path / "folder"), "cpu")
@@ -320,6 +324,8 @@ CONTRADICTIONS = (
     ("--speech-tuning frozen --standardize-fused --probe", "option-idle"),
     ("--speech-tuning frozen --standardize-frozen --no-encoder-cache", "option-idle"),
     ("--augment-noise-snr 5,20 --augment-copies 2 --no-encoder-cache", "option-idle"),
+    ("--speech-frozen-pooling mean", "option-idle"),
+    ("--speech-tuning frozen --speech-frozen-pooling mean --speech-pooling first", "option-idle"),
     ("--speech-feature-grad-mult 2", "option-out-of-range"),
     ("--speech-freeze-layers 3", "option-out-of-range"),
     ("--speech-freeze-layers 1 --speech-layer 1", "option-out-of-range"),

@@ -23,6 +23,7 @@ from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.encode import encode_rows
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.frame_encoder import FrameEncoder
@@ -40,9 +41,9 @@ CARD = EncoderSpec("fairseq:models/tiny", "tokens", {"family": "roberta", "size"
 ABSENT = 2
 
 
-def make_encoder(layer: str = "last", seed: int = 1) -> ModalityEncoder:
+def make_encoder(layer: str = "last", seed: int = 1, pooling: str | None = None) -> ModalityEncoder:
     torch.manual_seed(seed)
-    encoder = ModalityEncoder(TokenEncoder(30, 16, SIZE), layer)
+    encoder = ModalityEncoder(TokenEncoder(30, 16, SIZE), layer, frozen_pooling=pooling)
     encoder.freeze()
     return encoder
 
@@ -98,6 +99,31 @@ def test_features_are_those_of_the_encoder(
         scale = float(expected.detach().abs().max())
         # Rows were encoded in one batch, which computes the last bits otherwise than one alone.
         torch.testing.assert_close(features, expected, rtol=0, atol=(tolerance + 1e-6) * scale)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean_std"])
+@pytest.mark.parametrize("layer", ["1", "mean", "weighted", "concat"])
+def test_frames_are_pooled_before_they_are_stored(tmp_path: Path, layer: str, pooling: str) -> None:
+    dataset, frames_of = make_dataset(), make_encoder("weighted").eval()
+    encoder = make_encoder(layer, pooling=pooling).eval()
+    outputs = cached(tmp_path, encoder=encoder, dataset=dataset, dtype="float32")
+    for row in range(len(dataset)):
+        source = dataset.collater([dataset[row], dataset[1]])  # which is longer
+        live, live_mask = encoder(**source)
+        stored, stored_mask = encoder(**outputs.collater([outputs[row], outputs[1]]))
+        assert torch.equal(live_mask, stored_mask)
+        assert stored_mask.tolist() == [[row == ABSENT], [False]]
+        if row == ABSENT:
+            continue
+        torch.testing.assert_close(stored, live, rtol=0, atol=1e-5)
+        (states,) = encode_rows(frames_of, RowsDataset(dataset, [row]), 99, torch.device("cpu"))
+        states = states.reshape(len(states), 3, -1)  # T x K x C
+        chosen = {"1": states[:, 1:2], "mean": states.mean(1, keepdims=True)}.get(layer, states)
+        expected = chosen.mean(0)
+        if pooling == "mean_std":
+            expected = np.concatenate([expected, chosen.std(0)], axis=1)
+        expected = expected.mean(0) if layer == "weighted" else expected.ravel()  # equal weights
+        np.testing.assert_allclose(stored[0, 0].detach(), expected, atol=1e-5)
 
 
 def test_single_precision_loses_nothing(tmp_path: Path) -> None:
@@ -172,6 +198,7 @@ CHANGES: dict[str, Callable[[], dict[str, Any]]] = {
     "all weights": lambda: {"encoder": make_encoder(seed=2)},
     "the layer": lambda: {"encoder": make_encoder("1")},
     "the mean of layers": lambda: {"encoder": make_encoder("mean")},
+    "the pooling": lambda: {"encoder": make_encoder(pooling="mean")},
     "a token": lambda: {"dataset": other_words()},
     "the cut": lambda: {"dataset": make_dataset(max_tokens=8)},
     "the split": lambda: {"split": "valid"},

@@ -45,6 +45,11 @@ def test_what_acts_is_left_as_it_is_given() -> None:
     assert (str(cfg.text_pooling), cfg.text_layer) == ("first", "2")
 
 
+def test_frames_that_are_pooled_before_they_are_stored_are_not_pooled_again() -> None:
+    cfg = completed({"speech": WAVLM}, speech_frozen_pooling="mean_std", speech_layer="concat")
+    assert (str(cfg.speech_tuning), cfg.speech_pooling) == ("frozen", None)
+
+
 def test_an_encoder_of_an_earlier_training_is_frozen() -> None:
     cfg = completed({"speech": WAVE}, {"init_speech_from": "x.pt"})
     assert str(cfg.speech_tuning) == "frozen"
