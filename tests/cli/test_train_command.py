@@ -54,6 +54,7 @@ def options_of(words: list[str]) -> dict[str, str]:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     hf_folders.build(folder / "m" / "mpnet", "mpnet")
+    hf_folders.build_whisper(folder / "m" / "whisper")
     return folder
 
 
@@ -120,6 +121,27 @@ def mpnet(models: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_defaults_follow_from_the_options(asked, wanted, command, toy_corpus, mpnet):
     words = training(command, toy_corpus, *asked.split())
     assert wanted.items() <= options_of(words).items()
+
+
+STATISTICS = "--speech-layer mean --speech-frozen-pooling mean_std"
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted", "n_commands"),
+    [
+        ("--freeze", STATISTICS, 2),  # of the linear baseline, too
+        ("--freeze -- --speech-layer weighted", "--speech-pooling mean", 1),
+        ("--lora", "--speech-pooling mean", 1),
+    ],
+)
+def test_statistics_of_frozen_speech_are_stored_in_place_of_its_frames(
+    asked, wanted, n_commands, toy_corpus, mpnet, capsys
+):
+    words = ["--dry-run", "--modality", "A", "--speech-encoder", "hf:m/whisper", *asked.split()]
+    assert main(["train", str(toy_corpus), *words]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(wanted) == n_commands
+    assert ("frozen-pooling" in printed) == (wanted == STATISTICS)
 
 
 @pytest.mark.parametrize(

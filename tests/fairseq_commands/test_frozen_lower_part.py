@@ -20,7 +20,7 @@ from emo_fairseq.tasks.predicting import batches_of, run
 
 transformers = pytest.importorskip("transformers")
 
-OPTIONS = """--modality speech --speech-pooling mean --max-speech-seconds 0.5 --seed 3
+OPTIONS = """--modality speech --max-speech-seconds 0.5 --seed 3
     --arch robertaEMO_tiny --criterion emotion_classification --lr 0.003 --optimizer emotion_adamw
     --clip-norm 1.0 --batch-size 8 --no-epoch-checkpoints --embedding-dim 16"""
 FLOAT32 = "--cache-dtype float32"

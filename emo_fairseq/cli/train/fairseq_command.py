@@ -24,7 +24,7 @@ from emo_fairseq.cli.train.recipes import SCRATCH, WARMUP, Combined, n_epochs
 from emo_fairseq.encoder_spec import PRETRAINED, check_spec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import is_larger_better
-from emo_fairseq.modalities import MODALITIES, SPEECH, VIDEO, parse_modalities
+from emo_fairseq.modalities import MODALITIES, SPEECH, TEXT, VIDEO, parse_modalities
 from emo_fairseq.models.fusions import FUSIONS
 from emo_fairseq.option_values import FROZEN, FULL
 from emo_fairseq.targets import TARGETS, TargetKind
@@ -129,8 +129,8 @@ def plan_training(options: argparse.Namespace, data: DataFolder, inputs: Inputs)
     folder = run_folder(options, data, inputs)
     words = _base_words(options, data, inputs, inputs.modalities, model)
     for name in model.specs:
-        if model.is_pretrained(name):
-            words += [f"--{name}-pooling", "mean"]
+        mean = (f"--{name}-pooling", "mean") if model.is_pretrained(name) else ()
+        words += _statistics_words(options, model, name) or mean
         if model.tuning[name] != FULL:
             words += [f"--{name}-tuning", model.tuning[name]]
     if FROZEN in model.tuning.values() and "--no-encoder-cache" not in options.further:
@@ -168,6 +168,8 @@ def plan_probe(
     model = choose_model(options, probed, [])
     folder = run_folder(options, data, inputs) / "probe"
     words = [*_base_words(options, data, inputs, probed, model), "--probe"]
+    for name in probed:  # as in the training, which then reads the same stored outputs
+        words += _statistics_words(options, model, name)
     # Which fairseq-train requires; the layer is solved without updates.
     words += ["--optimizer", "emotion_adamw", "--lr", "0.001"]
     words += ["--batch-size", str(options.batch_size or model.combined.recipe.batch_size)]
@@ -227,6 +229,21 @@ def _base_words(
     words += ["--arch", model.arch, "--criterion", criterion, "--best-checkpoint-metric", metric]
     words += ["--maximize-best-checkpoint-metric"] if is_larger_better(metric) else []
     return words
+
+
+def _statistics_words(
+    options: argparse.Namespace, model: ChosenModel, modality: str
+) -> Sequence[str]:
+    """Return the options that store statistics of frozen speech or video in place of its frames.
+
+    They are those of the mean of all layers, since the last one alone fits what the encoder was
+    trained on. No options where others choose layers or a pooling.
+    """
+    chosen = {f"--{modality}-{name}" for name in ("layer", "pooling", "frozen-pooling")}
+    is_chosen = any(word.partition("=")[0] in chosen for word in options.further)
+    if model.tuning[modality] != FROZEN or modality == TEXT or is_chosen:
+        return ()
+    return f"--{modality}-layer", "mean", f"--{modality}-frozen-pooling", "mean_std"
 
 
 def _schedule_words(options: argparse.Namespace, inputs: Inputs, combined: Combined) -> list[str]:
