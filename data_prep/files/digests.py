@@ -111,7 +111,7 @@ def _remembered(
 ) -> dict[Path, str]:
     known = _recall(memory) if most is None else _recall_once(memory)
     names = {file: f"{kind}{file.absolute()}" for file in files}
-    stamps = {file: _stamp(file) for file in files}
+    stamps = {file: stamp(file) for file in files}
     values = {
         file: str(known[name][-1])
         for file, name in names.items()
@@ -140,7 +140,12 @@ def _compute_all(
         yield from shown(pool.map(compute, files))
 
 
-def _stamp(file: Path) -> list[int]:
+def stamp(file: Path) -> list[int]:
+    """Return size, times and inode of a file, of which another version of it has others.
+
+    Raises:
+        CodedError: it cannot be read.
+    """
     try:
         status = file.stat()
     except OSError as error:
@@ -153,11 +158,11 @@ def _stamp(file: Path) -> list[int]:
 def _recall_once(memory: Path) -> dict[str, list[Any]]:
     """Return the entries of the cache, which is read again if another process has written it."""
     try:
-        stamp = _stamp(memory)
+        current = stamp(memory)
     except ValueError:
         return {}
-    if memory not in _recalled or _recalled[memory][0] != stamp:
-        _recalled[memory] = stamp, _recall(memory)
+    if memory not in _recalled or _recalled[memory][0] != current:
+        _recalled[memory] = current, _recall(memory)
     return _recalled[memory][1]
 
 
@@ -183,11 +188,11 @@ def remember_written(folder: Path, records: Records) -> None:
     entries = {}
     for name, record in records.items():
         file = folder / name
-        stamp = _stamp(file)
-        newest = max(stamp[1:3])
+        written = stamp(file)
+        newest = max(written[1:3])
         time.sleep(max(0.0, min(_TICK_SECONDS, newest / 1e9 + _TICK_SECONDS - time.time())))
-        if newest % 1_000_000_000 and stamp == _stamp(file) and stamp[0] == record[_SIZE]:
-            entries[str(file.absolute())] = [*stamp, record[_DIGEST]]
+        if newest % 1_000_000_000 and written == stamp(file) and written[0] == record[_SIZE]:
+            entries[str(file.absolute())] = [*written, record[_DIGEST]]
     memory = user_memory()
     _remember(memory, _recall_once(memory), entries, _MAX_ENTRIES, min_age=0.0)
 

@@ -1,6 +1,7 @@
 """``predict`` and ``analyze`` that were killed: what is finished is not computed again."""
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_prep.audio.segment import AudioSegment
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.analyze.formats import FORMATS
-from emo_fairseq.cli.predict import command
+from emo_fairseq.cli.predict import command, predicting
+from emo_fairseq.cli.predict.items import Item
 from emo_fairseq.inference.predictor import EmotionPredictor
 
 MODEL = "--modality speech --speech-input log_mel"
@@ -48,6 +51,15 @@ def predicted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+def rewrite(recording: Path) -> None:
+    """Replace the samples of a recording, which keeps its size and its time of modification."""
+    samples, rate = soundfile.read(recording)
+    status = recording.stat()
+    soundfile.write(recording, np.full(len(samples), 0.1), rate)
+    os.utime(recording, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert recording.stat().st_size == status.st_size
+
+
 def test_predict_continues_after_the_last_batch(
     trained_models, recordings, predicted, monkeypatch, tmp_path, caplog
 ):
@@ -61,7 +73,7 @@ def test_predict_continues_after_the_last_batch(
     with pytest.raises(KilledError):
         main([*words, str(files[1])])
     assert len(list((tmp_path / ".killed.csv.partial").iterdir())) == 2
-    soundfile.write(recordings / "1.wav", np.zeros(9_000) + 0.1, 16_000)  # its batch is stale
+    rewrite(recordings / "1.wav")  # its batch is stale
     predicted[:] = [""]
     with caplog.at_level(logging.INFO):
         assert main([*words, str(files[1])]) == 1
@@ -69,6 +81,12 @@ def test_predict_continues_after_the_last_batch(
     rows = [file.read_text().splitlines() for file in files]
     assert [rows[1][i] for i in (0, 1, 3, 4, 5)] == [rows[0][i] for i in (0, 1, 3, 4, 5)]
     assert not (tmp_path / ".killed.csv.partial").exists()
+
+
+def test_parts_of_a_long_recording_are_told_apart():
+    items = [Item("a", AudioSegment("a.wav", start, 12_350.0)) for start in (12_345.1, 12_345.11)]
+    first, second = map(predicting._describe, items)
+    assert first != second
 
 
 def test_analyze_leaves_out_what_is_finished(

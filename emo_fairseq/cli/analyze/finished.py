@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from data_prep.errors import ManifestError
-from data_prep.files.digests import FileRecord, is_whole, records_of
+from data_prep.files.digests import FileRecord, is_whole, records_of, stamp
 from data_prep.files.documents import FileName, load_json
 from data_prep.files.replacing import replacing
 from data_prep.manifest.digests import sequence_digest
@@ -89,12 +89,11 @@ class FinishedRecordings:
         return [*options, *model_digests(self._options.model)]
 
     def _key(self, recording: Recording, turn_file: Path | None) -> str:
-        stamps = []
+        stamps: list[list[int] | None] = []
         for path in (recording.path, turn_file):
             try:
-                status = None if path is None else path.stat()
-            except OSError:
-                status = None
-            stamps.append(status and (status.st_size, status.st_mtime_ns))
+                stamps.append(None if path is None else stamp(path))
+            except ValueError:
+                stamps.append(None)
         of = [("recording", str(recording.path)), ("turns", str(turn_file)), ("of", repr(stamps))]
         return sequence_digest([*self._settings, *of])

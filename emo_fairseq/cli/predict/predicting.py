@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from data_prep.audio.segment import as_segment
 from data_prep.engines import LOCAL, Engine
 from data_prep.errors import CodedError
-from data_prep.files.digests import user_memory
+from data_prep.files.digests import stamp, user_memory
 from data_prep.files.remote import RemotePath, as_path
 from data_prep.files.shards import JsonCodec, ShardStore, shard_map
 from data_prep.manifest.digests import sequence_digest
+from data_prep.manifest.segment import RecordingSegment
 from data_prep.video.segment import as_video
 from emo_fairseq.cli.models import load_model, model_digests
 from emo_fairseq.cli.predict.batches import predict_rows
@@ -104,24 +105,21 @@ def _name_of(number: int) -> str:
 
 
 def _describe(item: Item) -> str:
-    """Return all of an item that its prediction depends on; a file by its size and time."""
-    stamp = None
-    if item.audio is not None:
-        stamp = _stamp(as_segment(item.audio).path)
+    """Return all of an item that its prediction depends on; a file by its size, times and inode."""
+    files: list[RecordingSegment | None] = [item.audio and as_segment(item.audio)]
+    files += [] if item.video is None else [as_video(item.video)]
     parts = (item.name, item.text, item.speaker, item.dialogue, item.position, item.n_following)
-    of_video: tuple[object, ...] = ()
-    if item.video is not None:
-        of_video = (str(item.video), _stamp(as_video(item.video).path))
-    error = str(item.error or "")
-    return repr((*parts, item.audio and str(item.audio), stamp, error, *of_video))
+    return repr((*parts, str(item.error or ""), *map(_describe_file, files)))
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _describe_file(part: RecordingSegment | None) -> tuple[object, ...]:
+    if part is None:
+        return ()
     try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_size, status.st_mtime_ns
+        of_file = stamp(part.path)
+    except ValueError:  # as no path is: of a file that is not there, or of one with a zero byte
+        of_file = []
+    return str(part.path), part.key, of_file
 
 
 # -- In each of the workers ------------------------------------------------------------------------
