@@ -24,16 +24,25 @@ from typing import Any
 from data_prep.command_line import make_parser, run_on_data_dir
 from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
 from data_prep.features import egemaps, log_mel
-from data_prep.features.extraction import ALL_LAYERS, AudioFeatures, Source, extract
+from data_prep.features.extraction import (
+    ALL_LAYERS,
+    AudioFeatures,
+    Source,
+    are_of_audio,
+    extract,
+    memory_of,
+)
 from data_prep.features.log_mel import LOG_MEL, N_MELS
 from data_prep.features.pooling import POOLS
 from data_prep.features.stored import FOLDER as FEATURES
+from data_prep.features.stored import features_folder
 from data_prep.files.mirror import is_mirror
 from data_prep.manifest.audio_root import audio_root, video_root
 from data_prep.number_types import positive_number
 from data_prep.packed_audio.card import FOLDER
 from data_prep.packed_audio.segment import AudioOf, audio_of_splits
 from data_prep.pretrained import pretrained_features
+from data_prep.tokens.binarize import read_splits
 from data_prep.video.faces import check_detector_name
 
 ANY_PACKED, NO_PACKED = PACKED_AUDIO = ("auto", "off")  # as --packed-audio of a training
@@ -64,14 +73,33 @@ _FLAGS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _audio_of(data_dir: str | Path, data_raw: str | Path | None, packed_audio: str) -> AudioOf:
+def log_mel_is_outdated(data_dir: str | Path, data_raw: str | Path | None = None) -> bool:
+    """Return whether the stored log-mel frames of a split are of other recordings than its own.
+
+    See :func:`data_prep.features.extraction.are_of_audio`.
+    """
+    folder = features_folder(data_dir, LOG_MEL)
+    audio_of = _audio_of(data_dir, data_raw, ANY_PACKED, must_exist=False)
+    return not all(
+        are_of_audio(folder, split, rows, audio_of(split, rows))
+        for split, rows in read_splits(data_dir).items()
+    )
+
+
+def _audio_of(
+    data_dir: str | Path,
+    data_raw: str | Path | None,
+    packed_audio: str,
+    must_exist: bool = True,
+) -> AudioOf:
     """Return the function from a split to its audio, packed where there is any.
 
     What is packed in a mirror of a data dir at a URL is not read: other machines do not have it.
     """
     is_read = packed_audio != NO_PACKED and not is_mirror(data_dir)
     folder = Path(data_dir) / FOLDER if is_read else None
-    return audio_of_splits(Path(data_dir), audio_root(data_dir, data_raw), folder)
+    root = audio_root(data_dir, data_raw, must_exist=must_exist)
+    return audio_of_splits(Path(data_dir), root, folder)
 
 
 def _log_mel(data_dir: str | Path, audio_of: AudioOf) -> AudioFeatures:
@@ -95,7 +123,7 @@ def _egemaps(data_dir: str | Path, audio_of: AudioOf) -> AudioFeatures:
 
 
 def _memory(data_dir: str | Path) -> Path:
-    return Path(data_dir) / FEATURES / ".digests.json"
+    return memory_of(features_folder(data_dir, LOG_MEL))
 
 
 _OF_AUDIO = {LOG_MEL: _log_mel, egemaps.EGEMAPS: _egemaps}

@@ -18,9 +18,16 @@ from data_prep.engines.mapping import for_groups
 from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.pooling import pooled
-from data_prep.features.stored import CARD_FILE, features_folder, is_finished, write_split
+from data_prep.features.stored import (
+    CARD_FILE,
+    features_folder,
+    is_finished,
+    read_card,
+    write_split,
+)
 from data_prep.files.arrays import UnreadableArrayError, load_archive
 from data_prep.files.lock import locked
+from data_prep.files.remote import RemotePath
 from data_prep.files.shards import ArrayCodec, ShardMap, ShardStore, shard_map, spans_of
 from data_prep.manifest.digests import rows_digest, sequence_digest
 from data_prep.progress import track
@@ -209,6 +216,49 @@ def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
 # -- Features of audio files -----------------------------------------------------------------------
 
 
+def content_of_audio(
+    rows: Sequence[Utterance], audio: Sequence[AudioSegment | None], memory: Path
+) -> str:
+    """Digest the bytes of audio files, wherever they are, and the segments in them.
+
+    Args:
+        rows: N rows.
+        audio: of these rows.
+        memory: file in which digests of files are cached.
+
+    Raises:
+        ValueError: a file cannot be read.
+    """
+    digests = audio_digests(audio, memory)
+    return sequence_digest(zip((row.id for row in rows), digests, strict=True))
+
+
+def are_of_audio(
+    folder: Path, split: str, rows: Sequence[Utterance], audio: Sequence[AudioSegment | None]
+) -> bool:
+    """Return whether a split's features are those of audio files as they are now.
+
+    They are taken to be, where a file cannot be read, since features need no recordings once they
+    are there. So are those that others made, and of recordings at a URL, which would be read whole.
+
+    Raises:
+        ManifestError: their card is invalid.
+    """
+    made_from = read_card(folder).get("splits", {}).get(split, {}).get("content")
+    first = next((part for part in audio if part is not None), None)
+    if made_from is None or first is None or isinstance(first.path, RemotePath):
+        return True
+    try:
+        return bool(made_from == content_of_audio(rows, audio, memory_of(folder)))
+    except ValueError:
+        return True
+
+
+def memory_of(folder: Path) -> Path:
+    """Return the file beside folders of features in which digests of audio files are cached."""
+    return folder.parent / ".digests.json"
+
+
 @dataclass(frozen=True)
 class AudioFeatures:
     """What `build()`, called in each of the workers, makes of audio: (T, width) frames.
@@ -228,9 +278,8 @@ class AudioFeatures:
         return {}
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str:
-        """Of the audio files' bytes, wherever they are, and of the segments in them."""
-        digests = audio_digests(self.audio_of(split, rows), self.memory)
-        return sequence_digest(zip((row.id for row in rows), digests, strict=True))
+        """See :func:`content_of_audio`."""
+        return content_of_audio(rows, self.audio_of(split, rows), self.memory)
 
     def frames(
         self, split: str, rows: Sequence[Utterance], compute: Compute

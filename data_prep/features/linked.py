@@ -77,12 +77,14 @@ def _file_of(folder: Path, id_: str) -> Path | None:
 
 
 def link_features(out_dir: Path, features: Mapping[str, Files], ids: Collection[str]) -> None:
-    """Link a data dir to the files of its rows, in place of links of before."""
+    """Link a data dir to the files of its rows, in place of all links of before."""
     for name, files in features.items():
+        for link in features_folder(out_dir, name).rglob(f"*{_SUFFIX}"):
+            if link.is_symlink():
+                link.unlink()
         for id_, file in files.items():
             if id_ not in ids:
                 continue
             link = features_folder(out_dir, name) / f"{id_}{_SUFFIX}"
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
             link.symlink_to(file.resolve())

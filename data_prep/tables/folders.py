@@ -2,9 +2,9 @@
 
 - `angry/*.wav`, `happy/*.wav`, also below `train/`, `valid/` and `test/`: a row a recording, with
   the columns file, label and, with such folders, split. Folders that are called alike but for a
-  number, such as Actor_01, are no classes.
-- `metadata.csv` (or .jsonl, .parquet) beside its files, also in folders of splits: its rows, with
-  `file_name` from the folder, and split.
+  number, such as Actor_01, are no classes, nor are splits beside other folders of recordings.
+- `metadata.csv` (or .jsonl, .parquet) beside its files, also in folders of splits, one of each: its
+  rows, with `file_name` from the folder, and split.
 """
 
 from __future__ import annotations
@@ -40,11 +40,15 @@ def open_folder(folder: Path, open_table: Callable[[Path], Table]) -> Table:
     """Open a folder of recordings.
 
     Raises:
-        ManifestError: it is none, or its folders are numbered, and may be of speakers.
+        ManifestError: it is none; its folders are numbered, and may be of speakers; or some of them
+            are of splits and others are not, or of the same one.
     """
     if files := _metadata_files(folder):
+        if any(files):
+            _check_splits(folder, [path for path in _folders(folder) if _metadata_in(path)], True)
         tables = {split: open_table(path) for split, path in files.items()}
         return _AudioFolder(folder, tables)
+    _check_splits(folder, _with_audio(folder), False)
     classes = _class_folders(folder)
     names = list(dict.fromkeys(path.name for path in classes))
     if len(names) < _LEAST_CLASSES:
@@ -59,6 +63,33 @@ def open_folder(folder: Path, open_table: Callable[[Path], Table]) -> Table:
         remedy = "name them by their classes, or give a table with a row for each recording"
         raise ManifestError(Fault(str(folder), None, problem, remedy, "classes-numbered"))
     return _ClassFolders(folder, classes)
+
+
+def _check_splits(folder: Path, parts: Sequence[Path], is_one_each: bool) -> None:
+    """Refuse folders of which some are of splits and others are not.
+
+    Args:
+        folder: that they are in.
+        parts: the folders with recordings, or with metadata.
+        is_one_each: refuse two of one split, too.
+
+    Raises:
+        ManifestError: there are such folders.
+    """
+    of_split: dict[str, list[str]] = {}
+    for path in parts:
+        of_split.setdefault(split_of(path.name) or "", []).append(path.name)
+    others = of_split.pop("", [])
+    twice = [names for names in of_split.values() if len(names) > 1]
+    problem = ""
+    if len(of_split) > 1 and others:
+        first = next(iter(of_split.values()))[0]
+        problem = f"holds {first} and other splits, and {others[0]}, which is none"
+    elif is_one_each and twice:
+        problem = f"holds {' and '.join(twice[0])}, which are one split"
+    if problem:
+        remedy = "join, rename or move the folders, so that each is a split"
+        raise ManifestError(Fault(str(folder), None, problem, remedy, "splits-ambiguous"))
 
 
 class _ClassFolders:
@@ -85,10 +116,10 @@ class _ClassFolders:
 
 def _class_folders(folder: Path) -> list[Path]:
     """Return the folders of the classes, in those of the splits if all folders are of splits."""
-    folders = _folders(folder)
+    folders = _with_audio(folder)
     if folders and all(split_of(path.name) for path in folders):
         return [path for split in folders for path in _with_audio(split)]
-    return _with_audio(folder)
+    return folders
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from data_prep.audio.frames import num_frames
 from data_prep.audio.segment import AudioRows
+from data_prep.features.extraction import are_of_audio
 from data_prep.features.frame_files import FrameRows, JoinedFeatures, StoredFeatures
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import features_folder, open_features
@@ -23,6 +24,7 @@ from data_prep.manifest.provenance import (
 )
 from data_prep.manifest.table import counts, has
 from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO_FOLDER
+from data_prep.packed_audio.segment import audio_of_splits
 from data_prep.packed_audio.stored import PackedAudio
 from data_prep.schema import SAMPLE_RATE, SPLITS, TRAIN
 from data_prep.tokens.folder import SpecialIds
@@ -374,10 +376,27 @@ class SplitReader:
         folder = features_folder(self.data_dir.folder, LOG_MEL_FEATURES)
         opened = [_open_features(folder, part) for part in self.split.stored_parts]
         stored = [part for part in opened if part is not None]
-        if len(stored) < len(opened):
+        if len(stored) < len(opened) or self._are_of_others(folder):
             return None
         logger.info("%s: frames of %s from disk", self.split.stored.name, folder)
         return StoredFrames(_join_features(stored), num_frames(self.data_dir.max_samples()))
+
+    def _are_of_others(self, folder: Path) -> bool:
+        """Return whether stored frames are not of the recordings that ``--data-raw`` names."""
+        data_dir = self.data_dir
+        if data_dir.cfg.data_raw is None:
+            return False
+        packed = data_dir.folder / PACKED_AUDIO_FOLDER
+        audio_of = audio_of_splits(data_dir.folder, data_dir.audio_root(), packed)
+        for part in self.split.stored_parts:
+            rows = part.utterances
+            if not are_of_audio(folder, part.name, rows, audio_of(part.name, rows)):
+                self.split.warn(
+                    f"frames of {folder} are not read, since they are of other recordings than "
+                    f"those of --data-raw {data_dir.cfg.data_raw}, whose frames are computed"
+                )
+                return True
+        return False
 
     def frames(self) -> StoredFrames:
         stored = self.data_dir.features(self.modality, self.split)

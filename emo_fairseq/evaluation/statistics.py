@@ -311,7 +311,17 @@ def pool(by_fold: Mapping[str, Predictions]) -> Predictions:
     """Return the predictions of several folds as one set, labels without probabilities.
 
     Beside votes these are kept, since they are the prediction of a distribution.
+
+    Raises:
+        UsageError: a fold has other labels or axes than the first, or has them in another order.
     """
+    (first_fold, first), *others = by_fold.items()
+    if fold := next((fold for fold, part in others if part.names != first.names), None):
+        raise UsageError(
+            f"fold {fold} predicts {', '.join(by_fold[fold].names)}, and fold {first_fold} "
+            f"{', '.join(first.names)}; train them on one corpus.yaml, with one order of labels",
+            "folds-differ",
+        )
     parts = [part.compact() for part in by_fold.values()]
     joined: dict[str, Any] = {}
     for name in ("probability", "votes"):

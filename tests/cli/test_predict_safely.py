@@ -11,6 +11,9 @@ import pytest
 import soundfile
 
 from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.predict import batches
+from emo_fairseq.cli.predict.items import Item
+from emo_fairseq.errors import UsageError
 
 TEXT = "--modality text"
 SPEECH = "--modality speech --speech-input log_mel"
@@ -50,6 +53,18 @@ def test_odd_audio_is_answered_with_a_warning(trained_models, tmp_path, command)
     options = ("--timeline", "--window", "1", "--hop", "1", "--format", "jsonl")
     first, second = answers(command("predict", model, tmp_path / "half.wav", *options))
     assert (first["warnings"], second["warnings"]) == ([], ["digital silence: every sample is 0"])
+
+
+def test_items_of_a_speaker_stay_together_where_one_fails():
+    """They are normalized together: in halves, each would be by a part of the speaker."""
+
+    def predict(items):
+        if any(item.name == "3" for item in items):
+            raise UsageError("the model's output is NaN", "output-not-finite")
+        return [len(items)] * len(items)
+
+    rows = batches._rows_of([Item(str(number)) for number in range(6)], predict, groups=True)
+    assert [row.prediction for row in rows] == [5, 5, 5, None, 5, 5]
 
 
 @pytest.mark.parametrize("output", ["T.csv", "linked.csv", "../here/T.csv", "{model}/rows.csv"])

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import hf_folders
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from data_prep.commands.tokenize_text import main as tokenize_text
@@ -412,6 +414,33 @@ def test_from_meld_to_figures(command, started, tmp_path, capsys, monkeypatch):
     table.write_text(table.read_text().replace("anger,negative", "neutral,neutral"))
     shutil.rmtree("data")  # as the refusal of a data dir of another table asks for
     assert main([str(w) for w in [*words, *small]]) == 1
+    assert "[output-of-other-rows]" in capsys.readouterr().err
+
+
+def test_other_recordings_are_another_training(command, started, tmp_path, capsys, monkeypatch):
+    """Of the same table: in the same folder, or in that of --data-raw."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for folder in ("raw", "clean"):
+        Path(folder).mkdir()
+        for row in range(12):
+            soundfile.write(f"{folder}/{row}.wav", random.normal(0, 0.1, 8_000), 16_000)
+    rows = [
+        f"{n}.wav,{('sad', 'glad')[n % 2]},{('train', 'valid', 'test')[n % 3]}" for n in range(12)
+    ]
+    Path("t.csv").write_text("\n".join(["audio,emotion,split", *rows, ""]))
+    words = ["train", "t.csv", "--quick", "--no-report"]
+    command(*words, "--data-raw", "raw")
+    shutil.copytree("raw", "moved")
+    assert "is there already" in command(*words, "--data-raw", "moved")
+    frames = np.load("data/t/features/log_mel/train.npy")
+    assert main([*words, "--data-raw", "clean"]) == 1
+    assert "[output-of-other-rows]" in capsys.readouterr().err
+    clean = command(*words, "--data-raw", "clean", "--output", "clean_output")
+    assert "is there already" not in clean
+    assert not np.array_equal(np.load("data/t/features/log_mel/train.npy"), frames)
+    shutil.copytree("clean", "raw", dirs_exist_ok=True)
+    assert main([*words, "--data-raw", "raw"]) == 1
     assert "[output-of-other-rows]" in capsys.readouterr().err
 
 

@@ -1,5 +1,6 @@
 """The log-mel items: its sizes are real frame counts, its bands have mean 0 and deviation 1."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from codes import raises
 from data_prep.audio.frames import log_mel
 from data_prep.commands import extract_features
 from data_prep.features.log_mel import N_MELS
+from data_prep.schema import read_manifest
 from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
 from emo_fairseq.data.frame_statistics import FrameStatistics, Normalization
 from emo_fairseq.data.frames import NormalizedFrames
@@ -143,3 +145,25 @@ def test_stored_frames_are_the_computed_ones(
         assert before["frames"].shape == after["frames"].shape
         torch.testing.assert_close(before["frames"], after["frames"], atol=0.02, rtol=0)
         assert len(before["frames"][0]) <= 68
+
+
+def test_stored_frames_of_other_recordings_are_not_read(
+    copy_toy: Callable[..., Path], make_task: Callable[..., Any], tmp_path: Path
+) -> None:
+    data = copy_toy(lambda split, rows: rows[:2])
+    assert extract_features.main([str(data), "--workers", "1"]) == 0
+    for name in ("copied", "silent"):
+        for row in read_manifest(data / "train.tsv"):
+            target = tmp_path / name / str(row.audio)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if name == "copied":
+                shutil.copyfile(data / str(row.audio), target)
+            else:
+                soundfile.write(target, np.zeros(row.n_samples), 16_000)
+    options = {"modality": "speech", "speech_input": "log_mel"}
+    loudest = {}
+    for name in ("copied", "silent"):
+        task = make_task(data, data_raw=str(tmp_path / name), **options)
+        frames = task.data.raw_frames("speech", task.data.split("train"))
+        loudest[name] = float(frames[0][0].max())
+    assert loudest["copied"] > 0 > loudest["silent"]

@@ -77,6 +77,17 @@ def test_folders_of_no_row_are_refused(labels: Path, given: dict[str, str], code
         find_features({name: Path(folder) for name, folder in given.items()}, ["u1", "../u2"])
 
 
+def test_a_row_without_a_file_loses_its_link_of_before(labels: Path, tmp_path: Path) -> None:
+    words = [str(labels), str(tmp_path / "data"), "--feature-files", "mine=vectors"]
+    assert main(words) == 0
+    (tmp_path / "vectors" / "3.npy").rename(tmp_path / "elsewhere.npy")
+    (tmp_path / "vectors").rename(tmp_path / "others")
+    (tmp_path / "vectors").mkdir()
+    np.save(tmp_path / "vectors" / "0.npy", np.ones((3, 4), np.float32))
+    assert main(words) == 0
+    assert [x.name for x in (tmp_path / "data").rglob("*.wav.npy")] == ["0.wav.npy"]
+
+
 def test_a_file_is_of_one_row(labels: Path) -> None:
     for name in ("a.wav", "b"):
         np.save(Path("vectors") / f"{name}.npy", np.zeros(4, np.float32))

@@ -195,6 +195,37 @@ def test_folders_of_classes(tmp_path: Path, write_sound: Callable[..., Path]) ->
     assert validate(tmp_path / "split_out") == []
 
 
+def test_folders_beside_those_of_splits(tmp_path: Path, write_sound: Callable[..., Path]) -> None:
+    """Without recordings they are no classes, and the splits are none; with them they are named."""
+    for split in ("train", "test"):
+        for number, label in enumerate(("angry", "happy")):
+            write_sound(tmp_path / "a" / split / label / f"{number}.wav")
+    (tmp_path / "a" / "__MACOSX" / "train").mkdir(parents=True)
+    (tmp_path / "a" / "__MACOSX" / "train" / "._0.wav").write_bytes(b"")
+    words = find_source(tmp_path / "a").prepare_words(tmp_path / "out", parse())
+    assert table_main(words[1:]) == 0
+    assert read_corpus(tmp_path / "out").labels == {"emotion": ("angry", "happy")}
+    write_sound(tmp_path / "a" / "extra" / "angry" / "0.wav")
+    with raises("splits-ambiguous") as error:
+        find_source(tmp_path / "a").prepare_words(Path("out"), parse())
+    assert "and extra, which is none" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("further", "problem"),
+    [("dev", "dev and valid, which are one split"), ("other", "and other, which is none")],
+)
+def test_metadata_of_no_split_or_of_one_twice(
+    further: str, problem: str, tmp_path: Path, write_sound: Callable[..., Path]
+) -> None:
+    for folder in ("train", "valid", further):
+        write_sound(tmp_path / folder / "0.wav")
+        (tmp_path / folder / "metadata.csv").write_text("file_name,emotion\n0.wav,sad\n")
+    with raises("splits-ambiguous") as error:
+        find_source(tmp_path).prepare_words(Path("out"), parse())
+    assert problem in str(error.value)
+
+
 def test_numbered_folders_are_no_classes(tmp_path: Path, write_sound: Callable[..., Path]) -> None:
     for number in (1, 2, 3):
         write_sound(tmp_path / f"speaker{number}" / "a.wav")

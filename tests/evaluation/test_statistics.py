@@ -1,9 +1,12 @@
 """Predictions as arrays: some of the rows, several folds, several runs, and the baselines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
+from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
     NumberPredictions,
@@ -50,6 +53,14 @@ def test_an_utterance_of_two_folds_is_two_rows() -> None:
     assert keys_of(select(pooled, [2, 0])) == (("2", "x"), ("1", "x"))
     (other,) = align([pooled, pool({"2": of_fold["2"]})])[1:]
     assert keys_of(other) == (("2", "x"),)
+
+
+def test_folds_of_other_labels_are_not_pooled() -> None:
+    first, second = labels("xy", [0, 1], [0, 1]), labels("z", [2], [2])
+    for names in (("c", "b", "a"), ("a", "b", "c", "d")):
+        with pytest.raises(UsageError) as error:
+            pool({"1": first, "2": replace(second, names=names)})
+        assert error.value.code == "folds-differ"
 
 
 def test_the_compact_form_has_the_same_metrics_but_calibration() -> None:

@@ -86,15 +86,17 @@ def predict_rows(
 
     order = sorted(range(len(items)), key=lambda number: items[number].position)
     valid = [number for number in order if items[number].error is None]
-    rows = dict(zip(valid, _rows_of([items[x] for x in valid], predict), strict=True))
+    found = _rows_of([items[x] for x in valid], predict, predictor.engine.groups_items)
+    rows = dict(zip(valid, found, strict=True))
     for number, item in enumerate(items):
         yield rows[number] if number in rows else Row(item, error=item.error)
 
 
-def _rows_of(items: Sequence[Item], predict: "Predict") -> list[Row]:
+def _rows_of(items: Sequence[Item], predict: "Predict", groups: bool = False) -> list[Row]:
     """Predict many items at once; if that fails each half alone, down to the item that fails.
 
-    The turns of one dialogue are predicted together, or all of them fail.
+    The turns of one dialogue are predicted together, or all of them fail. Where the model reads an
+    item with others of its speaker (`groups`), those that do not fail are predicted together again.
     """
     from emo_fairseq.inference.chunks import group_turns  # which needs torch
 
@@ -108,6 +110,9 @@ def _rows_of(items: Sequence[Item], predict: "Predict") -> list[Row]:
         for half in (units[: len(units) // 2], units[len(units) // 2 :]):
             numbers = sorted(number for unit in half for number in unit)
             rows |= zip(numbers, _rows_of([items[x] for x in numbers], predict), strict=True)
+        rest = [number for number in range(len(items)) if rows[number].error is None]
+        if groups and len(rest) < len(items):
+            rows |= zip(rest, _rows_of([items[x] for x in rest], predict, groups), strict=True)
         return [rows[number] for number in range(len(items))]
     return [
         Row(item, error=_reason(item, result, f"item {number}"))

@@ -104,15 +104,20 @@ def _feature_steps(
 ) -> list[list[str]]:
     """Return the command that stores log-mel frames, so that each recording is decoded once.
 
-    There is none where they are stored, or would not be read.
+    There is none where they are stored, of the recordings as they are now, or would not be read.
     """
     reads_frames = SPEECH in inputs.modalities and options.speech_encoder is None
     if not reads_frames or data.is_legacy or inputs.seconds * _BYTES_A_SECOND > _LARGEST:
         return []
     if any(word.partition("=")[0] in AUDIO_OPTIONS for word in options.further):
         return []
+    from data_prep.commands.extract_features import log_mel_is_outdated  # which takes time
+
     folder = features_folder(data.folder, LOG_MEL)
-    if all((folder / f"{split}.lengths").is_file() for split in read_corpus(data.folder).splits):
+    is_stored = all(
+        (folder / f"{split}.lengths").is_file() for split in read_corpus(data.folder).splits
+    )
+    if is_stored and not log_mel_is_outdated(data.folder, data.data_raw):
         return []
     raw = () if data.data_raw is None else ("--data-raw", data.data_raw)
     return [processes.module("data_prep.extract_features", data.folder, *raw)]

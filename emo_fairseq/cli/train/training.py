@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from emo_fairseq.cli.train.plan import Model, Plan
 
 COMMAND_FILE = "command.txt"
-ROWS_FILE = "rows.sha256"  # digest of the manifests that a training learns from
+# Digests of the manifests that a training learns from, and of the recordings; older versions have
+# the first alone.
+ROWS_FILE = "rows.sha256"
 
 
 @dataclass
@@ -136,8 +138,9 @@ def _train_and_score(
     from emo_fairseq.cli.train.ending import report_words, summary_lines
 
     scored: list[Scored] = []
+    recordings = _learned_recordings(options, data, inputs)
     for model in plan.models:
-        if code := _train_model(options, data, model):
+        if code := _train_model(options, data, model, recordings):
             return Outcome(code, data=data)
         if not any((model.folder / name).is_file() for name in (BEST, LAST)):
             _write_notes([f"{model.folder}: no checkpoint was saved, so nothing is scored"])
@@ -163,7 +166,9 @@ def _train_and_score(
     return Outcome(code, *files, data, inputs.test, summary, scored)
 
 
-def _train_model(options: argparse.Namespace, data: "DataFolder", model: "Model") -> int:
+def _train_model(
+    options: argparse.Namespace, data: "DataFolder", model: "Model", recordings: str
+) -> int:
     """Train a model, and return the exit code; a baseline that is solved stays as it is."""
     from emo_fairseq.cli.train.batch_size import find_batch_size
 
@@ -172,7 +177,7 @@ def _train_model(options: argparse.Namespace, data: "DataFolder", model: "Model"
         code, words = find_batch_size(options, words, model.folder)
         if code:
             return code
-    _claim_folder(model.folder, words, _learned_rows(options, data))
+    _claim_folder(model.folder, words, _learned_rows(options, data), recordings)
     if model.is_solved and (model.folder / BEST).is_file():
         _write_notes([f"{model.folder}: the {model.name} is there already"])
         return 0
@@ -203,11 +208,46 @@ def _learned_rows(options: argparse.Namespace, data: "DataFolder") -> str:
     return manifests_digest(data.folder, splits, options.fold) or ""
 
 
-def _claim_folder(folder: Path, words: Sequence[str], rows: str) -> None:
+def _learned_recordings(options: argparse.Namespace, data: "DataFolder", inputs: "Inputs") -> str:
+    """Return a digest of the recordings of the splits on disk that a training learns from.
+
+    It is empty where it reads none, or from a URL, and where one of them cannot be read.
+    """
+    from data_prep.audio.segment import AudioRows
+    from data_prep.features.extraction import content_of_audio, memory_of
+    from data_prep.features.log_mel import LOG_MEL
+    from data_prep.features.stored import features_folder
+    from data_prep.files.remote import RemotePath
+    from data_prep.manifest.audio_root import audio_root
+    from data_prep.manifest.digests import sequence_digest
+    from data_prep.schema import TRAIN, VALID, read_manifest
+    from emo_fairseq.data.fold import read_fold
+    from emo_fairseq.modalities import SPEECH
+
+    is_read = SPEECH in inputs.modalities and not data.is_legacy
+    if not is_read or (options.speech_encoder or "").startswith("features:"):
+        return ""
+    splits = [TRAIN, VALID] if options.fold is None else read_fold(data.folder, options.fold)[0]
+    root = audio_root(data.folder, data.data_raw, must_exist=False)
+    if isinstance(root, RemotePath):
+        return ""
+    memory = memory_of(features_folder(data.folder, LOG_MEL))
+    contents = []
+    for split in splits:
+        file = data.folder / f"{split}.tsv"
+        rows = read_manifest(file) if file.is_file() else []
+        try:
+            contents.append((split, content_of_audio(rows, AudioRows(rows, root), memory)))
+        except ValueError:
+            return ""
+    return sequence_digest(contents)
+
+
+def _claim_folder(folder: Path, words: Sequence[str], rows: str, recordings: str) -> None:
     """Record the command in its folder; refuse a folder of another one, which fairseq would resume.
 
     Raises:
-        UsageError: the folder has checkpoints of another command, or of other rows.
+        UsageError: the folder has checkpoints of another command, of other rows or recordings.
     """
     from emo_fairseq.cli.train.data import without_data_raw
 
@@ -221,13 +261,20 @@ def _claim_folder(folder: Path, words: Sequence[str], rows: str) -> None:
             "resume that; give another --output, or remove the folder",
             "output-in-use",
         )
-    rows_before = rows_note.read_text(encoding="utf-8").strip() if rows_note.is_file() else ""
+    known = rows_note.read_text(encoding="utf-8") if rows_note.is_file() else ""
+    rows_before, recordings_before, *_ = [*known.split("\n"), "", ""]
     if has_checkpoints and rows and rows_before not in ("", rows):
         raise UsageError(
             f"{folder}: holds a training on other rows, the train or the valid split has changed "
             "since, and it would be resumed; remove the folder, or give another --output",
             "output-of-other-rows",
         )
+    if has_checkpoints and recordings and recordings_before not in ("", recordings):
+        raise UsageError(
+            f"{folder}: holds a training on other recordings, which have changed since, and it "
+            "would be resumed; remove the folder, or give another --output",
+            "output-of-other-rows",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(command, encoding="utf-8")
-    rows_note.write_text(f"{rows}\n", encoding="utf-8")
+    rows_note.write_text(f"{rows}\n{recordings or recordings_before}\n", encoding="utf-8")
