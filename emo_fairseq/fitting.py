@@ -59,7 +59,8 @@ def fit(
 
     Args:
         table: a table, a folder of recordings, a corpus, a data dir, or ``hf:NAME``; or a DataFrame
-            with the same columns as a table, whose audio paths start from the working folder.
+            with the same columns as a table, whose audio paths start from the working folder. An
+            index that has a name is a column.
         modality: ``T``, ``A``, ``V`` or their sums; by default what the data have.
         target: what to predict; by default the emotion, or the one target that the data have.
         further: words for fairseq-train, such as ``["--dropout", "0.3"]``.
@@ -232,7 +233,7 @@ def _file_of(table: Any) -> Any:
     """Return a path as it is; write a DataFrame to a CSV file, named after its content."""
     if not hasattr(table, "to_csv"):
         return table
-    content = table.to_csv(index=False)
+    content = table.to_csv(index=any(name is not None for name in table.index.names))
     digest = hashlib.sha256(content.encode()).hexdigest()
     file = _FRAMES / f"table-{digest[:8]}.csv"
     file.parent.mkdir(exist_ok=True)

@@ -12,6 +12,15 @@ from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.options import add_options
 
 
+def test_an_index_with_a_name_is_a_column(tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    table = pandas.DataFrame({"text": ["no", "yes"]})
+    assert fitting._file_of(table).read_text() == "text\nno\nyes\n"
+    table.index = pandas.Index(["b1", "b2"], name="id")
+    assert fitting._file_of(table).read_text() == "id,text\nb1,no\nb2,yes\n"
+
+
 @pytest.fixture
 def words():
     """The words of an option, as ``fit`` writes them."""

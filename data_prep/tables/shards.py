@@ -27,8 +27,11 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
         match = _SHARD.fullmatch(path.name)
         if not match or match[1] not in SPLIT_OF:
             continue
-        key = (match[1], path.suffix)
-        shards_of.setdefault(key, {})[int(match[2] or 0)] = path
+        key, number = (match[1], path.suffix), int(match[2] or 0)
+        if (other := shards_of.setdefault(key, {}).setdefault(number, path)) != path:
+            message = f"{folder}: {other.relative_to(folder)} and {path.relative_to(folder)} are "
+            message += "each that part of a split; remove one of them, or name the file to read"
+            raise CodedError(message, "splits-ambiguous")
         wanted[key] = int(match[3] or 1)
     if not shards_of:
         raise CodedError(

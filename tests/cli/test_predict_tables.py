@@ -266,6 +266,14 @@ def test_rows_are_not_kept_in_memory(suffix: str, tmp_path: Path):
     assert peak < 24_000_000
 
 
+def test_two_forms_of_a_letter_are_one_speaker_and_one_dialogue(tmp_path):
+    rows = ["text,speaker,dialogue,turn", "a,Jos\xe9,\xe9,1", "b,Jose\u0301,e\u0301,2"]
+    (tmp_path / "t.csv").write_text("\n".join(rows), encoding="utf-8")
+    source = TableSource(tmp_path / "t.csv", TableOptions())
+    items = list(source.items(Reads(("text",), groups=True, dialogues=True)))
+    assert [(item.speaker, item.dialogue) for item in items] == [("Jos\xe9", "\xe9")] * 2
+
+
 def test_items_are_normalized_with_those_of_their_speaker(
     trained_models, toy_corpus, command, tmp_path
 ):

@@ -474,6 +474,15 @@ def test_feature_columns() -> None:
         map_features(known, ["h"])
 
 
+def test_two_files_of_one_shard_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("train.csv", "data/train.csv"):
+        (tmp_path / name).touch()
+    with raises("splits-ambiguous") as error:
+        find_shards(tmp_path)
+    assert "data/train.csv and train.csv" in str(error.value)
+
+
 def test_shards_must_be_complete(tmp_path: Path) -> None:
     for name in ("train-00000-of-00002.csv", "readme.csv"):
         (tmp_path / name).touch()

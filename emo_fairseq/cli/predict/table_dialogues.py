@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from data_prep.manifest.cells import shown
+from data_prep.manifest.cells import id_key, shown
 from data_prep.messages import error_code
 from data_prep.tables.cells import is_missing, plain
 from data_prep.tables.table import Row, Table
@@ -89,7 +89,7 @@ class Turns:
             return ""
         if self._turn is not None and is_missing(row.cells.get(self._turn)):
             return ""
-        return plain(row.cells.get(self._dialogue)).strip()
+        return id_key(plain(row.cells.get(self._dialogue)).strip())
 
     def _number(self, cells: Mapping[str, Any]) -> int:
         value = plain(cells[self._turn or ""]).strip()

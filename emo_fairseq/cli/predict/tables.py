@@ -183,7 +183,7 @@ class _ItemReader:
             name = self._read_id(row) or name
             return replace(
                 self._read_item(name, row.cells),
-                speaker=plain(self._cell(row.cells, "speaker")).strip() or None,
+                speaker=id_key(plain(self._cell(row.cells, "speaker")).strip()) or None,
             )
         except ValueError as error:
             code = error_code(error) or "cell-invalid"
