@@ -185,7 +185,7 @@ class Fitted:
         from emo_fairseq.cli.score_table import measure, rows_by_id
         from emo_fairseq.evaluation.statistics import read_predictions
 
-        return measure(read_predictions(predictions)[split], rows_by_id(self.data)).estimates
+        return measure(read_predictions(predictions)[split], rows_by_id(self.data, split)).estimates
 
 
 # -- options ---------------------------------------------------------------------------------------

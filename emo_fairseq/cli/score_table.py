@@ -26,12 +26,20 @@ Rows = Mapping[str, Utterance]  # by id
 
 
 def rows_by_id(data: Path, first: str = "") -> dict[str, Utterance]:
-    """Return the rows of all splits; none of a folder without a corpus.yaml."""
+    """Return the rows of all splits; none of a folder without a corpus.yaml.
+
+    Args:
+        data: the data dir.
+        first: the split whose rows come first, and are those of ids that other splits have, too.
+    """
     if not (data / CORPUS_FILE).is_file():
         return {}
     names = dict.fromkeys([first, *read_corpus(data).splits])
     files = [data / f"{split}.tsv" for split in names]
-    return {row.id: row for file in files if file.is_file() for row in read_manifest(file)}
+    rows: dict[str, Utterance] = {}
+    for row in (row for file in files if file.is_file() for row in read_manifest(file)):
+        rows.setdefault(row.id, row)
+    return rows
 
 
 class Measured(NamedTuple):

@@ -205,7 +205,7 @@ class SystemMetrics:
         self.other_truth = ids_of_other_truth(shared) if shared else []
         self.pooled = None
         if shared and shared[0].ids:
-            speakers = speakers_of(system.first.data)
+            speakers = speakers_of(system.first.data, system.first.split)
             names = [speakers.get(utterance) for utterance in shared[0].ids]
             self.pooled = PooledRuns(shared, Speakers.from_names(names), n_resamples)
 

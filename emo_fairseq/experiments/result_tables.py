@@ -218,7 +218,7 @@ def _notes(setting: Setting) -> list[str]:
         notes.append(f"rows left out, their labels are none of the model's: {rows}")
     notes += [_note_on_missing(system) for system in setting.systems if system.missing]
     data, trained = results[0].data, results[0].options.data
-    if not speakers_of(data):
+    if not speakers_of(data, split):
         notes.append(f"no intervals over speakers: {data} is not at hand")
     if setting.protocol and not folds_of(trained, setting.protocol):
         file = folds_path(trained, setting.protocol)

@@ -182,11 +182,14 @@ def corpus_name(data: Path) -> str:
 
 
 @functools.cache
-def speakers_of(data: Path) -> Mapping[str, str | None]:
-    """Return the speaker of each utterance of a data dir; empty where it has no manifests."""
+def speakers_of(data: Path, split: str) -> Mapping[str, str | None]:
+    """Return the speaker of each utterance of a data dir; empty where it has no manifests.
+
+    An id that several splits have is of `split`, if that has it.
+    """
     speakers: dict[str, str | None] = {}
     if (data / CORPUS_FILE).is_file():
-        for file in sorted(data.glob("*.tsv")):
+        for file in sorted(data.glob("*.tsv"), key=lambda file: (file.stem == split, file)):
             speakers |= {row.id: row.speaker for row in read_manifest(file)}
     return speakers
 

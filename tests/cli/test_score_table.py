@@ -2,14 +2,16 @@
 
 import argparse
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from data_prep.schema import Utterance
+from data_prep.schema import Utterance, write_manifest
 from emo_fairseq.cli.evaluate.model_comparison import print_models
-from emo_fairseq.cli.score_table import table_lines
+from emo_fairseq.cli.score_table import rows_by_id, table_lines
 from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
+from emo_fairseq.experiments.results import speakers_of
 
 IDS = ("u1", "u2", "u3", "u4")
 
@@ -54,6 +56,21 @@ def test_intervals_over_utterances_state_why():
     rows = {id_: Utterance(id_, speaker=f"s{n % 2}") for n, id_ in enumerate(IDS)}
     head = next(iter(table_lines("test", {"a": labels("sad", "happy")}, rows)))
     assert head.endswith("over utterances (2 speakers < 3: no interval over speakers)")
+
+
+def test_rows_are_those_of_the_scored_split(write_data_dir):
+    """Where several splits count their utterances from 1, as some that no command wrote do."""
+    rows = {
+        split: Utterance("1", text="no", speaker=split, emotion="sad")
+        for split in ("train", "valid", "test")
+    }
+    apart = {split: [replace(row, id=split)] for split, row in rows.items()}
+    folder = write_data_dir(apart, emotion=("sad",))
+    for split, row in rows.items():
+        write_manifest(folder / f"{split}.tsv", [row])
+    for split in rows:
+        assert rows_by_id(folder, split)["1"].speaker == split
+        assert speakers_of(folder, split)["1"] == split
 
 
 def test_json_names_models_that_are_not_compared(capsys):

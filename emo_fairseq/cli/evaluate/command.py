@@ -135,18 +135,19 @@ def print_scores(
     from emo_fairseq.cli.score_table import as_record, rows_by_id, table_lines
     from emo_fairseq.evaluation.statistics import read_predictions
 
-    rows, by_split = rows_by_id(options.data), read_predictions(predictions)
+    by_split = read_predictions(predictions)
+    rows = {split: rows_by_id(options.data, split) for split in by_split}
     leaks = allowed_leaks(predictions)
     if options.json:
         record = {
-            "splits": {name: as_record(of, rows) for name, of in by_split.items()},
+            "splits": {name: as_record(of, rows[name]) for name, of in by_split.items()},
             "files": {name: str(file) for name, file in outputs.items()},
             "leak_allowed": list(leaks),
         }
         processes.write(json.dumps(record, indent=2, allow_nan=False))
         return
     for split, of in by_split.items():
-        for line in table_lines(split, {"model": of}, rows, in_detail=True):
+        for line in table_lines(split, {"model": of}, rows[split], in_detail=True):
             processes.write(line)
     for leak in leaks:
         processes.write(f"leak allowed: {leak}")

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, score: Score, folder: Path) -> int:
         for model, file in zip(models, files[split], strict=True):
             if code := score(model, split, file):
                 return code
-    rows = rows_by_id(options.data)
+    rows = rows_by_id(options.data, options.split)
     members = _read(names, files[options.split])
     ensemble, fitted_on = None, []
     if stored is not None:
@@ -58,9 +58,10 @@ def run(options: argparse.Namespace, score: Score, folder: Path) -> int:
             members, stored.combination.name, stored.combination.stacking, stored.labels
         )
     elif options.combine == STACK:
-        stacked = _fit(_read(names, files[splits[0]]), rows, options.balanced)
+        known = rows_by_id(options.data, splits[0])
+        stacked = _fit(_read(names, files[splits[0]]), known, options.balanced)
         ensemble = _combine(members, STACK, stacked.how)
-        fitted_on = [rows[id_] for id_ in stacked.ids if id_ in rows]
+        fitted_on = [known[id_] for id_ in stacked.ids if id_ in known]
     elif options.combine:
         ensemble = _combine(members, options.combine)
     if ensemble is not None and options.save_predictions:
