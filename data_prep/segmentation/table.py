@@ -149,13 +149,14 @@ def text_of(row: Row, column: str) -> str | None:
 
 
 def write(turns: Sequence[Turn], labels: Sequence[str | None], recording: str) -> str:
-    """Return a table of turns, with a column of labels if there are any."""
+    """Return a table of turns, with a column of channels and one of labels if there are any."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    has_labels = any(labels)
-    writer.writerow(["start", "end", "speaker", "text", *(["label"] if has_labels else [])])
+    columns = ["start", "end", "speaker", "text"]
+    columns += ["channel"] * any(turn.channel for turn in turns) + ["label"] * any(labels)
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
     for turn, label in zip(turns, labels, strict=True):
-        times = [plain_decimal(turn.start), plain_decimal(turn.end)]
-        cells = [*times, turn.speaker or "", turn.text or ""]
-        writer.writerow([*cells, label or ""] if has_labels else cells)
+        times = {"start": plain_decimal(turn.start), "end": plain_decimal(turn.end)}
+        cells = {"speaker": turn.speaker, "text": turn.text, "channel": turn.channel}
+        writer.writerow({**times, **cells, "label": label})
     return out.getvalue()

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,15 @@ from codes import raises
 from data_prep.audio.loading import load_audio
 from data_prep.segmentation.formats import read_segmentation
 from data_prep.segmentation.labels import without_labels
+from data_prep.segmentation.turn import Turn
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.analyze.recordings import Recording, match_turn_files
+from emo_fairseq.cli.analyze.rows import as_csv, as_jsonl
 from emo_fairseq.cli.analyze.sound import encode_sound
 from emo_fairseq.cli.analyze.turns import OPTIONS
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.evaluation.turn_files import read_turns
+from emo_fairseq.inference.conversation import Conversation, PredictedTurn
 from emo_fairseq.inference.predictor import load_predictor
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
@@ -130,6 +135,17 @@ def test_every_format_is_read_back(trained_models, folder):
     assert [item["emotion"] or "" for item in objects] == list(emotions.values())
     assert list(objects[0])[:6] == ["recording", "start", "end", "speaker", "text", "emotion"]
     assert objects[2]["error"].endswith("[audio-too-short]")
+
+
+def test_tables_of_turns_have_their_channels(tmp_path):
+    turns = [PredictedTurn(Turn(Decimal(n), Decimal(n + 1), "A", channel=n)) for n in (1, 2)]
+    conversation = Conversation("call.wav", 4.0, ("sad",), (), turns)
+    for name, write in {"t.csv": as_csv, "t.jsonl": as_jsonl}.items():
+        (tmp_path / name).write_text(write(conversation))
+        read = read_segmentation(tmp_path / name)
+        assert [turn.channel for turn in read.turns] == [1, 2]
+    mixed = replace(conversation, turns=[PredictedTurn(replace(turns[0].turn, channel=None))])
+    assert "channel" not in as_csv(mixed) + as_jsonl(mixed)
 
 
 def test_an_audformat_database(trained_models, folder, capsys, monkeypatch):

@@ -266,6 +266,14 @@ def test_rows_are_not_kept_in_memory(suffix: str, tmp_path: Path):
     assert peak < 24_000_000
 
 
+def test_channels_that_are_not_read_are_named(tmp_path, capsys):
+    for channels, is_named in ((("1", "2"), True), (("1", "1"), False)):
+        rows = ["file,channel", *(f"{n}.wav,{x}" for n, x in enumerate(channels))]
+        (tmp_path / "t.csv").write_text("\n".join(rows))
+        assert len(list(TableSource(tmp_path / "t.csv", TableOptions()).items(Reads()))) == 2
+        assert ("column channel not read" in capsys.readouterr().err) is is_named
+
+
 def test_two_forms_of_a_letter_are_one_speaker_and_one_dialogue(tmp_path):
     rows = ["text,speaker,dialogue,turn", "a,Jos\xe9,\xe9,1", "b,Jose\u0301,e\u0301,2"]
     (tmp_path / "t.csv").write_text("\n".join(rows), encoding="utf-8")

@@ -224,6 +224,8 @@ def test_turns_on_several_channels_of_a_table(tmp_path: Path) -> None:
     found = read(tmp_path, "call.csv", table)
     assert [turn.channel for turn in found.turns] == [1, 2, None]
     assert "channels 1, 2, each with its turns" in found.notes
+    written = write_turns(found.turns, "csv", recording="call.wav")
+    assert [line.split(",")[-1] for line in written.splitlines()] == ["channel", "1", "2", ""]
     alone = read(tmp_path, "call.csv", table.replace("2.0", "1"))
     assert [turn.channel for turn in alone.turns] == [None, None, None]
     with raises("channel-invalid"):

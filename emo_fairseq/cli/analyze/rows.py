@@ -12,9 +12,13 @@ from emo_fairseq.inference.conversation import Conversation, PredictedTurn
 
 
 def columns_of(conversation: Conversation) -> list[str]:
-    """Return the columns of the table; ``start`` and ``end`` are in seconds."""
+    """Return the columns of the table; ``start`` and ``end`` are in seconds.
+
+    There is one of channels where turns are on channels of their own.
+    """
+    channels = ["channel"] * any(turn.turn.channel for turn in conversation.turns)
     return (
-        ["recording", "start", "end", "speaker", "text", "emotion", "confidence"]
+        ["recording", "start", "end", "speaker", *channels, "text", "emotion", "confidence"]
         + [f"{PROBABILITY}{label}" for label in conversation.labels]
         + [f"{PREDICTION_OF}{axis}" for axis in conversation.axes]
         + ["shift", "truncated", "warning", "error"]
@@ -27,7 +31,10 @@ def as_csv(conversation: Conversation) -> str:
     writer = csv.DictWriter(out, columns_of(conversation), lineterminator="\n", restval="")
     writer.writeheader()
     for turn in conversation.turns:
-        writer.writerow(_cells(conversation.recording, turn))
+        cells = _cells(conversation.recording, turn)
+        if turn.turn.channel is not None:
+            cells["channel"] = str(turn.turn.channel)
+        writer.writerow(cells)
     return out.getvalue()
 
 
@@ -70,4 +77,6 @@ def as_jsonl(conversation: Conversation) -> str:
 def _object(recording: str, turn: PredictedTurn) -> dict[str, Any]:
     document = turn.to_document()
     first = {name: document.pop(name) for name in ("start", "end", "speaker", "text")}
+    if turn.turn.channel is not None:
+        first["channel"] = turn.turn.channel
     return {"recording": recording, **first, "emotion": document.pop("label"), **document}

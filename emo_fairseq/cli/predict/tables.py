@@ -78,6 +78,7 @@ class TableSource:
         if columns := self.found.describe(fields):
             sys.stderr.write(f"{path}: columns {columns} (--column changes them)\n")
         self._check_times(reads)
+        self._note_channels(reads)
         folder = self._audio_folder() if is_recorded else path.parent
         reader = _ItemReader(path, self.found, folder, reads)
         turns = self._turns(reads)
@@ -146,6 +147,18 @@ class TableSource:
                 f"{sentence}, or rename columns that are no times in the audio", "times-unread"
             )
         sys.stderr.write(f"{sentence}\n")
+
+    def _note_channels(self, reads: Reads) -> None:
+        """Write a note where rows name channels of recordings, of which all are mixed."""
+        column = next((name for name in self.columns if name.casefold() == "channel"), None)
+        if column is None or "audio" not in self.found.of or not reads.has(SPEECH):
+            return
+        cells = (row.cells.get(column) for row in self._table.rows({column}))
+        if len({str(cell) for cell in cells if not is_missing(cell)}) > 1:
+            sys.stderr.write(
+                f"{self._table.path}: column {column} not read: the channels of a recording are "
+                "mixed; files of turns (--segments) name channels\n"
+            )
 
 
 def _sound_of_videos(mapped: Columns, reads: Reads) -> Columns:

@@ -217,6 +217,7 @@ def _learned_recordings(options: argparse.Namespace, data: "DataFolder", inputs:
     from data_prep.features.extraction import content_of_audio, memory_of
     from data_prep.features.log_mel import LOG_MEL
     from data_prep.features.stored import features_folder
+    from data_prep.files.digests import user_memory
     from data_prep.files.remote import RemotePath
     from data_prep.manifest.audio_root import audio_root
     from data_prep.manifest.digests import sequence_digest
@@ -232,6 +233,8 @@ def _learned_recordings(options: argparse.Namespace, data: "DataFolder", inputs:
     if isinstance(root, RemotePath):
         return ""
     memory = memory_of(features_folder(data.folder, LOG_MEL))
+    if not memory.is_file():  # where no frames are extracted, which reads the recordings, too
+        memory = user_memory().with_name("recordings.json")
     contents = []
     for split in splits:
         file = data.folder / f"{split}.tsv"
