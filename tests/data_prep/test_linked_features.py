@@ -80,12 +80,15 @@ def test_folders_of_no_row_are_refused(labels: Path, given: dict[str, str], code
 def test_a_row_without_a_file_loses_its_link_of_before(labels: Path, tmp_path: Path) -> None:
     words = [str(labels), str(tmp_path / "data"), "--feature-files", "mine=vectors"]
     assert main(words) == 0
-    (tmp_path / "vectors" / "3.npy").rename(tmp_path / "elsewhere.npy")
+    links = {x.name for x in (tmp_path / "data").rglob("*.wav.npy")}
     (tmp_path / "vectors").rename(tmp_path / "others")
     (tmp_path / "vectors").mkdir()
-    np.save(tmp_path / "vectors" / "0.npy", np.ones((3, 4), np.float32))
+    for name in sorted(links)[1:]:
+        file = tmp_path / "vectors" / name.replace(".wav", "")
+        np.save(file, np.ones((3, 4), np.float32))
     assert main(words) == 0
-    assert [x.name for x in (tmp_path / "data").rglob("*.wav.npy")] == ["0.wav.npy"]
+    kept = {x.name for x in (tmp_path / "data").rglob("*.wav.npy")}
+    assert kept == links - {min(links)}
 
 
 def test_a_file_is_of_one_row(labels: Path) -> None:
