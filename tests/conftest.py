@@ -281,6 +281,17 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return printed
 
 
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every bootstrap draws 50 resamples, for tests of what is printed and written of them."""
+    from emo_fairseq.evaluation import bootstrap
+
+    draw = bootstrap._draw_weights
+    monkeypatch.setattr(
+        bootstrap, "_draw_weights", lambda n_rows, n, seed: draw(n_rows, min(n, 50), seed)
+    )
+
+
 # -- tasks, models, batches ------------------------------------------------------------------------
 
 

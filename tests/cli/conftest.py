@@ -5,6 +5,11 @@ from collections.abc import Callable
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def _few_resamples(few_resamples: None) -> None:
+    """Most of these commands print intervals."""
+
+
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run ``emotion-recognize`` with these words; returns what it wrote. It has to succeed."""

@@ -22,6 +22,7 @@ def marked_commands() -> list[list[str]]:
     return [words for block in blocks(PAGE) if block.mark == "run" for words in block.commands]
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_first_result(
     started: list[str],
     tmp_path: Path,

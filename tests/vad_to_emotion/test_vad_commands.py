@@ -46,6 +46,9 @@ BOUND = "upper bound (gold VAD) → forest"
 PREDICTED = "VAD predicted by the trained regressor → forest"
 
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
+
 @pytest.fixture
 def forest(place, capsys):
     file = place.data.parent / "forest.skops"
