@@ -9,6 +9,7 @@ import hf_folders
 import pytest
 import torch
 import yaml
+from extended import all_but
 from fairseq_cli import train as fairseq_train
 from fairseq_configs import fairseq_config
 from in_process import fresh_fairseq
@@ -49,7 +50,12 @@ def choices(name):
     ]
 
 
-JOBS = [(name, choice) for name in NAMES for choice in choices(name)]
+JOBS = {
+    f"{name}-{number}": (name, choice)
+    for name in NAMES
+    for number, choice in enumerate(choices(name))
+}
+KEPT = {f"{name}-{number}" for name in NAMES for number in (0, len(choices(name)) - 1)}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +87,7 @@ def plan(name, *words):
     return plan_runs(ORIGINALS, "base", [f"suite={name}", *words])
 
 
-@pytest.mark.parametrize(("name", "choice"), JOBS, ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(("name", "choice"), all_but(KEPT, JOBS))
 def test_suite(name, choice, data, models, tmp_path):
     (run,) = plan(name, *SHORT, f"task.data={data}", *(f"{k}={x}" for k, x in choice.items()))
     for key, value in choice.items():

@@ -225,7 +225,7 @@ def test_fused_vectors_of_the_train_split_begin_at_mean_0_and_deviation_1(
     torch.testing.assert_close(std, torch.ones(16), rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("precision", ["", "--bf16"])
+@pytest.mark.parametrize("precision", [pytest.param("", marks=pytest.mark.extended), "--bf16"])
 def test_a_standardized_training_resumes_exactly(
     precision: str, train: Callable[..., Path]
 ) -> None:

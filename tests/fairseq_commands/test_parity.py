@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from emo_fairseq.evaluation import predictions
 
-BATCH_SIZES = (1, 7, 64)
+sizes = pytest.mark.parametrize("batch_size", [1, 7, pytest.param(64, marks=pytest.mark.extended)])
 AXES = ("valence", "arousal", "dominance")
 LABELS = ["neutral", "happy", "sad", "angry"]
 # Long enough that the model does not give everything one answer.
@@ -42,7 +42,7 @@ def assert_in_log(figures, expected):
         assert figures[name] == pytest.approx(value, abs=tolerance, rel=0, nan_ok=True), name
 
 
-@pytest.mark.parametrize("batch_size", BATCH_SIZES)
+@sizes
 def test_emotion(batch_size, trained, scored, toy_corpus):
     figures, rows = scored(trained(TRAINING), toy_corpus, batch_size, "train")
     truth = [row["truth"] for row in rows]
@@ -52,7 +52,7 @@ def test_emotion(batch_size, trained, scored, toy_corpus):
     assert_in_log(figures, label_figures(truth, prediction))
 
 
-@pytest.mark.parametrize("batch_size", BATCH_SIZES)
+@sizes
 def test_binary_emotion(batch_size, trained, scored, toy_corpus):
     learn = "--lr 0.01 --dropout 0 --attention-dropout 0 --pooler-dropout 0"
     checkpoint = trained(f"{TRAINING} --target binary_emotion {learn}")
@@ -73,7 +73,7 @@ def test_binary_emotion(batch_size, trained, scored, toy_corpus):
     assert_in_log(figures, expected)
 
 
-@pytest.mark.parametrize("batch_size", BATCH_SIZES)
+@sizes
 def test_vad(batch_size, copy_toy, scored, trained):
     def lose_some(split, rows):
         missing = {"valence": None} if split == "test" else {}
@@ -104,7 +104,7 @@ def test_sentiment_score(copy_toy, fairseq, commands, scored, tmp_path):
     data = copy_toy(score)
     place = f"--data {data} --save-dir {tmp_path} --target sentiment_score"
     fairseq("train", commands["train"], TRAINING, place)
-    for batch_size in BATCH_SIZES:
+    for batch_size in (1, 7, 64):
         figures, rows = scored(tmp_path / "checkpoint_last.pt", data, batch_size, "train")
         truth, prediction = (numbers(rows, f"{x}_sentiment_score") for x in ("truth", "prediction"))
         assert len(np.unique(np.round(prediction))) >= 3

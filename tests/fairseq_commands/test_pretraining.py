@@ -6,6 +6,7 @@ import hf_folders
 import pytest
 import torch
 from codes import raises
+from extended import all_but
 from in_process import TRAIN
 
 from data_prep.commands.tokenize_text import tokenize_with_hf
@@ -61,7 +62,7 @@ def test_two_views_then_emotions(unlabeled, toy_corpus, fairseq, commands, tmp_p
 
 
 def test_pretraining_draws_views_together(unlabeled, fairseq, commands, tmp_path):
-    words = "--batch-size 32 --max-update 120 --lr 0.01 --log-interval 5"
+    words = "--batch-size 32 --max-update 80 --lr 0.01 --log-interval 20"
     words += " --disable-validation --no-save"  # else after each update, which is an epoch
     log = fairseq("train", commands["train"], *place(unlabeled, tmp_path / "run", words), VIEWS)
     steps = log.all_figures("train_inner")
@@ -80,7 +81,7 @@ def test_without_augmentation_dropout_makes_the_views(unlabeled, fairseq, comman
     assert "the two views of an utterance differ by dropout alone" in log.log
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("momentum", [pytest.param(0.0, marks=pytest.mark.extended), 0.9])
 def test_resumed(momentum, unlabeled, fairseq, commands, tmp_path):
     """With the queue, the projection, the averages and the augmentations of the epoch."""
     options = f"{VIEWS} --pretraining-queue 12 --lr 0.01 --momentum-encoder {momentum}"
@@ -142,6 +143,7 @@ def test_masked_tokens_then_emotions(words, toy_corpus, fairseq, tmp_path):
     data, encoder = words
     first = tmp_path / "masked"
     lengths = "--batch-size 16 --max-update 40 --lr 0.01 --text-encoder-dropout 0"
+    lengths += " --save-interval 20"
     options = f"{MASKED} {encoder}"
     log = fairseq("train", PRETRAINED, *place(data, first, lengths), options)
     steps = log.all_figures("train_inner")
@@ -208,7 +210,7 @@ ONE_UPDATE = """--optimizer sgd --lr 0.5 --clip-norm 0 --max-update 1 --pooler-d
     --disable-validation"""
 
 
-@pytest.mark.parametrize("criterion", ["views", "keys", "masked"])
+@pytest.mark.parametrize("criterion", all_but({"keys", "masked"}, ["views", "keys", "masked"]))
 def test_two_ranks(criterion, words, on_two_ranks, fairseq, tmp_path):
     data, encoder = words
     views = f"{VIEWS} --pretraining-queue 8"

@@ -9,8 +9,10 @@ from fairseq_process import assert_one_sentence
 
 from emo_fairseq.evaluation import predictions
 
-TEACHER = "--modality text+speech --speech-input log_mel --batch-size 8 --max-update 12"
-STUDENT = "--modality speech --speech-input log_mel --batch-size 8 --max-update 4"
+TEACHER = """--modality text+speech --speech-input log_mel --batch-size 8 --max-update 3
+    --disable-validation"""
+STUDENT = """--modality speech --speech-input log_mel --batch-size 8 --max-update 4
+    --disable-validation"""
 LEARN = f"{STUDENT} --criterion emotion_distillation"
 
 

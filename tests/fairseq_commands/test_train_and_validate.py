@@ -37,11 +37,9 @@ CASES = {
 # Each input and each target.
 KEPT = {
     "text sentiment",
-    "text vad",
     "log-mel vad",
     "waveform binary_emotion",
     "codes emotion",
-    "text + log-mel vad",
     "text + waveform emotion",
     "text + codes binary_emotion",
 }

@@ -12,12 +12,13 @@ from fairseq_process import Finished
 from emo_fairseq.evaluation import predictions
 
 TARGETS = ("binary_emotion", "vad")  # the former logs the figures of emotion too
+SPEECH = "--speech-input log_mel --batch-size 8 --max-update 2 --disable-validation"
 UNEQUAL = {"wps", "ups", "wpb", "bsz", "wall", "train_wall"}  # of fairseq: speed, and rows a step
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_scoring(target, trained, on_two_ranks, fairseq, commands, toy_corpus, tmp_path):
-    options = f"--speech-input log_mel --batch-size 8 --max-update 8 --target {target}"
+    options = f"{SPEECH} --target {target}"
     checkpoint = f"--path {trained(options)} --data {toy_corpus} --valid-subset test"
     # 12 utterances make 3 batches: the second rank has nothing to do in the last step.
     score = [commands["validate"], checkpoint, "--batch-size 5"]
@@ -37,7 +38,7 @@ def test_scoring(target, trained, on_two_ranks, fairseq, commands, toy_corpus, t
 def test_validation_in_training(target, on_two_ranks, fairseq, commands, toy_corpus, tmp_path):
     # Weights that do not move: both are measured as they were drawn. 8 utterances, 3 batches.
     still = f"--optimizer sgd --lr 0 --batch-size 3 --max-update 1 --target {target}"
-    train = [commands["train"], f"--data {toy_corpus} --speech-input log_mel", still]
+    train = [commands["train"], f"--data {toy_corpus} --modality text", still]
     one = fairseq("train", *train, f"--save-dir {tmp_path / 'one'}")
     apart = "--ddp-backend no_c10d"  # torch's own wrapper is for GPUs here
     two = on_two_ranks("train", *train, apart, f"--save-dir {tmp_path / 'two'}")
@@ -48,7 +49,7 @@ def test_validation_in_training(target, on_two_ranks, fairseq, commands, toy_cor
 @pytest.mark.extended
 def test_torchrun(trained, fairseq, commands, toy_corpus, tmp_path):
     """As the README has it."""
-    options = "--speech-input log_mel --batch-size 8 --max-update 8 --target vad"
+    options = f"{SPEECH} --target vad"
     checkpoint = f"--path {trained(options)} --data {toy_corpus} --valid-subset test"
     score = f"{commands['validate']} {checkpoint} --batch-size 5"
     one = fairseq("validate", score)
