@@ -106,7 +106,8 @@ def _name_of(number: int) -> str:
 
 def _describe(item: Item) -> str:
     """Return all of an item that its prediction depends on; a file by its size, times and inode."""
-    files: list[RecordingSegment | None] = [item.audio and as_segment(item.audio)]
+    files: list[RecordingSegment | None] = []
+    files += [None if item.audio is None else as_segment(item.audio)]
     files += [] if item.video is None else [as_video(item.video)]
     parts = (item.name, item.text, item.speaker, item.dialogue, item.position, item.n_following)
     return repr((*parts, str(item.error or ""), *map(_describe_file, files)))
