@@ -201,9 +201,12 @@ def _export_ensemble(options: argparse.Namespace) -> int:
     combination, labels = Combination(options.combine), None
     if options.combine == STACK:
         check_order(models, options.predictions)
-        rows = {} if options.data is None else rows_by_id(options.data)
-        speakers = {id_: row.speaker for id_, row in rows.items()}
-        combination, labels = fit_stacking(options.predictions, speakers, options.balanced)
+
+        def speakers_of(split: str) -> dict[str, str | None]:
+            rows = {} if options.data is None else rows_by_id(options.data, split)
+            return {id_: row.speaker for id_, row in rows.items()}
+
+        combination, labels = fit_stacking(options.predictions, speakers_of, options.balanced)
     out = write_ensemble_folder(
         models,
         combination,

@@ -3,7 +3,7 @@
 import logging
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from data_prep.manifest.provenance import model_beside
@@ -78,14 +78,16 @@ def write_ensemble_folder(
 
 
 def fit_stacking(
-    files: Sequence[Path], speakers: Mapping[str, str | None], balanced: bool = False
+    files: Sequence[Path],
+    speakers_of: Callable[[str], Mapping[str, str | None]],
+    balanced: bool = False,
 ) -> tuple[Combination, tuple[str, ...]]:
     """Fit a stacking on predictions of a split that no model was trained on.
 
     Args:
         files: predictions of each model, as ``fairseq-validate --save-predictions`` writes them.
-        speakers: of utterances, by id; those of one speaker are on one side of every division of
-            the cross-validation.
+        speakers_of: returns those of a split's utterances, by id; those of one speaker are on one
+            side of every division of the cross-validation.
         balanced: see :meth:`Stacking.fit`.
 
     Returns:
@@ -103,8 +105,9 @@ def fit_stacking(
                 "the models were not trained on, such as valid",
                 "stack-split",
             )
-        (members[f"{number} ({file})"],) = splits.values()
+        ((split, members[f"{number} ({file})"]),) = splits.items()
     aligned, _ = align_members(members)
+    speakers = speakers_of(split)  # other splits may have the same ids
     groups = [speakers.get(id_) for id_ in aligned[0].ids]
     return Combination(STACK, Stacking.fit(aligned, groups, balanced)), aligned[0].names
 

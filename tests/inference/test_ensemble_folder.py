@@ -192,7 +192,7 @@ def test_a_stacking_is_fitted_on_predictions(members, trained_models, tmp_path, 
     assert main(["predict", str(out), "--text", "so happy", "--format", "jsonl"]) == 0
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     speakers = {x.id: x.speaker for x in read_manifest(trained_models.data / "test.tsv")}
-    combination, names = fit_stacking(files, speakers, balanced=True)
+    combination, names = fit_stacking(files, {"valid": speakers}.__getitem__, balanced=True)
     alone = [load_predictor(member, "cpu").predict(text="so happy") for member in members]
     given = [[[one.probabilities[name] for name in names]] for one in alone]
     expected = combination.how(np.array(given))[0].tolist()
