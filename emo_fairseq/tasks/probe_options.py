@@ -18,8 +18,8 @@ from emo_fairseq.tasks.config import CurriculumConfig, EmotionPredictionConfig
 OPTION = "--probe"
 # Options that act beside it, of the model and of the criterion.
 _OF_MODEL = ("{}_layer", "{}_frozen_pooling", "{}_pooling", "{}_embed_dim", "{}_encoder_layers")
-_OF_MODEL_TOO = ("{}_ffn_embed_dim", "{}_attention_heads", "speech_conv_layers")
-_OF_MODEL_TOO += ("speech_conv_channels",)
+_OF_CONVOLUTIONS = ("speech_conv_layers", "speech_conv_channels")
+_OF_MODEL_TOO = ("{}_ffn_embed_dim", "{}_attention_heads", *_OF_CONVOLUTIONS)
 _OF_CRITERION = ("class_weighting", "effective_number_beta", "regression_loss", "axis_weights")
 _LEARNED = {
     "pooling": ("attention", "attentive_statistics", "channel_statistics"),
