@@ -134,6 +134,7 @@ STATISTICS = "--speech-layer mean --speech-frozen-pooling mean_std"
         ("--freeze", STATISTICS, 2),  # of the linear baseline, too
         ("--freeze -- --speech-layer weighted", "--speech-pooling mean", 1),
         ("--lora", "--speech-pooling mean", 1),
+        ("--lora -- --whisper-padding none --dropout 0.2", "--whisper-padding none", 2),
     ],
 )
 def test_statistics_of_frozen_speech_are_stored_in_place_of_its_frames(

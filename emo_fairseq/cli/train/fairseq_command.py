@@ -1,7 +1,7 @@
 """The fairseq-train command of a training, with defaults by its encoders and their tuning."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,12 @@ _ROWS_UNKNOWN = 5_000  # of the legacy layout, whose IEMOCAP has 3,228: for the 
 # What would change how many updates there are, and the length that they are planned for.
 _LENGTH_OPTIONS = ("batch-size", "max-tokens", "update-freq", "max-epoch", "distributed-world-size")
 _PLANNED_LENGTH = "--total-num-update"
-_OF_PROBE = ("--probe-strengths", "--refit")
+ONLY_OF_PROBE = ("--probe-strengths", "--refit")
+# What an encoder reads, and so its stored outputs, by modality: of the linear baseline, too.
+_OF_INPUT = {
+    SPEECH: ("--whisper-padding", "--max-speech-seconds", "--packed-audio", "--packed-audio-dir"),
+    VIDEO: ("--frames-per-second", "--max-video-seconds", "--face-detector"),
+}
 # Criterion, and the metric of the valid split that chooses the checkpoint.
 _OF_LABELS = ("emotion_classification", "weighted_f1")
 _OF_VOTES = ("emotion_classification", "votes_ce")
@@ -174,24 +179,34 @@ def plan_probe(
     words += ["--optimizer", "emotion_adamw", "--lr", "0.001"]
     words += ["--batch-size", str(options.batch_size or model.combined.recipe.batch_size)]
     words += _saving_words(options, folder, Precision(FP32))
-    words += split_further(options.further)[0]
+    words += split_further(options.further, options_of_probe(probed))[0]
     return TrainingPlan(words, folder, probed, notes)
 
 
-def split_further(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the words for fairseq-train that are of the linear baseline, and the other ones.
+def options_of_probe(modalities: Sequence[str]) -> list[str]:
+    """Return the options after ``--`` that the linear baseline on these modalities takes."""
+    return [*ONLY_OF_PROBE, *(option for name in modalities for option in _OF_INPUT.get(name, ()))]
 
-    >>> split_further(["--refit", "--dropout", "0.3", "--probe-strengths", "1,10"])
+
+def split_further(words: Sequence[str], names: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the words for fairseq-train that are of some options, and the other ones.
+
+    Args:
+        words: after ``--``.
+        names: of the options.
+
+    >>> words = ["--refit", "--dropout", "0.3", "--probe-strengths", "1,10"]
+    >>> split_further(words, ONLY_OF_PROBE)
     (['--refit', '--probe-strengths', '1,10'], ['--dropout', '0.3'])
     """
-    of_probe: list[str] = []
+    named: list[str] = []
     others: list[str] = []
     part = others
     for word in words:
         if word.startswith("--"):
-            part = of_probe if word.partition("=")[0] in _OF_PROBE else others
+            part = named if word.partition("=")[0] in names else others
         part.append(word)
-    return of_probe, others
+    return named, others
 
 
 def _is_probed(options: argparse.Namespace, data: DataFolder, modality: str) -> bool:

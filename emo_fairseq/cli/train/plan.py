@@ -13,7 +13,9 @@ from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.fairseq_command import (
     LOG_FILE,
+    ONLY_OF_PROBE,
     TrainingPlan,
+    options_of_probe,
     plan_probe,
     plan_training,
     split_further,
@@ -79,12 +81,13 @@ def make_plan(options: argparse.Namespace, data: DataFolder, inputs: Inputs) -> 
     models = [] if probe is None else [Model(BASELINE, probe, is_solved=True)]
     notes = [] if probe is None else list(probe.notes)
     if probe is not None:
-        further = split_further(options.further)[1]
+        further = split_further(options.further, ONLY_OF_PROBE)[1]
         options = argparse.Namespace(**{**vars(options), "further": further})
     if options.quick and models:
         notes.append("--quick: the linear baseline alone, on all rows; without it a model is tuned")
-        if options.further:
-            notes.append(f"the linear baseline does not use {shlex.join(options.further)}")
+        unused = split_further(options.further, options_of_probe(inputs.modalities))[1]
+        if unused:
+            notes.append(f"the linear baseline does not use {shlex.join(unused)}")
     else:
         if options.quick and options.epochs is None:
             options = argparse.Namespace(**{**vars(options), "epochs": _QUICK_EPOCHS})
