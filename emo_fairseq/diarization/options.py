@@ -38,7 +38,7 @@ class TurnOptions:
 
     >>> TurnOptions(padding=0.3)
     Traceback (most recent call last):
-    emo_fairseq.errors.UsageError: padding: 0.3 s is more than half of the pause of 0.5 s; lower it
+    data_prep.errors.CodedError: padding: 0.3 s is more than half of the pause of 0.5 s; lower it
     """
 
     min_seconds: float = 0.25
