@@ -166,7 +166,7 @@ def test_an_upload_is_shown_as_a_conversation(page, finished, recording, predict
     assert download.value.suggested_filename == "recording.csv"
     rows = download.value.path().read_text().splitlines()
     axes = ("valence", "arousal", "dominance")
-    model = SimpleNamespace(labels=predictor.labels, axes=axes)
+    model = SimpleNamespace(labels=predictor.labels, axes=axes, turns=())
     assert rows[0].split(",") == columns_of(model)
     assert [row.split(",")[:4] for row in rows[1:]] == [
         ["recording.wav", "0.2", "0.9", "ann"],
