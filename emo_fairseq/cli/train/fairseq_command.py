@@ -185,7 +185,8 @@ def plan_probe(
 
 def options_of_probe(modalities: Sequence[str]) -> list[str]:
     """Return the options after ``--`` that the linear baseline on these modalities takes."""
-    return [*ONLY_OF_PROBE, *(option for name in modalities for option in _OF_INPUT.get(name, ()))]
+    of_inputs = [option for name in modalities for option in _OF_INPUT.get(name, ())]
+    return [*ONLY_OF_PROBE, *of_inputs]
 
 
 def split_further(words: Sequence[str], names: Collection[str]) -> tuple[list[str], list[str]]:
