@@ -250,6 +250,7 @@ class ModalityEncoder(nn.Module):
             return states, padding_mask
         # B x T x K x C -> B x NKC -> B x N x K x C -> B x K x NC, N statistics of each number
         pooled = self.pool(states.flatten(2), padding_mask)
+        # Not unflatten, which a traced graph would record with the number of rows of its example.
         by_statistic = pooled.view(pooled.size(0), -1, *states.shape[2:])
         pooled = by_statistic.transpose(1, 2).flatten(2)
         return pooled[:, None], padding_mask.all(dim=1, keepdim=True)

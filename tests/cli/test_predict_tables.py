@@ -268,7 +268,7 @@ def test_rows_are_not_kept_in_memory(suffix: str, tmp_path: Path):
 
 def test_channels_that_are_not_read_are_named(tmp_path, capsys):
     for channels, is_named in ((("1", "2"), True), (("1", "1"), False)):
-        rows = ["file,channel", *(f"{n}.wav,{x}" for n, x in enumerate(channels))]
+        rows = ["file,channel"] + [f"{n}.wav,{x}" for n, x in enumerate(channels)]
         (tmp_path / "t.csv").write_text("\n".join(rows))
         assert len(list(TableSource(tmp_path / "t.csv", TableOptions()).items(Reads()))) == 2
         assert ("column channel not read" in capsys.readouterr().err) is is_named

@@ -252,8 +252,8 @@ def _statistics_words(
 ) -> Sequence[str]:
     """Return the options that store statistics of frozen speech or video in place of its frames.
 
-    They are those of the mean of all layers, since the last one alone fits what the encoder was
-    trained on. No options where others choose layers or a pooling.
+    They are those of the mean of all layers: the last layer alone is specific to the task that the
+    encoder was trained on. No options where others choose layers or a pooling.
     """
     chosen = {f"--{modality}-{name}" for name in ("layer", "pooling", "frozen-pooling")}
     is_chosen = any(word.partition("=")[0] in chosen for word in options.further)
