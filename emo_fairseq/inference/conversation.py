@@ -62,7 +62,8 @@ class PredictedTurn:
             float(self.turn.start), float(self.turn.end), self.prediction, self.turn.speaker, None
         )
         error = None if self.error is None else sentence_with_code(self.error)
-        return {**document, "text": self.text, "shift": self.shift, "error": error}
+        known = {"channel": self.turn.channel, "text": self.text}
+        return {**document, **known, "shift": self.shift, "error": error}
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ class Conversation:
 
         Returns:
             ``recording``, ``seconds``, ``labels``, ``axes``, ``skipped``, ``notes``, and ``turns``:
-            of each ``start`` and ``end`` in seconds, ``speaker``, ``text``, ``label``,
-            ``probabilities`` {label: probability}, ``values`` {axis: value}, ``confidence``,
-            ``shift``, ``truncations`` and ``warnings`` as sentences, and ``error``. What is not
-            known is None.
+            of each ``start`` and ``end`` in seconds, ``speaker``, ``channel`` counted from 1,
+            ``text``, ``label``, ``probabilities`` {label: probability}, ``values`` {axis: value},
+            ``confidence``, ``shift``, ``truncations`` and ``warnings`` as sentences, and
+            ``error``. What is not known is None.
         """
         return {
             "recording": self.recording,

@@ -200,6 +200,7 @@ class Turn(Model):
     start: float
     end: float
     speaker: str | None
+    channel: int | None = Field(description="Counted from 1.")
     text: str | None
     label: str | None
     probabilities: Labels

@@ -1,11 +1,13 @@
 """The page in a real browser: input, predictions, explanations and errors."""
 
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from emo_fairseq.cli.analyze.rows import columns_of
+from data_prep.segmentation.turn import Turn
+from emo_fairseq.cli.analyze.rows import as_csv, columns_of
 
 
 @pytest.fixture
@@ -179,3 +181,15 @@ def test_an_upload_is_shown_as_a_conversation(page, finished, recording, predict
     page.get_by_role("alert").filter(has_text="turns.docx is no file of turns").wait_for()
     page.get_by_role("button", name="Remove").click()
     assert not page.locator("#conversation-part").is_visible()
+
+
+@pytest.mark.parametrize("channel", [None, 1])
+def test_a_table_that_is_saved_is_that_of_analyze(page, predictor, recording, channel):
+    ends = [(Decimal("0.2"), Decimal("0.9")), (Decimal("1.1"), Decimal("1.8"))]
+    turns = [Turn(*ends[0], "ann", 'So "glad", ann!', channel=channel), Turn(*ends[1], None)]
+    conversation = predictor.conversation(recording, turns)
+    saved = page.evaluate(
+        "async (document) => (await import('/static/save.js')).toCsv(document)",
+        conversation.to_document(),
+    )
+    assert saved == as_csv(conversation)

@@ -31,21 +31,20 @@ def as_csv(conversation: Conversation) -> str:
     writer = csv.DictWriter(out, columns_of(conversation), lineterminator="\n", restval="")
     writer.writeheader()
     for turn in conversation.turns:
-        cells = _cells(conversation.recording, turn)
-        if turn.turn.channel is not None:
-            cells["channel"] = str(turn.turn.channel)
-        writer.writerow(cells)
+        writer.writerow(_cells(conversation.recording, turn))
     return out.getvalue()
 
 
 def _cells(recording: str, turn: PredictedTurn) -> dict[str, str]:
     document = turn.to_document()
     probabilities, values = document["probabilities"], document["values"]
+    channel = document["channel"]
     return {
         "recording": recording,
         "start": plain_decimal(turn.turn.start),
         "end": plain_decimal(turn.turn.end),
         "speaker": document["speaker"] or "",
+        **({} if channel is None else {"channel": str(channel)}),
         "text": document["text"] or "",
         "emotion": document["label"] or "",
         "confidence": _number(document["confidence"]),
@@ -76,7 +75,7 @@ def as_jsonl(conversation: Conversation) -> str:
 
 def _object(recording: str, turn: PredictedTurn) -> dict[str, Any]:
     document = turn.to_document()
-    first = {name: document.pop(name) for name in ("start", "end", "speaker", "text")}
-    if turn.turn.channel is not None:
-        first["channel"] = turn.turn.channel
+    first = {name: document.pop(name) for name in ("start", "end", "speaker", "channel", "text")}
+    if first["channel"] is None:
+        del first["channel"]
     return {"recording": recording, **first, "emotion": document.pop("label"), **document}

@@ -10,12 +10,13 @@ export function saveCsv(document, name) {
 
 // The columns of `emotion-recognize analyze`, so that `evaluate --recordings` reads the file.
 export function toCsv({ recording, labels, axes, turns }) {
+  const hasChannels = turns.some((turn) => turn.channel);
   const header = [
-    "recording", "start", "end", "speaker", "text", "emotion", "confidence", ...labels.map((label) => `probability_${label}`),
+    "recording", "start", "end", "speaker", ...(hasChannels ? ["channel"] : []), "text", "emotion", "confidence", ...labels.map((label) => `probability_${label}`),
     ...axes.map((axis) => `prediction_${axis}`), "shift", "truncated", "warning", "error",
   ];
   const rows = turns.map((turn) => [
-    recording, seconds(turn.start), seconds(turn.end), turn.speaker, turn.text, turn.label, digits(turn.confidence),
+    recording, seconds(turn.start), seconds(turn.end), turn.speaker, ...(hasChannels ? [turn.channel] : []), turn.text, turn.label, digits(turn.confidence),
     ...labels.map((label) => digits(turn.probabilities[label])), ...axes.map((axis) => digits(turn.values[axis])),
     turn.shift === null ? null : Number(turn.shift), turn.truncations.join("; "), turn.warnings.join("; "), turn.error,
   ]);
