@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pandas
 
     from emo_fairseq.evaluation.bootstrap import Estimate
-    from emo_fairseq.inference.inputs import Audio
+    from emo_fairseq.inference.item_audio import Audio
     from emo_fairseq.inference.prediction import Prediction
     from emo_fairseq.inference.predictor import EmotionPredictor
 

@@ -7,6 +7,7 @@ The modules, in the order in which they are used::
 
     audio, text ──inputs──▶ Item ──preprocessor──▶ Batch ──model──▶ logits ──decode──▶ Prediction
 
+:mod:`.arguments` pairs lists of recordings and texts, and :mod:`.item_audio` loads a recording.
 Items are taken in :mod:`.chunks`, turns of a dialogue together. With a dialogue encoder a batch
 becomes embeddings (:mod:`.encoded_turns`), and windows of these are classified. :mod:`.ensemble`
 runs several models as one. :mod:`.timeline` predicts windows of a long recording,

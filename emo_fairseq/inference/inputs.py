@@ -1,28 +1,20 @@
-"""Recordings, texts and videos as a user gives them: one or many, read and checked."""
+"""Items: recordings, texts and videos that are read and checked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import Any
 
-import numpy as np
-
-from data_prep.audio.decoding import AudioError, FloatArray
-from data_prep.audio.loading import load_with_warnings
+from data_prep.audio.decoding import FloatArray
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.manifest.cells import read_text
 from data_prep.schema import SAMPLE_RATE
 from data_prep.video.segment import VideoSegment
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.item_audio import Audio, LoadSegment, load_item_audio
 from emo_fairseq.inference.transcribing import Transcribe, Transcript, transcribed
 from emo_fairseq.inference.videos import Clips, Video, VideoReader, sound_of
 from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Audio = Union[str, Path, bytes, AudioSegment, np.ndarray, "Tensor"]
-LoadSegment = Callable[[AudioSegment], tuple[FloatArray, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -207,109 +199,6 @@ class ItemReader:
             raise UsageError(f"{name}: {error}", "text-invalid") from None
 
 
-class Given(NamedTuple):
-    """One item of :meth:`EmotionPredictor.predict`, before it is read.
-
-    Attributes:
-        name: for messages.
-        audio: see :func:`load_item_audio`.
-        text: what is said.
-        speaker: who speaks.
-        dialogue: that it is a turn of.
-        video: see :meth:`VideoReader.read`.
-    """
-
-    name: str
-    audio: Audio | None = None
-    text: str | None = None
-    speaker: str | None = None
-    dialogue: str | None = None
-    video: Video | None = None
-
-
-def pair_inputs(
-    audio: Any, text: Any, speaker: Any = None, dialogue: Any = None, video: Any = None
-) -> tuple[list[Given], bool]:
-    """Pair the arguments of :meth:`EmotionPredictor.predict`.
-
-    >>> for item in pair_inputs(None, ["a", "b"], "ann")[0]:
-    ...     print(item.name, item.text, item.speaker)
-    item 1 a ann
-    item 2 b ann
-    >>> pair_inputs("a.wav", "a")[0][0].name
-    'the input'
-
-    Returns:
-        The items, and whether lists were given.
-
-    Raises:
-        UsageError: lists of different lengths, a list and no list, or a name that is no string.
-    """
-    columns = {"audio": audio, "text": text, "video": video}
-    is_list = {name: isinstance(column, list | tuple) for name, column in columns.items()}
-    if not any(is_list.values()):
-        (who,), (where,) = _names(speaker, 1, "speaker"), _names(dialogue, 1, "dialogue")
-        return [Given("the input", audio, text, who, where, video)], False
-    for name, column in columns.items():
-        if column is not None and not is_list[name]:
-            raise UsageError(
-                f"{name} is no list, and others are; give lists of the same length",
-                "batch-mixed",
-            )
-    lengths = {len(column) for column in columns.values() if column is not None}
-    if len(lengths) > 1:
-        nouns = {"audio": "recordings", "text": "texts", "video": "videos"}
-        counted = [f"{len(x)} {nouns[name]}" for name, x in columns.items() if x is not None]
-        raise UsageError(
-            f"{' and '.join(counted)}; give lists of the same length, with None where an item has "
-            "none",
-            "batch-lengths-differ",
-        )
-    n_items = lengths.pop()
-    none = [None] * n_items
-    rows = zip(
-        audio or none,
-        text or none,
-        _names(speaker, n_items, "speaker"),
-        _names(dialogue, n_items, "dialogue"),
-        video or none,
-        strict=True,
-    )
-    return [Given(f"item {number}", *row) for number, row in enumerate(rows, start=1)], True
-
-
-def _names(names: Any, n_items: int, option: str) -> list[str | None]:
-    """Return the speaker or the dialogue of each item.
-
-    Raises:
-        UsageError: a list of another length, or something that is no string.
-    """
-    if not isinstance(names, list | tuple):
-        names = [names] * n_items
-    if len(names) != n_items:
-        raise UsageError(
-            f"{len(names)} {option}s for {n_items} items; give one for each, None where it is not "
-            "known, or one for all",
-            "batch-lengths-differ",
-        )
-    for number, name in enumerate(names, start=1):
-        if name is not None and not isinstance(name, str):
-            raise UsageError(
-                f"item {number}: the {option} is {type(name).__name__}, and not a string; give its "
-                "name, or None",
-                "name-type",
-            )
-    return list(names)
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Raise a `UsageError` unless it is a whole number of at least 1."""
-    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise UsageError(
-            f"batch_size {batch_size}: give a whole number of at least 1", "batch-size-invalid"
-        )
-
-
 def _video_warnings(clips: Clips) -> tuple[str, ...]:
     """Return the warning of pictures without a face."""
     without = [clip for clip in clips.values() if clip.n_without_face]
@@ -317,60 +206,6 @@ def _video_warnings(clips: Clips) -> tuple[str, ...]:
         return ()
     clip = without[0]
     return (f"no face in {clip.n_without_face} of {clip.n_read} pictures, which are masked",)
-
-
-# -- audio -----------------------------------------------------------------------------------------
-
-
-def load_item_audio(
-    audio: Audio, sample_rate: float | None, name: str, load: LoadSegment | None = None
-) -> tuple[FloatArray, tuple[str, ...]]:
-    """Load the audio of an item by the rules of :mod:`data_prep.audio.loading`.
-
-    Args:
-        audio: a file, a segment of it, or the content of a file; or an array or tensor (T,) or
-            (T, channels), floating in [-1, 1], or int16, int32 or uint8.
-        sample_rate: of an array, in Hz; a file states its own.
-        name: of the item, for messages.
-        load: loads a segment of a file; None: by itself.
-
-    Returns:
-        Mono float32 samples (T,) at 16 kHz, and warnings, such as of digital silence.
-
-    Raises:
-        UsageError: it cannot be used; names the item, the file and the reason.
-    """
-    is_file = isinstance(audio, str | Path | AudioSegment)
-    try:
-        if isinstance(audio, str | Path | AudioSegment):
-            part = as_segment(audio)
-            if load is not None:
-                return load(part)
-            return load_with_warnings(
-                part.path, start=part.start, end=part.end, channel=part.channel
-            )
-        if isinstance(audio, bytes):  # of a video
-            return load_with_warnings(audio)
-        return load_with_warnings(_as_array(audio, name), source_rate=sample_rate)
-    except AudioError as error:
-        where = f"{name}: {audio}" if is_file else name  # type: ignore[str-bytes-safe]
-        raise UsageError(f"{where}: {error}", error.code) from error
-
-
-def _as_array(audio: Any, name: str) -> np.ndarray:
-    try:
-        if hasattr(audio, "is_floating_point"):  # a tensor of torch, which need not be installed
-            audio = audio.detach().cpu()
-            # numpy has not all of torch's floats, such as bfloat16
-            audio = (audio.float() if audio.is_floating_point() else audio).numpy()
-        return np.asarray(audio)
-    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UsageError(
-            f"{name}: audio of {type(audio).__name__} that is no array of numbers ({reason}); give "
-            "a file, or numbers (T,) or (T, channels)",
-            "audio-type",
-        ) from error
 
 
 def _audio_name(name: str, audio: Audio) -> str:

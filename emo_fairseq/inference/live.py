@@ -6,7 +6,7 @@ from dataclasses import replace
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.inference.encoded_turns import EncodedTurn
 from emo_fairseq.inference.engine import ModelEngine
-from emo_fairseq.inference.inputs import Audio
+from emo_fairseq.inference.item_audio import Audio
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, never

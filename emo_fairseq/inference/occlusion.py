@@ -18,7 +18,8 @@ import numpy as np
 
 from data_prep.audio.decoding import FloatArray
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.inference.inputs import Audio, Item, load_item_audio
+from emo_fairseq.inference.inputs import Item
+from emo_fairseq.inference.item_audio import Audio, load_item_audio
 from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, never

@@ -23,8 +23,9 @@ from data_prep.video.segment import VideoSegment
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.arguments import check_batch_size
 from emo_fairseq.inference.conversation import Conversation, PredictedTurn, axes_of, mark_shifts
-from emo_fairseq.inference.inputs import Item, check_batch_size
+from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe

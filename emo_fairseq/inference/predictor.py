@@ -18,18 +18,13 @@ from emo_fairseq.compat.deferred_imports import import_fairseq
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.arguments import Given, check_batch_size, pair_inputs
 from emo_fairseq.inference.chunks import ONE_DIALOGUE, group_turns
 from emo_fairseq.inference.conversation import Conversation
 from emo_fairseq.inference.engine import Engine, ModelEngine
 from emo_fairseq.inference.graph_folder import read_graph_folder
-from emo_fairseq.inference.inputs import (
-    Audio,
-    Given,
-    Item,
-    ItemReader,
-    check_batch_size,
-    pair_inputs,
-)
+from emo_fairseq.inference.inputs import Item, ItemReader
+from emo_fairseq.inference.item_audio import Audio
 from emo_fairseq.inference.model_folder.files import is_ensemble
 from emo_fairseq.inference.model_folder.reading import read_model_folder
 from emo_fairseq.inference.predict_conversation import predict_conversation

@@ -12,7 +12,9 @@ from data_prep.schema import SAMPLE_RATE
 from data_prep.video.segment import VideoSegment
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.inputs import Audio, Item, ItemReader, check_batch_size
+from emo_fairseq.inference.arguments import check_batch_size
+from emo_fairseq.inference.inputs import Item, ItemReader
+from emo_fairseq.inference.item_audio import Audio
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.stopping import ShouldStop
 from emo_fairseq.inference.transcribing import Transcribe

@@ -9,7 +9,7 @@ is the task; the other modules are its parts:
 | options | :mod:`.config`, :mod:`.run_config`, :mod:`.config_file`, :mod:`.environment` |
 | state from the train split | :mod:`.fit_state`, :mod:`.class_prototypes`, :mod:`.provenance` |
 | datasets | :mod:`.datasets`, :mod:`.training_order`, :mod:`.confidence` |
-| encoders | :mod:`.encoders`, :mod:`.standardization` |
+| model | :mod:`.model_building`, :mod:`.encoders`, :mod:`.standardization` |
 | frozen encoders | :mod:`.frozen_encoders`, :mod:`.encoder_cache`, :mod:`.outputs_identity` |
 | initial weights of heads | :mod:`.head_initialization` |
 | weights of an earlier stage | :mod:`.warm_start`, :mod:`.stage`, :mod:`.stage_checks` |

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from fairseq.data import FairseqDataset
@@ -16,7 +17,7 @@ from emo_fairseq.data.dialogue_dataset import DialogueDataset, EmotionDataset
 from emo_fairseq.data.dialogue_rows import DialogueRows, report_hidden_turns, select_turns
 from emo_fairseq.data.encoded import EncodedCopies
 from emo_fairseq.data.fit import check_vocabularies
-from emo_fairseq.data.inputs import unchanged
+from emo_fairseq.data.inputs import Augment, unchanged
 from emo_fairseq.data.manifest import Split, read_corpus_file
 from emo_fairseq.data.masking import MaskedTokens, find_mask
 from emo_fairseq.data.modality_dataset import MissingDataset, RowsDataset
@@ -160,46 +161,56 @@ class DatasetBuilder:
         self, split: Split, modality: str, augments: bool, view: int = 0
     ) -> FairseqDataset:
         """Build the dataset of one modality; of a frozen encoder that of its outputs."""
-        cfg, state, data, frozen = self.cfg, self.state, self.data, self.frozen
+        state, frozen = self.state, self.frozen
         seed = self.seed + view * _OTHER_VIEW
-        stores_outputs = frozen is not None and modality in frozen.encoders
-        changes = augments and changes_inputs(cfg, modality, state.encoders[modality].input)
-        reads_tokens = state.encoders[modality].input == TOKENS
-        token_folder = data.token_folder(modality) if reads_tokens else None
-        augmented = partial(
-            augment,
-            modality,
-            cfg=cfg,
-            seed=_SEED_OF_COPIES if stores_outputs else seed,
-            data_dir=data.folder,
-            token_folder=token_folder,
-            speakers=_speakers(modality, split, data) if cfg.augment_babble_snr else (),
-        )
-        build = partial(
-            data.build_dataset,
+        open_rows = partial(
+            self.data.build_dataset,
             modality,
             split,
             state.vocabularies.get(modality),
             state.frame_statistics.get(modality),
             normalize_by=state.normalize_by,
         )
-        dataset = build(augmented if augments and not stores_outputs else unchanged)
-        if modality == TEXT and self.pretraining.masked_share:
-            vocabulary = state.vocabularies[TEXT]
-            mask = find_mask(token_folder, vocabulary, state.encoders[TEXT])
-            return MaskedTokens(dataset, self.pretraining.masked_share, vocabulary, mask, seed)
-        if frozen is None or not stores_outputs:
-            return dataset
-        encoded = frozen.encode(modality, dataset, split.stored.name)
-        if not (changes and cfg.augment_copies):
+        if frozen is None or modality not in frozen.encoders:
+            change = self._augmentation(split, modality, seed) if augments else unchanged
+            return self._masked(open_rows(change), modality, seed)
+        encode = partial(frozen.encode, modality, split=split.stored.name)
+        encoded = encode(open_rows(unchanged))
+        changes = changes_inputs(self.cfg, modality, state.encoders[modality].input)
+        if not (augments and changes and self.cfg.augment_copies):
             return encoded
-        copies = [build(augmented) for _ in range(cfg.augment_copies)]
-        for number, copy in enumerate(copies, start=1):
+        copies = [encoded]
+        for number in range(1, self.cfg.augment_copies + 1):
+            copy = open_rows(self._augmentation(split, modality, _SEED_OF_COPIES))
             copy.set_epoch(number)
-        return EncodedCopies(
-            [encoded] + [frozen.encode(modality, copy, split.stored.name) for copy in copies],
-            first=view,
+            copies.append(encode(copy))
+        return EncodedCopies(copies, first=view)
+
+    def _augmentation(self, split: Split, modality: str, seed: int) -> Augment:
+        """Return what wraps the inputs of a modality in the augmentations of the options."""
+        return partial(
+            augment,
+            modality,
+            cfg=self.cfg,
+            seed=seed,
+            data_dir=self.data.folder,
+            token_folder=self._token_folder(modality),
+            speakers=_speakers(modality, split, self.data) if self.cfg.augment_babble_snr else (),
         )
+
+    def _masked(self, dataset: FairseqDataset, modality: str, seed: int) -> FairseqDataset:
+        """Mask tokens of text, where the criterion is one of masked language models."""
+        share = self.pretraining.masked_share
+        if modality != TEXT or not share:
+            return dataset
+        vocabulary = self.state.vocabularies[TEXT]
+        mask = find_mask(self._token_folder(TEXT), vocabulary, self.state.encoders[TEXT])
+        return MaskedTokens(dataset, share, vocabulary, mask, seed)
+
+    def _token_folder(self, modality: str) -> Path | None:
+        if self.state.encoders[modality].input != TOKENS:
+            return None
+        return self.data.token_folder(modality)
 
 
 def _cases(present: Mapping[str, np.ndarray], rows: np.ndarray) -> list[str] | None:

@@ -8,12 +8,13 @@ import argparse
 import functools
 import logging
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.tasks import FairseqTask, register_task
-from omegaconf import DictConfig, open_dict
+from omegaconf import open_dict
 from torch import Tensor, nn
 
 from data_prep.manifest.provenance import Provenance
@@ -21,7 +22,6 @@ from data_prep.schema import TRAIN
 from emo_fairseq.compat import apply_to_training
 from emo_fairseq.compat.checkpoints import LoadedState
 from emo_fairseq.compat.early_stop import keep_patience
-from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.compat.solved_in_one_step import solve_in_place_of_training
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
@@ -36,19 +36,11 @@ from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import masked_modalities
-from emo_fairseq.models.build import (
-    TRAINED,
-    fill_config,
-    leave_out_pretrained,
-    load_left_out,
-    load_pretrained,
-)
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.encode import encoding_device
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
-from emo_fairseq.models.tuning import log_trained_parameters, trains_without_front_end, tune
 from emo_fairseq.options import legacy_flags
-from emo_fairseq.options.checking import check_nothing_stays_random, check_options
+from emo_fairseq.options.checking import check_options
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.targets import LabeledTarget, Target
 from emo_fairseq.task_state import TaskState
@@ -65,15 +57,14 @@ from emo_fairseq.tasks.datasets import (
 from emo_fairseq.tasks.encoders import check_same_encoders, check_same_features
 from emo_fairseq.tasks.fit_state import fit_task_state
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
-from emo_fairseq.tasks.head_initialization import initialize_heads
 from emo_fairseq.tasks.loggers import ValidationLoggers
+from emo_fairseq.tasks.model_building import ModelBuilder
 from emo_fairseq.tasks.predicting import attend
 from emo_fairseq.tasks.pretraining import augments_inputs, check_masks_text, check_pretraining
 from emo_fairseq.tasks.probe import Probe
 from emo_fairseq.tasks.probe_options import (
     check_criterion_options,
     check_task_options,
-    complete_model_options,
     parse_strengths,
 )
 from emo_fairseq.tasks.provenance import ScoringGuard, stored_provenance, training_provenance
@@ -87,7 +78,6 @@ from emo_fairseq.tasks.standardization import standardize_encoders, standardize_
 from emo_fairseq.tasks.teachers import Provide, teacher_from_checkpoint, teacher_from_predictions
 from emo_fairseq.tasks.training_order import order_for_training
 from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
-from emo_fairseq.tasks.warm_start import check_files_give_weights, start_with_adapter, warm_start
 from emo_fairseq.training.final_dropout import FinalDropout
 from emo_fairseq.training.progress_bar import begin_run
 
@@ -329,13 +319,16 @@ class EmotionPredictionTask(FairseqTask):
 
     def build_model(self, cfg: RobertaEMOConfig, from_checkpoint: bool = False) -> RobertaEMOModel:
         """Build the model of a new training, of a resumed one, or for scoring."""
+        builder = ModelBuilder(
+            self.cfg, self.run_config, self.task_state, super().build_model, self.accept
+        )
         checkpoint = None if from_checkpoint else self.run_config.checkpoint_to_resume()
         if from_checkpoint:
-            model = self._build_model_for_scoring(cfg)
+            model, self.schedules = builder.build_for_scoring(cfg, self._loaded)
         elif checkpoint is not None:
-            model = self._build_resumed_model(cfg, checkpoint)
+            model, self.schedules = builder.build_resumed(cfg, checkpoint, self.state)
         else:
-            model = self._build_new_model(cfg)
+            model, self.schedules = builder.build_new(cfg, self.train_split())
         self.embedding_dim = model.embedding_dim
         self.model = model
         self.fusion = str(cfg.fusion)
@@ -355,75 +348,6 @@ class EmotionPredictionTask(FairseqTask):
             self.cfg.curriculum_epochs,
         )
         return model
-
-    def _build_new_model(self, cfg: RobertaEMOConfig) -> RobertaEMOModel:
-        """Begin with the weights of pretrained encoders and of earlier stages."""
-        self._complete_by_probe(cfg)
-        self._check_model_options(cfg)
-        model = self._build_random_model(cfg)
-        check_nothing_stays_random(cfg, self.cfg, self.task_state.encoders)
-        load_pretrained(model, self.task_state.encoders)
-        initialize_heads(model, self.task_state, self.train_split())
-        warm_start(model, self.cfg, self.task_state, self.accept)
-        self._tune_for_training(model, cfg)
-        start_with_adapter(model, self.cfg, self.accept)
-        return model
-
-    def _build_resumed_model(self, cfg: RobertaEMOConfig, checkpoint: Path) -> RobertaEMOModel:
-        """Prepare a model whose weights fairseq's trainer will load from the checkpoint."""
-        self._complete_by_probe(cfg)
-        self._check_model_options(cfg)
-        model = self._build_random_model(cfg)
-        load_left_out(model, cfg, self.task_state)
-        self._tune_for_training(model, cfg)
-        n_updates, has_optimizer = resume.read_progress(checkpoint)
-        # Not self.state.probe, which would add an empty one to the state of every resumed training.
-        is_solved = bool(self.state.state_dict.get("probe"))
-        self.run_config.end_if_finished(checkpoint, n_updates, self.state.patience, is_solved)
-        self.run_config.check_optimizer_state(checkpoint, has_optimizer)
-        if trains_without_front_end(model, cfg) and not self.run_config.resets_optimizer:
-            resume.check_front_end(checkpoint)
-        if any(encoder.has_stored_outputs for encoder in model.encoders.values()):
-            resume.load_weights(model, checkpoint)
-        return model
-
-    def _build_model_for_scoring(self, cfg: RobertaEMOConfig) -> RobertaEMOModel:
-        """Prepare a model whose weights are loaded next; no larger one than these."""
-        if self._loaded is None:
-            model = self._build_random_model(cfg, from_checkpoint=True)
-        else:
-            with build_within(self._loaded.stored, self._loaded.file, "take another checkpoint"):
-                model = self._build_random_model(cfg, from_checkpoint=True)
-        load_left_out(model, cfg, self.task_state)
-        self.schedules = tune(model, cfg)
-        leave_out_pretrained(model, cfg, self.task_state)
-        return model
-
-    def _complete_by_probe(self, cfg: RobertaEMOConfig) -> None:
-        if self.cfg.probe:
-            complete_model_options(cast(DictConfig, cfg), self.cfg, self.task_state.encoders)
-
-    def _check_model_options(self, cfg: RobertaEMOConfig) -> None:
-        """Check options while their sizes are those that were given, and not filled in."""
-        context = self._option_context(model=cfg)
-        check_options(context, cfg, RobertaEMOConfig)
-        check_options(context, self.cfg, EmotionPredictionConfig)
-
-    def _build_random_model(
-        self, cfg: RobertaEMOConfig, from_checkpoint: bool = False
-    ) -> RobertaEMOModel:
-        fill_config(cfg, self.task_state)
-        model: RobertaEMOModel = super().build_model(cfg, from_checkpoint)
-        return model
-
-    def _tune_for_training(self, model: RobertaEMOModel, cfg: RobertaEMOConfig) -> None:
-        """Freeze, adapt and set learning rates, and log how many parameters are trained."""
-        self.schedules = tune(model, cfg)
-        leave_out_pretrained(model, cfg, self.task_state)
-        if cfg.checkpoint_weights == TRAINED:
-            check_files_give_weights(self.cfg)
-        log_trained_parameters(model)
-        self.run_config.check_training(model, bool(self.schedules))
 
     def _read_outputs_of_frozen(self, model: RobertaEMOModel) -> None:
         """Let datasets read the outputs of frozen encoders, while these keep their weights."""
@@ -453,8 +377,9 @@ class EmotionPredictionTask(FairseqTask):
 
     def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         schema = CRITERION_DATACLASS_REGISTRY.get(getattr(cfg, "_name", None))
+        context = OptionContext(self.task_state.encoders, self.cfg, self.target, criterion=cfg)
         if self.is_training and schema is not None:
-            check_options(self._option_context(criterion=cfg), cfg, schema)
+            check_options(context, cfg, schema)
             if self.cfg.probe:
                 check_criterion_options(cfg, schema)
         criterion = super().build_criterion(cfg, from_checkpoint)
@@ -463,14 +388,11 @@ class EmotionPredictionTask(FairseqTask):
             # An attribute of the state that is read is also saved, so it is not read as such.
             prototypes = self.state.state_dict.get("prototypes")
             takes_prototypes = by_difficulty or bool(prototypes)
-            context = self._option_context(criterion=cfg, takes_prototypes=takes_prototypes)
+            context = replace(context, takes_prototypes=takes_prototypes)
             check_options(context, self.cfg, EmotionPredictionConfig)
         if self.is_training and isinstance(criterion, EmotionCriterion):
             self._check_metric(criterion)
         return criterion
-
-    def _option_context(self, **known: Any) -> OptionContext:
-        return OptionContext(self.task_state.encoders, self.cfg, self.target, **known)
 
     def _check_metric(self, criterion: EmotionCriterion) -> None:
         """Refuse a ``--best-checkpoint-metric`` that is not measured, or undefined on its split."""
