@@ -17,6 +17,8 @@ from data_prep.audio.decoding import DEFAULT_LIMITS, AudioError, FloatArray
 from data_prep.audio.loading import load_with_warnings, measure_audio
 from data_prep.audio.part import Measured
 from data_prep.engines import Workers, ordered_map
+from data_prep.errors import CodedError
+from data_prep.files.digests import file_digest
 from data_prep.files.replacing import replacing
 from data_prep.manifest.records import SAMPLE_RATE
 from data_prep.progress import track
@@ -108,8 +110,8 @@ def extract_audio(
 ) -> Measured:
     """Extract the audio of a video to a FLAC file, atomically.
 
-    An existing target is kept if it can be decoded and its comment has the name and size of the
-    video.
+    An existing target is kept if it can be decoded and its comment has the name and the
+    digest of the video.
 
     Returns:
         The length of the audio.
@@ -118,28 +120,32 @@ def extract_audio(
         AudioError: the clip cannot be loaded or is too long; nothing is written.
     """
     limits = replace(DEFAULT_LIMITS, max_seconds=max_seconds)
-    if video.is_file() and (kept := _extracted(video, target, sample_rate)) is not None:
+    stamp = _stamp(video)
+    if stamp and (kept := _extracted(stamp, target, sample_rate)) is not None:
         limits.check_length(kept.n_samples, sample_rate)
         return kept
     waveform, warnings = load_with_warnings(video, sample_rate=sample_rate, limits=limits)
-    _write(target, waveform, sample_rate, _BETWEEN.join([_stamp(video), *warnings]))
+    _write(target, waveform, sample_rate, _BETWEEN.join([stamp, *warnings]))
     return Measured(len(waveform), warnings)
 
 
-def _extracted(video: Path, target: Path, sample_rate: int) -> Measured | None:
+def _extracted(stamp: str, target: Path, sample_rate: int) -> Measured | None:
     """Return the length of a target that can be kept, or None."""
     try:
         n_samples = measure_audio(target, sample_rate)
     except AudioError:
         return None
     with soundfile.SoundFile(target) as sound:
-        stamp, *warnings = sound.comment.split(_BETWEEN)
-    return Measured(n_samples, tuple(warnings)) if stamp == _stamp(video) else None
+        known, *warnings = sound.comment.split(_BETWEEN)
+    return Measured(n_samples, tuple(warnings)) if known == stamp else None
 
 
 def _stamp(video: Path) -> str:
-    """Return a text by which a changed clip is detected."""
-    return f"{video.name}, {video.stat().st_size} bytes"
+    """Return a text by which a changed clip is detected; empty if it cannot be read."""
+    try:
+        return f"{video.name}, SHA-256 {file_digest(video)}"
+    except CodedError:
+        return ""
 
 
 def _write(target: Path, waveform: FloatArray, sample_rate: int, comment: str) -> None:

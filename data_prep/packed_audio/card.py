@@ -29,9 +29,12 @@ from data_prep.files.yaml_values import dump_yaml
 FOLDER = "packed_audio"
 CARD_FILE = "packed_audio.yaml"
 DIGESTS_FILE = ".digests.json"
-FORMAT = 2  # increase it when the layout, or what is stored of a row, changes
+FORMAT = 3  # increase it when the layout, or what is stored of a row, changes
 # What may be wrong in audio that was packed by an older version.
-_OLDER = {1: "where segments of Ogg Vorbis, and features extracted from them, may be wrong"}
+_OLDER = {
+    1: "where segments of Ogg Vorbis, and features extracted from them, may be wrong",
+    2: "where a recording that was replaced by one of the same size and time is not noticed",
+}
 ENDINGS = (".s16le", ".rows.npy", ".files.npy")  # of the files of a split
 _NAMED = 10  # rows, in the card
 _DTYPE = "int16, little-endian, mono"

@@ -18,7 +18,7 @@ from data_prep.errors import CodedError
 from data_prep.files.digests import file_digest
 from data_prep.packed_audio.quantizing import IntArray, quantize
 from data_prep.packed_audio.rows import ROW, State
-from data_prep.packed_audio.sources import SOURCE, stamp
+from data_prep.packed_audio.sources import SOURCE, Stamp, stamp, stamp_or_absent, stamp_to_keep
 
 Loaded = tuple[FloatArray | AudioError, tuple[str, ...]]
 
@@ -59,7 +59,7 @@ def decode(sample_rate: int, audio: Sequence[AudioSegment | None]) -> PackedChun
             by_path.setdefault(part.path, []).append(row)
     values: list[IntArray] = [np.zeros(0, np.int16)] * len(audio)
     chunk = PackedChunk(values[0] if values else np.zeros(0, np.int16), rows, np.zeros(0, SOURCE))
-    sources: list[tuple[int, int, np.ndarray]] = []
+    sources: list[tuple[Stamp, np.ndarray]] = []
     for path, numbers in by_path.items():
         try:
             loaded, source = _read_file(path, [audio[row] for row in numbers], sample_rate)
@@ -89,29 +89,29 @@ def decode(sample_rate: int, audio: Sequence[AudioSegment | None]) -> PackedChun
 
 def _read_file(
     path: Path, audio: Sequence[AudioSegment | None], sample_rate: int
-) -> tuple[list[Loaded], tuple[int, int, np.ndarray]]:
+) -> tuple[list[Loaded], tuple[Stamp, np.ndarray]]:
     """Load segments of a file, and return them with its record.
 
     Raises:
         AudioError: the file cannot be read, or changes meanwhile.
     """
     parts = [part for part in audio if part is not None]
+    before = stamp_or_absent(path)
     loaded = _load(path, parts, sample_rate)
     try:
-        size, changed = stamp(path)
-        digest = _digest(path, size, changed)
-        if stamp(path) != (size, changed):
+        digest = _digest(path, before)
+        if stamp(path) != before:
             raise AudioError("changes while it is read", "file-changed")
     except (OSError, CodedError) as error:
         if isinstance(error, AudioError):
             raise
         failed = next((samples for samples, _ in loaded if isinstance(samples, AudioError)), None)
         raise failed or AudioError(f"cannot be read ({error})", "file-unreadable") from error
-    return loaded, (size, changed, np.frombuffer(bytes.fromhex(digest), np.uint8))
+    return loaded, (stamp_to_keep(before), np.frombuffer(bytes.fromhex(digest), np.uint8))
 
 
 @functools.lru_cache(maxsize=8)
-def _digest(path: Path, size: int, changed: int) -> str:
+def _digest(path: Path, current: Stamp) -> str:
     """Return the SHA-256 of a file; a long recording has segments in many chunks."""
     return file_digest(path)
 

@@ -367,6 +367,41 @@ def test_files_that_have_changed_are_noticed(
     assert differences(data_dir)[0] == 0.0
 
 
+def test_a_file_of_the_same_size_and_time_is_another(data_dir: Path, decoded: list[str]) -> None:
+    pack_audio(data_dir)
+    plain, other = data_dir / "plain.wav", data_dir / "other.wav"
+    decoded.clear()
+    for exchanged in (plain, other):  # in place, and by another file
+        status = plain.stat()
+        content = bytearray(plain.read_bytes())
+        content[-1] ^= 1
+        exchanged.write_bytes(content)
+        os.utime(exchanged, ns=(status.st_atime_ns, status.st_mtime_ns))
+        exchanged.replace(plain)
+        assert opened(data_dir) is None
+        assert [fault.code for fault in validate(data_dir)] == ["packed-audio-outdated"]
+        pack_audio(data_dir)
+        assert differences(data_dir)[0] == 0.0
+    assert decoded == ["plain.wav"] * 2
+
+
+def test_a_file_that_changes_while_it_is_decoded_is_not_packed(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = decoding._load_one
+
+    def load_one(part, sample_rate):  # type: ignore[no-untyped-def]
+        loaded = load(part, sample_rate)
+        if part.path.name == "plain.wav":
+            part.path.write_bytes((data_dir / "phone.wav").read_bytes())
+        return loaded
+
+    monkeypatch.setattr(decoding, "_load_one", load_one)
+    with raises("audio-invalid") as error:
+        pack_audio(data_dir)
+    assert "row 2: audio plain.wav: changes while it is read" in str(error.value)
+
+
 def test_files_that_are_elsewhere_are_not_needed(
     data_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

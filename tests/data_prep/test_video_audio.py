@@ -221,6 +221,10 @@ def test_a_finished_flac_is_kept_and_a_stale_or_broken_one_made_again(
     assert len(made) == 3
     assert extract_audio(video, target, max_seconds=LIMIT) > n_samples
     assert len(made) == 3
+    content = video.read_bytes()
+    video.write_bytes(content.replace(b"Lavf", b"lavf"))  # of the same size
+    extract_audio(video, target, max_seconds=LIMIT)
+    assert len(made) == 4
 
 
 def test_a_kept_flac_obeys_a_new_limit(tmp_path: Path) -> None:
