@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_prep.files.digests import digest_once
+from data_prep.files.listing import walk
 from data_prep.number_types import positive_int
 from emo_fairseq.cli.checkpoints import check_supported_inputs, find_checkpoint, find_model
 from emo_fairseq.compat.garbage_collection import no_garbage_collection
@@ -79,9 +80,39 @@ def _load(options: argparse.Namespace) -> "EmotionPredictor":
     )
 
 
-def model_digests(model: Path) -> list[tuple[str, str]]:
-    """Return the name and the SHA-256 of every file of a model, by which another is recognized."""
-    is_exported = (model / CONFIG_FILE).is_file() or is_ensemble(model)
-    path = model if is_exported else find_checkpoint(model)
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return [(str(file.relative_to(path)), digest_once(file)) for file in files]
+def model_digests(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return the name and the SHA-256 of the files of a model, by which another is recognized.
+
+    Of a checkpoint that includes what its data dir has of tokenizers, features and texts; and of
+    ``--transcribe`` the folder.
+    """
+    model: Path = options.model
+    if (model / CONFIG_FILE).is_file() or is_ensemble(model):
+        files = _files_in(model)
+    else:
+        files = _files_of_checkpoint(find_checkpoint(model), options.data)
+    if options.transcribe is not None:
+        files += _files_in(Path(options.transcribe))
+    return [(name, digest_once(file)) for name, file in files]
+
+
+def _files_in(folder: Path) -> list[tuple[str, Path]]:
+    """Return the files below a folder, also behind links, with their names in it."""
+    paths = [inside / name for inside, _, names in walk(folder) for name in sorted(names)]
+    return [(str(path.relative_to(folder)), path) for path in paths if path.is_file()]
+
+
+def _files_of_checkpoint(checkpoint: Path, data: Path | None) -> list[tuple[str, Path]]:
+    """Return a checkpoint, and what predicting from it reads in a data dir.
+
+    These are tables and cards; cards have the digests of further files.
+    """
+    from data_prep.features.stored import CARD_FILE
+    from data_prep.schema import CORPUS_FILE
+    from data_prep.tokens.folder import TOKENIZER_FILE
+    from emo_fairseq.inference.checkpoint import read_checkpoint
+
+    data = data or Path(read_checkpoint(checkpoint)["cfg"].task.data)
+    patterns = (f"*/*/{TOKENIZER_FILE}", f"*/*/{CARD_FILE}", CORPUS_FILE, "*.tsv")
+    read = sorted(file for pattern in patterns for file in data.glob(pattern))
+    return [("", checkpoint), *((str(file.relative_to(data)), file) for file in read)]

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import soundfile
 from data_prep.audio.segment import AudioSegment
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.analyze.formats import FORMATS
+from emo_fairseq.cli.models import model_digests
 from emo_fairseq.cli.predict import command, predicting
 from emo_fairseq.cli.predict.items import Item
 from emo_fairseq.inference.predictor import EmotionPredictor
@@ -87,6 +90,42 @@ def test_parts_of_a_long_recording_are_told_apart():
     items = [Item("a", AudioSegment("a.wav", start, 12_350.0)) for start in (12_345.1, 12_345.11)]
     first, second = map(predicting._describe, items)
     assert first != second
+
+
+def test_pictures_of_a_folder_that_have_changed_are_told_apart(tmp_path):
+    picture = tmp_path / "1.jpg"
+    picture.write_bytes(b"one")
+    before = predicting._describe(Item("a", video=tmp_path))
+    assert predicting._describe(Item("a", video=tmp_path)) == before
+    picture.write_bytes(b"two")
+    assert predicting._describe(Item("a", video=tmp_path)) != before
+
+
+@pytest.mark.parametrize("changed", ["whisper/model.bin", "tokenizer.yaml", "tokenizer.json"])
+def test_a_model_whose_tokenizer_or_whisper_has_changed_is_another(
+    trained_models, toy_corpus, tmp_path, changed
+):
+    """Of a checkpoint, which reads its tokenizer in the data dir, and of a model folder."""
+    for name in ("whisper", "model/text"):
+        (tmp_path / name).mkdir(parents=True)
+    data, whisper = tmp_path / "toy", tmp_path / "whisper"
+    (whisper / "model.bin").write_bytes(b"weights")
+    shutil.copytree(toy_corpus, data, ignore=shutil.ignore_patterns("*.flac", "*.wav"))
+    files = {
+        "whisper/model.bin": whisper / "model.bin",
+        "tokenizer.yaml": next((data / "text").glob("*/tokenizer.yaml")),
+        "tokenizer.json": tmp_path / "model/text/tokenizer.json",
+    }
+    (tmp_path / "model/config.json").write_text("{}")
+    files["tokenizer.json"].write_text("{}")
+    model = tmp_path / "model"
+    if changed == "tokenizer.yaml":
+        model = trained_models.checkpoint("--modality text")
+    options = Namespace(model=model, data=data if model.is_file() else None, transcribe=whisper)
+    before = model_digests(options)
+    assert model_digests(options) == before
+    files[changed].write_text("other: 1")
+    assert model_digests(options) != before
 
 
 def test_analyze_leaves_out_what_is_finished(

@@ -86,7 +86,7 @@ class FinishedRecordings:
     def _settings(self) -> list[tuple[str, str]]:
         given = sorted(vars(self._options).items())
         options = [(name, repr(value)) for name, value in given if name not in _PLACES]
-        return [*options, *model_digests(self._options.model)]
+        return [*options, *model_digests(self._options)]
 
     def _key(self, recording: Recording, turn_file: Path | None) -> str:
         stamps: list[list[int] | None] = []

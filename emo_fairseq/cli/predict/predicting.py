@@ -15,6 +15,7 @@ from data_prep.files.remote import RemotePath, as_path
 from data_prep.files.shards import JsonCodec, ShardStore, shard_map
 from data_prep.manifest.digests import sequence_digest
 from data_prep.manifest.segment import RecordingSegment
+from data_prep.video.folders import list_pictures
 from data_prep.video.segment import as_video
 from emo_fairseq.cli.models import load_model, model_digests
 from emo_fairseq.cli.predict.batches import predict_rows
@@ -94,7 +95,7 @@ class Predicting:
     @functools.cached_property
     def _settings(self) -> list[tuple[str, str]]:
         options = [(name, repr(getattr(self.options, name))) for name in _OPTIONS]
-        return [*options, *model_digests(self.options.model)]
+        return [*options, *model_digests(self.options)]
 
     def _key_of(self, number: int, items: Sequence[Item]) -> str:
         return sequence_digest(list(self._settings) + [("item", _describe(item)) for item in items])
@@ -105,7 +106,7 @@ def _name_of(number: int) -> str:
 
 
 def _describe(item: Item) -> str:
-    """Return all of an item that its prediction depends on; a file by its size, times and inode."""
+    """Return all of an item that its prediction depends on; files by size, times and inode."""
     files: list[RecordingSegment | None] = []
     files += [None if item.audio is None else as_segment(item.audio)]
     files += [] if item.video is None else [as_video(item.video)]
@@ -116,11 +117,14 @@ def _describe(item: Item) -> str:
 def _describe_file(part: RecordingSegment | None) -> tuple[object, ...]:
     if part is None:
         return ()
+    of_files: list[list[int]] = []
     try:
-        of_file = stamp(part.path)
-    except ValueError:  # as no path is: of a file that is not there, or of one with a zero byte
-        of_file = []
-    return str(part.path), part.key, of_file
+        of_files.append(stamp(part.path))
+        if part.path.is_dir():
+            of_files += [stamp(picture) for picture in list_pictures(part.path)]
+    except (OSError, ValueError):  # of a file that is not there, or of a path with a zero byte
+        pass
+    return str(part.path), part.key, of_files
 
 
 # -- In each of the workers ------------------------------------------------------------------------
