@@ -132,6 +132,16 @@ def _with_dropout(architecture: Mapping[str, Any], probability: float) -> dict[s
     return changed
 
 
+def features_name(spec: str | None) -> str:
+    """Return the name of the stored features that a spec reads; empty for any other encoder.
+
+    >>> features_name("features:wavlm"), features_name("hf:wavlm"), features_name(None)
+    ('wavlm', '', '')
+    """
+    kind, _, source = (spec or "").partition(":")
+    return source if kind == "features" else ""
+
+
 def check_spec(modality: str, spec: str) -> str:
     """Return `spec` if it is of the form that ``--{modality}-encoder`` takes.
 

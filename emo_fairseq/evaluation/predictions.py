@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from data_prep.files.documents import (
     Count,
     Document,
@@ -319,12 +321,18 @@ def _number(cell: str) -> float:
 
 
 class SetFacts(Document):
-    """The rows that were scored; `rows` is a digest of the manifests that they were read from."""
+    """The rows that were scored.
+
+    Attributes:
+        rows: digest of the manifests that they were read from.
+        inputs: digests of the recordings, features and tokens, by name.
+    """
 
     split: str
     data: str | None = None
     labels: dict[str, str | None] | None = None
     rows: str | None = None
+    inputs: dict[str, str] = Field(default_factory=dict)
 
 
 class PredictionFacts(Document):

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from filelock import lock_descriptor
+from pydantic import Field
 
 from data_prep.files.documents import Document, JsonObject, load_json, load_yaml
 from data_prep.files.replacing import write_atomically
@@ -36,11 +38,13 @@ class RunState(Document):
     Attributes:
         state: whether the training has ended.
         rows: digest of the manifests that it learns from.
+        inputs: digests of the recordings, features and tokens that it learns from, by name.
         position: of the run among the combinations of the sweep that trained it.
     """
 
     state: Literal["training", "trained"]
     rows: str | None = None
+    inputs: dict[str, str] = Field(default_factory=dict)
     position: int | None = None
 
 
@@ -109,6 +113,11 @@ class RunFolder:
         record = self._record()
         return None if record is None else record.rows
 
+    def inputs(self) -> dict[str, str]:
+        """Return digests of what it learns from beside manifests; empty where none is recorded."""
+        record = self._record()
+        return {} if record is None else record.inputs
+
     def position(self) -> int | None:
         """Return its position in the sweep that trained it; None where it is not recorded."""
         record = self._record()
@@ -119,10 +128,16 @@ class RunFolder:
         remedy = "delete it to have the run trained on"
         return load_json(file, RunState, remedy=remedy) if file.is_file() else None
 
-    def set_state(self, state: str, rows: str | None = None, position: int | None = None) -> None:
+    def set_state(
+        self,
+        state: str,
+        rows: str | None = None,
+        position: int | None = None,
+        inputs: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Write run.json; see :class:`RunState`."""
         self.path.mkdir(parents=True, exist_ok=True)
-        record = {"state": state, "rows": rows, "position": position}
+        record = {"state": state, "rows": rows, "position": position, "inputs": {**inputs} or None}
         known = {name: value for name, value in record.items() if value is not None}
         write_json(self.path / "run.json", known)
 

@@ -11,12 +11,14 @@ from typing import Any
 from data_prep.errors import CodedError
 from data_prep.manifest.audio_root import audio_root, has_videos, video_root
 from emo_fairseq.data.fold import manifests_digest
+from emo_fairseq.data.input_digests import changed_inputs
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
 from emo_fairseq.experiments.checkpoints import Checkpoint, read_checkpoint
 from emo_fairseq.experiments.jobs import Command, Errors, Outcome, Steps, failure, run_all
 from emo_fairseq.experiments.names import FOLD
 from emo_fairseq.experiments.options import Options
+from emo_fairseq.experiments.read_inputs import read_inputs
 from emo_fairseq.experiments.results import corpus_name
 from emo_fairseq.experiments.runs import TRAINING, RunFolder, find_runs, write_json
 from emo_fairseq.experiments.scoring_sets import ScoringSet, scoring_set_of
@@ -75,11 +77,14 @@ def score(run: RunFolder, test_set: ScoringSet, lock: int) -> Generator[Command,
     if test_set.data and test_set.data.resolve() == checkpoint.options.data.resolve():
         return Outcome(True, "left out: it was trained on this data dir")
     rows = _rows_digest(checkpoint.options, test_set)
-    scored = {**test_set.identity, "rows": rows}
+    inputs = _inputs_digests(checkpoint.options, test_set)
     is_new = file.is_file() and file.stat().st_mtime >= path.stat().st_mtime
-    before = read_facts(file).get("set") or {} if is_new else {}
-    if before == {**scored, "rows": rows or before.get("rows")}:
+    before = dict(read_facts(file).get("set") or {}) if is_new else {}
+    inputs_before = before.pop("inputs", {})  # older versions have none
+    is_same = before == {**test_set.identity, "rows": rows or before.get("rows")}
+    if is_same and not changed_inputs(inputs_before, inputs):
         return Outcome(True, "scored before")
+    scored = {**test_set.identity, "rows": rows, "inputs": inputs}
     began = time.monotonic()
     data_options, left_out = _data_options(checkpoint, test_set)
     words = [*_validate_words(checkpoint.options, path, test_set.split), *data_options]
@@ -100,6 +105,15 @@ def _rows_digest(options: Options, test_set: ScoringSet) -> str | None:
         return manifests_digest(test_set.data or options.data, [test_set.split], fold)
     except CodedError:
         return None
+
+
+def _inputs_digests(options: Options, test_set: ScoringSet) -> dict[str, str]:
+    """Return digests of what else a set is read from; empty where it is gone."""
+    data = test_set.data or options.data
+    try:
+        return read_inputs(options, data, [test_set.split], test_set.data_raw).digests()
+    except CodedError:
+        return {}
 
 
 def _selected_checkpoint(run: RunFolder) -> Path:

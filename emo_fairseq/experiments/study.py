@@ -26,7 +26,7 @@ from emo_fairseq.experiments.names import ALL_OF, FOLD
 from emo_fairseq.experiments.options import Options
 from emo_fairseq.experiments.search_space import Dimension, dimension, split_overrides
 from emo_fairseq.experiments.selection import selected_by
-from emo_fairseq.experiments.training import learned_rows, refuse_data
+from emo_fairseq.experiments.training import learned_inputs, learned_rows, refuse_data
 from emo_fairseq.experiments.trial import Evaluation, RefusedError, StoppedError, evaluate
 
 STORAGE, TRIALS = "study.db", "trials.csv"
@@ -82,6 +82,7 @@ class Search:
         smaller than one of now.
         """
         options = [run.composed.of_training for run in self.planned]
+        inputs = [learned_inputs(run.options) for run in self.planned]
         return {
             "config": self.args.config_name,
             "fixed": sorted(self.fixed),
@@ -92,6 +93,10 @@ class Search:
             "rows of the train or valid set": _digest(
                 [learned_rows(run.options) for run in self.planned]
             ),
+            **{
+                f"{name} of the train or valid set": _digest([run.get(name) for run in inputs])
+                for name in inputs[0]
+            },
         }
 
     def plan(self, words: Sequence[str]) -> list[PlannedRun]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from data_prep.errors import CodedError
 from data_prep.schema import TRAIN
 from emo_fairseq.data.fold import manifests_digest, read_fold
+from emo_fairseq.data.input_digests import changed_inputs
 from emo_fairseq.data.manifest import check_data_dir
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.checkpoints import read_checkpoint
@@ -14,6 +15,7 @@ from emo_fairseq.experiments.grid import PlannedRun
 from emo_fairseq.experiments.jobs import Command, Outcome, failure
 from emo_fairseq.experiments.names import FOLD
 from emo_fairseq.experiments.options import Options
+from emo_fairseq.experiments.read_inputs import read_inputs
 from emo_fairseq.experiments.runs import TRAINED, TRAINING, RunFolder
 from emo_fairseq.experiments.selection import selection_set
 from emo_fairseq.options.differences import changed_options
@@ -60,14 +62,14 @@ def train(
     began = time.monotonic()
     message = ""
     if not has_ended(run, options):
-        run.set_state(TRAINING, learned_rows(options), position)
+        run.set_state(TRAINING, learned_rows(options), position, learned_inputs(options))
         command = Command(words, run.log, lock)
         code = yield command
         if code:
             return failure(command, code)
         message = f"trained in {time.monotonic() - began:.0f} s"
     if run.state() != TRAINED:
-        run.set_state(TRAINED, run.rows(), run.position())
+        run.set_state(TRAINED, run.rows(), run.position(), run.inputs())
     return Outcome(True, message)
 
 
@@ -98,16 +100,30 @@ def learned_rows(options: Options) -> str | None:
 
     None where they cannot be read; the training then refuses them.
     """
-    names = str(options.get("dataset.train_subset", TRAIN)).split(",")
-    names += [selecting] if (selecting := selection_set(options)) else []
     try:
-        return manifests_digest(options.data, names, options.get(FOLD))
+        return manifests_digest(options.data, _learned_sets(options), options.get(FOLD))
     except CodedError:
         return None
 
 
+def learned_inputs(options: Options) -> dict[str, str]:
+    """Return digests of the recordings, features and tokens of these sets, by name.
+
+    Empty where they cannot be read; the training then refuses them.
+    """
+    try:
+        return read_inputs(options, options.data, _learned_sets(options)).digests()
+    except CodedError:
+        return {}
+
+
+def _learned_sets(options: Options) -> list[str]:
+    names = str(options.get("dataset.train_subset", TRAIN)).split(",")
+    return [*names, selecting] if (selecting := selection_set(options)) else names
+
+
 def refuse_changed_options(run: PlannedRun, folder: RunFolder) -> None:
-    """Raise a `UsageError` if the folder holds a run of another configuration, or of other rows."""
+    """Raise a `UsageError` if the folder holds a run of other options, rows or inputs."""
     before = folder.hydra_config() if folder.has_results() else None
     if not before:
         return
@@ -116,6 +132,12 @@ def refuse_changed_options(run: PlannedRun, folder: RunFolder) -> None:
         raise UsageError(
             f"{folder.path} was trained on rows that have changed since, of the train or the valid "
             "set; take another RUNS_FOLDER, or remove this run",
+            "run-rows-changed",
+        )
+    if other := changed_inputs(folder.inputs(), learned_inputs(run.options)):
+        raise UsageError(
+            f"{folder.path} was trained on {' and '.join(other)} that have changed since; take "
+            "another RUNS_FOLDER, or remove this run",
             "run-rows-changed",
         )
     changed = changed_options(Options.of(before).of_training, run.composed.of_training)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from codes import raises
 
-from data_prep.schema import Utterance
+from data_prep.schema import Utterance, write_manifest
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.inputs import choose_inputs
 
@@ -87,6 +87,24 @@ def test_rows_without_features_are_not_counted_as_used(choose, tmp_path):
     assert chosen.usable == {"train": (2, 20), "valid": (0, 20), "test": (1, 20)}
     both = choose(rows, modality="A+V", video_encoder="features:mine")
     assert both.usable["test"] == (19, 20), "the others have audio"
+
+
+def test_features_of_the_same_id_in_another_split_are_not_counted(choose, tmp_path):
+    rows = rows_with(audio=clips, n_samples=1, emotion="sad")
+    nothing = choose(rows, modality="A", speech_encoder="features:mine")
+    assert nothing.usable["train"] == (0, 20)
+    data = tmp_path / "small"
+    for split in ("train", "valid", "test"):
+        write_manifest(data / f"{split}.tsv", rows)
+    for split, n_rows in (("train", 20), ("valid", 3), ("test", 1)):
+        folder = data / "features" / "mine" / split
+        folder.mkdir(parents=True)
+        for number in range(n_rows):
+            np.save(folder / f"u{number}.npy", np.zeros((2, 3), np.float32))
+    names = ("fold", "target", "text_encoder", "video_encoder")
+    options = {"modality": "A", "speech_encoder": "features:mine", **dict.fromkeys(names)}
+    chosen = choose_inputs(argparse.Namespace(**options), DataFolder("small", data))
+    assert chosen.usable == {"train": (20, 20), "valid": (3, 20), "test": (1, 20)}
 
 
 def test_features_are_read_where_an_encoder_names_them(choose):

@@ -4,7 +4,9 @@ import json
 import shutil
 from contextlib import suppress
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from codes import raises
@@ -225,6 +227,12 @@ def test_predictions_of_other_rows_are_made_again(write_checkpoint, write_data):
 
     assert [commands(), commands()] == [1, 0]
     write_data({"a": "anna", "b": "berta"}, "other")
+    assert [commands(), commands()] == [1, 0]
+    soundfile.write(other / "a.wav", np.full(800, 0.1), 16_000)
+    row = Utterance("a", audio="a.wav", n_samples=800, emotion="sad")
+    write_corpus(other, read_corpus(other), {"all": [row]})
+    assert [commands(), commands()] == [1, 0]
+    soundfile.write(other / "a.wav", np.full(800, 0.2), 16_000)  # in the same rows
     assert [commands(), commands()] == [1, 0]
     shutil.rmtree(other)  # nothing to compare with
     assert commands() == 0

@@ -94,6 +94,12 @@ def test_a_search_that_was_killed_goes_on_and_scores_no_test_set(
         with raises("search-changed"):
             search.main(more)
         file.write_text(before)
+    recording = next((config_dir / "data").rglob("*.flac"))
+    content = recording.read_bytes()
+    recording.write_bytes(next((config_dir / "data").rglob("*1.flac")).read_bytes() + b" ")
+    with raises("search-changed"):
+        search.main(more)
+    recording.write_bytes(content)
 
 
 @pytest.mark.slow

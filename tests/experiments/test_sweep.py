@@ -29,7 +29,7 @@ from emo_fairseq.experiments import (
 from emo_fairseq.experiments.checkpoints import read_checkpoint
 from emo_fairseq.experiments.grid import plan_runs
 from emo_fairseq.experiments.runs import TRAINED, RunFolder
-from emo_fairseq.experiments.training import learned_rows
+from emo_fairseq.experiments.training import learned_inputs, learned_rows
 
 PROTOCOL = "k_fold"
 N_UPDATES = 3
@@ -208,6 +208,14 @@ def test_a_run_that_was_trained_on_other_rows_is_refused(config_dir, tmp_path):
     run.set_state(TRAINED, rows[::-1])
     with raises("run-rows-changed"):
         sweep.main(words)
+    read = learned_inputs(planned.options)
+    assert [*read] == ["recordings"]
+    run.set_state(TRAINED, rows, inputs={**read, "text/gone": "1"})
+    assert sweep.main(words) == 0
+    run.set_state(TRAINED, rows, inputs={"recordings": "other"})
+    with raises("run-rows-changed") as error:
+        sweep.main(words)
+    assert "was trained on recordings that have changed since" in str(error.value)
 
 
 @pytest.mark.parametrize(

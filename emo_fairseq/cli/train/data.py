@@ -19,6 +19,7 @@ from data_prep.schema import CORPUS_FILE
 from data_prep.sources import Source, find_source
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.source_digest import digest_of, digest_of_features, digest_of_linked
+from emo_fairseq.encoder_spec import features_name
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import MODALITIES, VIDEO, parse_modalities
 
@@ -120,7 +121,7 @@ def _check_video(options: argparse.Namespace, source: Source, words: Sequence[st
     """Refuse to prepare, for a training on videos, what has none."""
     if options.modality is None or VIDEO not in parse_modalities(options.modality):
         return
-    if (options.video_encoder or "").startswith("features:"):
+    if features_name(options.video_encoder):
         return  # see _check_features
     if not source.has_videos(words):
         raise UsageError(
@@ -135,8 +136,8 @@ def _check_features(options: argparse.Namespace, source: Source) -> None:
     """Refuse to prepare what has not the features that the encoders read."""
     linked = [text.partition("=")[0] for text in options.feature_files]
     for modality in MODALITIES:
-        kind, _, name = (getattr(options, f"{modality}_encoder") or "").partition(":")
-        if kind == "features" and name not in linked:
+        name = features_name(getattr(options, f"{modality}_encoder"))
+        if name and name not in linked:
             raise UsageError(
                 f"--{modality}-encoder features:{name}: {source.path} is no data dir yet, and has "
                 f"no features; give --feature-files {name}=FOLDER, where a file ID.npy is of each "

@@ -15,6 +15,7 @@ from emo_fairseq.cli.evaluate import fairseq_command
 from emo_fairseq.cli.evaluate.training_record import Training
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.inputs import Inputs
+from emo_fairseq.encoder_spec import features_name
 from emo_fairseq.modalities import SPEECH, TEXT, VIDEO
 
 PREDICTIONS, REPORT = "predictions.tsv", "report"
@@ -172,8 +173,8 @@ def _foreign_features(
     options: argparse.Namespace, data: DataFolder, inputs: Inputs
 ) -> Sequence[str]:
     """Return the names of features that another program has made, so that predict cannot."""
-    specs = [getattr(options, f"{name}_encoder") or "" for name in inputs.modalities]
-    names = [spec.partition(":")[2] for spec in specs if spec.startswith("features:")]
+    specs = [getattr(options, f"{modality}_encoder") for modality in inputs.modalities]
+    names = [name for spec in specs if (name := features_name(spec))]
     cards = {name: features_folder(data.folder, name) / CARD_FILE for name in names}
     return [name for name, card in cards.items() if not card.is_file()]
 

@@ -13,6 +13,7 @@ from data_prep.manifest.table import count_distinct, counts, has
 from data_prep.schema import SAMPLE_RATE, SPLITS, TRAIN, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.data.fold import read_fold_rows
+from emo_fairseq.encoder_spec import features_name
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import MODALITY_LETTERS, SPEECH, TEXT, VIDEO, parse_modalities
 from emo_fairseq.targets import TARGETS, TargetKind
@@ -93,25 +94,28 @@ def _count_usable(
     truth: Sequence[str],
 ) -> dict[str, tuple[int, int]]:
     """Return by split how many rows have the target and an input, and how many rows there are."""
-    read = [_COLUMNS[name] for name in modalities if not _reads_features(options, name)]
-    specs = [getattr(options, f"{m}_encoder") for m in modalities if _reads_features(options, m)]
-    with_features: set[str] = set()
-    for spec in specs:
-        with_features.update(_ids_with_features(folder, spec.partition(":")[2]))
+    features = {name: features_name(getattr(options, f"{name}_encoder")) for name in modalities}
+    read = [_COLUMNS[modality] for modality, name in features.items() if not name]
+    with_features = {
+        (split, row_id)
+        for name in features.values()
+        if name
+        for split, row_id in _rows_with_features(folder, name)
+    }
+    if options.fold is not None:  # whose sets are of several splits, in which no id is twice
+        with_features = {(name, row_id) for name in SPLITS for _, row_id in with_features}
     usable = {}
     for name in SPLITS:
         if rows := splits.get(name):
-            has_input = np.zeros(len(rows), dtype=bool)
-            if specs:
-                has_input |= np.array([row.id in with_features for row in rows])
+            has_input = np.array([(name, row.id) in with_features for row in rows])
             if read:
                 has_input |= _have_any(rows, read)
             usable[name] = int((_have_any(rows, truth) & has_input).sum()), len(rows)
     return usable
 
 
-def _ids_with_features(folder: Path, name: str) -> Iterator[str]:
-    """Yield the ids of rows with features; all of a split whose features the training refuses."""
+def _rows_with_features(folder: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Yield split and id of rows with features; all of a split whose features are refused later."""
     for split in read_corpus(folder).splits:
         file = folder / f"{split}.tsv"
         if file.is_file():
@@ -120,9 +124,9 @@ def _ids_with_features(folder: Path, name: str) -> Iterator[str]:
                 missing = are_missing(features_folder(folder, name), split, rows)
             except ManifestError:
                 missing = np.zeros(len(rows), dtype=bool)
-            yield from (
-                row.id for row, is_missing in zip(rows, missing, strict=True) if not is_missing
-            )
+            for row, is_missing in zip(rows, missing, strict=True):
+                if not is_missing:
+                    yield split, row.id
 
 
 def _read_splits(folder: Path, fold: str | None) -> Mapping[str, Sequence[Utterance]]:
@@ -183,7 +187,7 @@ def _count(rows: Sequence[Utterance], column: str) -> int:
 
 
 def _reads_features(options: argparse.Namespace, modality: str) -> bool:
-    return (getattr(options, f"{modality}_encoder") or "").startswith("features:")
+    return bool(features_name(getattr(options, f"{modality}_encoder")))
 
 
 def _check_columns(

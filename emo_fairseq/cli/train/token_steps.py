@@ -7,7 +7,7 @@ from data_prep.schema import SPLITS, TRAIN, read_manifest
 from data_prep.tokens.token_sets import FITTED_ON, FOLD, TokenSet, token_sets
 from emo_fairseq.cli import processes
 from emo_fairseq.data.token_choice import choose_tokens, has_tokens
-from emo_fairseq.encoder_spec import EncoderSpec, check_spec
+from emo_fairseq.encoder_spec import EncoderSpec, check_spec, features_name
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT, TOKENS
 
@@ -23,7 +23,7 @@ def token_steps(
     """
     spec, name = options.text_encoder, getattr(options, "text_tokens", None)
     kind = (spec or "scratch").partition(":")[0]
-    if TEXT not in modalities or kind == "features":
+    if TEXT not in modalities or features_name(spec):
         return []
     if spec is None or kind == "scratch":
         return _steps_from_scratch(folder, name, options.fold)

@@ -1,7 +1,7 @@
 """One training of ``train``: its data, the baseline, the model, its score and the report."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,9 +138,9 @@ def _train_and_score(
     from emo_fairseq.cli.train.ending import report_words, summary_lines
 
     scored: list[Scored] = []
-    recordings = _learned_recordings(options, data, inputs)
+    read = _learned_inputs(options, data, inputs)
     for model in plan.models:
-        if code := _train_model(options, data, model, recordings):
+        if code := _train_model(options, data, model, read):
             return Outcome(code, data=data)
         if not any((model.folder / name).is_file() for name in (BEST, LAST)):
             _write_notes([f"{model.folder}: no checkpoint was saved, so nothing is scored"])
@@ -167,7 +167,7 @@ def _train_and_score(
 
 
 def _train_model(
-    options: argparse.Namespace, data: "DataFolder", model: "Model", recordings: str
+    options: argparse.Namespace, data: "DataFolder", model: "Model", read: Mapping[str, str]
 ) -> int:
     """Train a model, and return the exit code; a baseline that is solved stays as it is."""
     from emo_fairseq.cli.train.batch_size import find_batch_size
@@ -177,7 +177,7 @@ def _train_model(
         code, words = find_batch_size(options, words, model.folder)
         if code:
             return code
-    _claim_folder(model.folder, words, _learned_rows(options, data), recordings)
+    _claim_folder(model.folder, words, _learned_rows(options, data), read)
     if model.is_solved and (model.folder / BEST).is_file():
         _write_notes([f"{model.folder}: the {model.name} is there already"])
         return 0
@@ -200,59 +200,45 @@ def _score(
 
 def _learned_rows(options: argparse.Namespace, data: "DataFolder") -> str:
     """Return a digest of the manifests of the train and the valid split; empty if unreadable."""
-    from data_prep.schema import TRAIN, VALID
     from emo_fairseq.data.fold import manifests_digest
 
+    return manifests_digest(data.folder, _learned_splits(options, data), options.fold) or ""
+
+
+def _learned_splits(options: argparse.Namespace, data: "DataFolder") -> list[str]:
+    from data_prep.schema import TRAIN, VALID
+
     has_valid = options.fold or data.is_legacy or (data.folder / f"{VALID}.tsv").is_file()
-    splits = [TRAIN, *([VALID] if has_valid else [])]
-    return manifests_digest(data.folder, splits, options.fold) or ""
+    return [TRAIN, *([VALID] if has_valid else [])]
 
 
-def _learned_recordings(options: argparse.Namespace, data: "DataFolder", inputs: "Inputs") -> str:
-    """Return a digest of the recordings of the splits on disk that a training learns from.
+def _learned_inputs(
+    options: argparse.Namespace, data: "DataFolder", inputs: "Inputs"
+) -> dict[str, str]:
+    """Return digests of recordings, features and tokens that a training learns from, by name."""
+    from emo_fairseq.data.input_digests import ReadInputs
+    from emo_fairseq.modalities import TEXT
 
-    It is empty where it reads none, or from a URL, and where one of them cannot be read.
-    """
-    from data_prep.audio.segment import AudioRows
-    from data_prep.features.extraction import content_of_audio, memory_of
-    from data_prep.features.log_mel import LOG_MEL
-    from data_prep.features.stored import features_folder
-    from data_prep.files.digests import user_memory
-    from data_prep.files.remote import RemotePath
-    from data_prep.manifest.audio_root import audio_root
-    from data_prep.manifest.digests import sequence_digest
-    from data_prep.schema import TRAIN, VALID, read_manifest
-    from emo_fairseq.data.fold import read_fold
-    from emo_fairseq.modalities import SPEECH
-
-    is_read = SPEECH in inputs.modalities and not data.is_legacy
-    if not is_read or (options.speech_encoder or "").startswith("features:"):
-        return ""
-    splits = [TRAIN, VALID] if options.fold is None else read_fold(data.folder, options.fold)[0]
-    root = audio_root(data.folder, data.data_raw, must_exist=False)
-    if isinstance(root, RemotePath):
-        return ""
-    memory = memory_of(features_folder(data.folder, LOG_MEL))
-    if not memory.is_file():  # where no frames are extracted, which reads the recordings, too
-        memory = user_memory().with_name("recordings.json")
-    contents = []
-    for split in splits:
-        file = data.folder / f"{split}.tsv"
-        rows = read_manifest(file) if file.is_file() else []
-        try:
-            contents.append((split, content_of_audio(rows, AudioRows(rows, root), memory)))
-        except ValueError:
-            return ""
-    return sequence_digest(contents)
+    if data.is_legacy:
+        return {}
+    return ReadInputs(
+        data.folder,
+        _learned_splits(options, data),
+        options.fold,
+        encoders={name: getattr(options, f"{name}_encoder") for name in inputs.modalities},
+        tokens={TEXT: getattr(options, "text_tokens", None)},
+        data_raw=data.data_raw,
+    ).digests()
 
 
-def _claim_folder(folder: Path, words: Sequence[str], rows: str, recordings: str) -> None:
+def _claim_folder(folder: Path, words: Sequence[str], rows: str, read: Mapping[str, str]) -> None:
     """Record the command in its folder; refuse a folder of another one, which fairseq would resume.
 
     Raises:
-        UsageError: the folder has checkpoints of another command, of other rows or recordings.
+        UsageError: the folder has checkpoints of another command, of other rows or inputs.
     """
     from emo_fairseq.cli.train.data import without_data_raw
+    from emo_fairseq.data.input_digests import changed_inputs
 
     note, rows_note, command = folder / COMMAND_FILE, folder / ROWS_FILE, "\n".join(words)
     before = note.read_text(encoding="utf-8").split("\n") if note.is_file() else None
@@ -264,20 +250,29 @@ def _claim_folder(folder: Path, words: Sequence[str], rows: str, recordings: str
             "resume that; give another --output, or remove the folder",
             "output-in-use",
         )
-    known = rows_note.read_text(encoding="utf-8") if rows_note.is_file() else ""
-    rows_before, recordings_before, *_ = [*known.split("\n"), "", ""]
+    rows_before, read_before = _read_digests(rows_note)
     if has_checkpoints and rows and rows_before not in ("", rows):
         raise UsageError(
             f"{folder}: holds a training on other rows, the train or the valid split has changed "
             "since, and it would be resumed; remove the folder, or give another --output",
             "output-of-other-rows",
         )
-    if has_checkpoints and recordings and recordings_before not in ("", recordings):
+    if has_checkpoints and (changed := changed_inputs(read_before, read)):
         raise UsageError(
-            f"{folder}: holds a training on other recordings, which have changed since, and it "
-            "would be resumed; remove the folder, or give another --output",
+            f"{folder}: holds a training on other {' and '.join(changed)}, which have changed "
+            "since, and it would be resumed; remove the folder, or give another --output",
             "output-of-other-rows",
         )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(command, encoding="utf-8")
-    rows_note.write_text(f"{rows}\n{recordings or recordings_before}\n", encoding="utf-8")
+    lines = [f"{digest} {name}\n" for name, digest in {**read_before, **read}.items()]
+    rows_note.write_text("".join([f"{rows}\n", *lines]), encoding="utf-8")
+
+
+def _read_digests(file: Path) -> tuple[str, dict[str, str]]:
+    """Return the digest of the rows of a training, and those of its inputs; empty without."""
+    from emo_fairseq.data.input_digests import RECORDINGS
+
+    rows, *lines = (file.read_text(encoding="utf-8") if file.is_file() else "").split("\n")
+    named = [line.partition(" ")[::2] for line in lines if line]
+    return rows, {name or RECORDINGS: digest for digest, name in named}  # unnamed in older versions
