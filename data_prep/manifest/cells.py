@@ -60,6 +60,11 @@ def is_hidden(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
+def _is_odd_space(character: str) -> bool:
+    """Return whether a character is white space that looks like a plain space."""
+    return character.isspace() and character != " "
+
+
 def name_of(character: str) -> str:
     """Format an invisible character for messages.
 
@@ -108,7 +113,7 @@ def find_id_fault(value: str | None) -> Complaint | None:
     if not value.isascii() or not value.isprintable():
         if hidden := next((c for c in value if is_hidden(c)), None):
             return f"id {shown(value)} holds {name_of(hidden)}", "take it out of the id"
-        if any(c.isspace() and c != " " for c in value):
+        if any(map(_is_odd_space, value)):
             return f"id {value!a} holds a space of another kind", "write a plain space, or _"
     if value != value.strip():
         return f"id {shown(value)} begins or ends with a space", "take the space off"
@@ -196,12 +201,15 @@ def parse_number(value: str) -> float:
 
 
 def find_label_fault(key: str, label: str) -> Complaint | None:
-    """Return the problem of a label and the remedy; an invisible character makes another label."""
+    """Return the problem of a label and the remedy.
+
+    An invisible character, or a space that is not the plain one, makes another label.
+    """
     if fault := find_value_fault(key, label):
         return fault
-    if label.isascii() or not (
-        hidden := next((c for c in _JOINED.sub("", label) if is_hidden(c)), None)
-    ):
+    characters = "" if label.isascii() else _JOINED.sub("", label)
+    hidden = next((c for c in characters if is_hidden(c) or _is_odd_space(c)), None)
+    if hidden is None:
         return None
     option = "--label-map" if key == "emotion" else "--sentiment-map"
     remedy = f"take it out, or map the label when preparing: {option} ${ascii(label)[:-1]}=NAME'"

@@ -171,14 +171,34 @@ class _AudioFolder:
 
 
 def _metadata_files(folder: Path) -> dict[str, Path]:
-    """Return {split: metadata file}; "" for one in the folder itself."""
-    own = _metadata_in(folder)
-    if own is not None:
-        return {"": own}
+    """Return {split: metadata file}; "" for one in the folder itself.
+
+    Raises:
+        ManifestError: there are several in one folder, or one in the folder and in one of a split.
+    """
     splits = {split_of(path.name): path for path in _folders(folder)}
-    files = {split: _metadata_in(path) for split, path in splits.items() if split}
-    return {split: path for split, path in files.items() if path is not None}
+    parts = {split: _metadata_in(path) for split, path in splits.items() if split}
+    files = {split: path for split, path in parts.items() if path is not None}
+    if (own := _metadata_in(folder)) is None:
+        return files
+    if files:
+        raise _several_metadata(folder, [own, *files.values()])
+    return {"": own}
 
 
 def _metadata_in(folder: Path) -> Path | None:
-    return next((folder / name for name in _METADATA if (folder / name).is_file()), None)
+    """Return the metadata file of a folder; None without one.
+
+    Raises:
+        ManifestError: there are several.
+    """
+    files = [folder / name for name in _METADATA if (folder / name).is_file()]
+    if len(files) > 1:
+        raise _several_metadata(folder, files)
+    return files[0] if files else None
+
+
+def _several_metadata(folder: Path, files: Sequence[Path]) -> ManifestError:
+    problem = f"holds {' and '.join(str(file.relative_to(folder)) for file in files)}"
+    remedy = "keep those that are to be read: one in the folder, or one in that of each split"
+    return ManifestError(Fault(str(folder), None, problem, remedy, "source-ambiguous"))

@@ -385,7 +385,8 @@ def _infer_splits(
             inference.findings.append(f"splits drawn by {group}: {len(column.values)} {group}s")
             if absent := column.n_rows - column.n_filled:
                 problem = f"{absent} rows have no {group}, by which splits are drawn"
-                inference.add(f"{problem}; fill it in, or", ("--split-by", "row"), "unit-missing")
+                remedy = "fill it in, or draw them by row"
+                inference.add(f"{problem}; {remedy}", ("--split-by", "row"), "unit-missing")
             return
     inference.recipe = replace(recipe, split_by="row")
     few = [f"{len(contents[name].values)} {g}" for g in _GROUPS if (name := recipe.columns.get(g))]

@@ -483,12 +483,35 @@ def test_two_files_of_one_shard_are_refused(tmp_path: Path) -> None:
     assert "data/train.csv and train.csv" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["train_2.csv", "train-part2.xlsx", "data/Dev.CSV", "more_train.jsonl", "devel.tsv"]
+)
+def test_a_further_table_of_a_split_is_refused(tmp_path: Path, name: str) -> None:
+    """Its rows would be lost."""
+    (tmp_path / "data").mkdir()
+    for file in ("train.csv", "speakers.csv", ".train.csv", name):
+        (tmp_path / file).touch()
+    with raises("splits-ambiguous") as error:
+        find_shards(tmp_path)
+    assert f"{name} is named after a split" in str(error.value)
+
+
+def test_further_tables_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for file in ("train-00000-of-00001-0123456789abcdef.csv", "speakers.csv", "testimony.csv"):
+        (tmp_path / file).touch()
+    assert [*find_shards(tmp_path)] == ["train"]
+    assert "further tables, not read: speakers.csv, testimony.csv" in caplog.text
+
+
 def test_shards_must_be_complete(tmp_path: Path) -> None:
     for name in ("train-00000-of-00002.csv", "readme.csv"):
         (tmp_path / name).touch()
     with raises("shards-missing"):
         find_shards(tmp_path)
-    (tmp_path / "train-00001-of-00002.csv").touch()
+    (tmp_path / "train-00001-of-00003.csv").touch()  # of an older upload
+    with raises("shards-missing"):
+        find_shards(tmp_path)
+    (tmp_path / "train-00001-of-00003.csv").rename(tmp_path / "train-00001-of-00002.csv")
     assert [path.name for path in find_shards(tmp_path)["train"]] == [
         "train-00000-of-00002.csv",
         "train-00001-of-00002.csv",

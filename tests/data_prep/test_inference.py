@@ -347,6 +347,15 @@ def test_too_few_speakers_for_splits_are_counted(
     assert expected in capsys.readouterr().out
 
 
+def test_a_row_without_the_speaker_by_whom_splits_are_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["text,emotion,speaker", *(f"so {n},sad,{n % 4}" for n in range(8)), "hey,glad,"]
+    assert main([str(write(tmp_path, rows)), str(tmp_path / "out")]) == 1
+    message = capsys.readouterr().err
+    assert "splits are drawn; fill it in, or draw them by row; run: python -m" in message
+
+
 def test_speakers_and_texts_that_may_be_none_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,7 +44,7 @@ GOOD = {
 }
 BAD = {
     Kind.VALUE: ["a\x00", "b\x85", "c\u2028", "d\r", "x" * 10_001],
-    Kind.LABEL: ["hap\u200bpy", "s\x1fad", "y" * 10_001],
+    Kind.LABEL: ["hap\u200bpy", "très\u00a0content", "s\x1fad", "y" * 10_001],
     Kind.TEXT: ["a\x00b", "mojibake \x92", "line\u2029", "del\x7f", "cr\rcr"],
     Kind.COUNT: ["-1", "1.5", "many", " 7", "٣", "9" * 19],
     Kind.UNIT: ["1.5", "-0.1", "nan", "inf", "0_1", " 0.5", "+0.5", "٠.٥", "1e999", "0x1"],

@@ -226,6 +226,18 @@ def test_metadata_of_no_split_or_of_one_twice(
     assert problem in str(error.value)
 
 
+@pytest.mark.parametrize("further", ["metadata.jsonl", "train/metadata.csv"])
+def test_further_metadata_are_not_left_out(
+    further: str, tmp_path: Path, write_sound: Callable[..., Path]
+) -> None:
+    write_sound(tmp_path / "train" / "0.wav")
+    for file in ("metadata.csv", further):
+        (tmp_path / file).write_text("file_name,emotion\ntrain/0.wav,sad\n")
+    with raises("source-ambiguous") as error:
+        find_source(tmp_path)
+    assert f"holds metadata.csv and {further}" in str(error.value)
+
+
 def test_numbered_folders_are_no_classes(tmp_path: Path, write_sound: Callable[..., Path]) -> None:
     for number in (1, 2, 3):
         write_sound(tmp_path / f"speaker{number}" / "a.wav")
