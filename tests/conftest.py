@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from absent_accelerators import seed_none_that_is_absent
+from captured_logs import find_loggers_once
 from composed_configs import remember
 from fairseq import tasks
 from fairseq.dataclass.utils import merge_with_parent
@@ -38,6 +40,8 @@ from emo_fairseq.models.config import RobertaEMOConfig
 emo_fairseq.register()
 remember()
 do_not_sync()
+seed_none_that_is_absent()
+find_loggers_once()
 # Commands work in this process where a test asks for no more: another one takes seconds to start.
 local.default_workers = lambda: 1
 # Seconds that a loader of data waits for each of its processes when it is collected as garbage.
@@ -128,7 +132,8 @@ def _restored_logging() -> Iterator[None]:
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield
-    root.setLevel(level)
+    if root.level != level:  # setting it clears the cache of every logger
+        root.setLevel(level)
     root.handlers[:] = handlers
 
 

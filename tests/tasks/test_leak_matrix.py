@@ -271,6 +271,7 @@ def verdict(give: Way, record: Provenance | None, caplog: pytest.LogCaptureFixtu
     return WARNED if "no record of the rows" in caplog.text else ALLOWED
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_the_table_in_the_documentation_is_what_happens(
     ways: dict[str, Way],
     records: dict[str, Provenance | None],
@@ -284,6 +285,7 @@ def test_the_table_in_the_documentation_is_what_happens(
     assert table in DOCUMENT.read_text(encoding="utf-8"), f"put into {DOCUMENT}:\n{table}"
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_an_allowed_leak_is_in_the_record_of_what_is_made(
     ways: dict[str, Way], records: dict[str, Provenance | None], folded: Path
 ) -> None:
