@@ -1,12 +1,10 @@
 """pytest's capture of logs, without looking through a thousand loggers six times a test."""
 
+import functools
 import logging
 from typing import Any
 
 from _pytest.logging import catching_logs
-
-_apart: list[logging.Logger] = []
-_n_known = 0
 
 
 def find_loggers_once() -> None:
@@ -19,7 +17,7 @@ def _enter(self: Any) -> logging.Handler:
     root = logging.getLogger()
     if self.level is not None:
         self.handler.setLevel(self.level)
-    for logger in (root, *_loggers_apart()):
+    for logger in (root, *_loggers_apart(len(root.manager.loggerDict))):
         logger.addHandler(self.handler)
         self.attached_loggers.append(logger)
     if self.level is not None:
@@ -29,17 +27,13 @@ def _enter(self: Any) -> logging.Handler:
     return handler
 
 
-def _loggers_apart() -> list[logging.Logger]:
+@functools.lru_cache(maxsize=1)
+def _loggers_apart(n_loggers: int) -> list[logging.Logger]:
     """Those that do not propagate to the root; of torch there are fifty, which no test reads."""
-    global _n_known
-    loggers = logging.root.manager.loggerDict
-    if len(loggers) != _n_known:
-        _n_known = len(loggers)
-        _apart[:] = [
-            logger
-            for name, logger in loggers.items()
-            if isinstance(logger, logging.Logger)
-            and not logger.propagate
-            and not name.startswith("torch")
-        ]
-    return _apart
+    return [
+        logger
+        for name, logger in logging.root.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger)
+        and not logger.propagate
+        and not name.startswith("torch")
+    ]

@@ -122,21 +122,27 @@ def _created_once(create: Compose) -> Compose:
         """As OmegaConf does; of a mapping with the keys of a former one, what differs is set."""
         if len(values) != 1 or options.keys() - {"flags"} or type(values[0]) is not dict:
             return create(*values, **options)
+        given = values[0]
+        sections = [name for name, value in given.items() if type(value) is dict and value]
+        # Each section by itself, since two commands differ in few; what is in one is set below.
+        outer: dict[Any, Any] = {**given, **{name: {} for name in sections}}
         kinds: list[Any] = []
         plain: list[tuple[tuple[str, ...], Any]] = []
-        if not _take_apart(values[0], (), kinds, plain):
+        if not _take_apart(outer, (), kinds, plain):
             return create(*values, **options)
         key = repr(options), *kinds
         if key not in created:
-            created[key] = _Original(create(*values, **options)), plain
+            created[key] = _Original(create(outer, **options)), plain
         original, before = created[key]
         config = original.copy()
-        for (path, value), (_, known) in zip(plain, before, strict=True):
+        for ((name,), value), (_, known) in zip(plain, before, strict=True):
             if value != known:
-                node: Any = config
-                for name in path:
-                    node = node._content[name]
-                node._set_value(value)
+                config._content[name]._set_value(value)
+        for name in sections:
+            section = create_once(given[name])
+            section._set_key(name)
+            section._set_parent(config)
+            config._content[name] = section
         return config
 
     return create_once

@@ -23,6 +23,7 @@ from composed_configs import remember
 from fairseq import tasks
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
+from remembered_frames import remember_frames
 from torch import Tensor
 from torch.utils.data import _utils as data_loaders
 from toy_copies import copy_of_toy
@@ -39,6 +40,7 @@ from emo_fairseq.models.config import RobertaEMOConfig
 
 emo_fairseq.register()
 remember()
+remember_frames()
 do_not_sync()
 seed_none_that_is_absent()
 find_loggers_once()

@@ -5,9 +5,11 @@ It is imported from the folder of the repository, which alone is on the path of 
 
 from tests.absent_accelerators import seed_none_that_is_absent
 from tests.composed_configs import compose_before, remember
+from tests.remembered_frames import remember_frames
 from tests.unsynced_files import do_not_sync
 
 do_not_sync()
 seed_none_that_is_absent()
 remember()
+remember_frames()
 compose_before()

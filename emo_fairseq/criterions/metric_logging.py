@@ -7,6 +7,7 @@ number of ranks. No metric is rounded.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -94,20 +95,32 @@ def _log_derived(sums: Mapping[str, Tensor], case: str, labels: Sequence[str]) -
         if not names:
             continue
         # The names of the metrics follow from any sums; their values from the sums so far.
+        read = _reader(names, derive, labels)
         for metric in derive(_on_host(names, sums), labels):
             if not (case and metric.startswith(RECALL)):  # which would be too many
-                reader = _reader(metric, names, derive, labels)
-                fairseq_metrics.log_derived(of_case(metric, case), reader)
+                fairseq_metrics.log_derived(of_case(metric, case), partial(_read_one, metric, read))
+
+
+def _read_one(metric: str, read: Callable[[Any], Metrics], meters: Mapping[str, Any]) -> float:
+    return read(meters)[metric]
 
 
 def _reader(
-    metric: str, names: Sequence[str], derive: Derive, labels: Sequence[str]
-) -> Callable[[Any], float]:
-    """Return the function by which fairseq computes a metric from its meters."""
+    names: Sequence[str], derive: Derive, labels: Sequence[str]
+) -> Callable[[Any], Metrics]:
+    """Return the function by which fairseq computes metrics from its meters.
 
-    def read(meters: Mapping[str, Any]) -> float:
+    fairseq reads one metric after another: they are computed once for all of them.
+    """
+    last: tuple[list[Any], Metrics] = [], {}
+
+    def read(meters: Mapping[str, Any]) -> Metrics:
+        nonlocal last
         sums = {name: meters[name].sum for name in names}
-        return derive(_on_host(names, sums), labels)[metric]
+        # A meter never changes its sum in place: an update replaces it.
+        if not last[0] or any(a is not b for a, b in zip(sums.values(), last[0], strict=True)):
+            last = list(sums.values()), derive(_on_host(names, sums), labels)
+        return last[1]
 
     return read
 

@@ -94,8 +94,8 @@ def _draw_share(alpha: float) -> float:
     """
     ones = torch.ones(2, dtype=torch.float64)
     # log Gamma(alpha) = log Gamma(alpha + 1) + log(uniform) / alpha  (Marsaglia & Tsang 2000)
-    log_x, log_y = Gamma(alpha + ones, ones).sample().log().tolist()
-    minus_log_uniform, other = Exponential(ones).sample().tolist()
+    log_x, log_y = Gamma(alpha + ones, ones, validate_args=False).sample().log().tolist()
+    minus_log_uniform, other = Exponential(ones, validate_args=False).sample().tolist()
     log_odds = log_x - log_y - (minus_log_uniform - other) / alpha
     return torch.tensor(log_odds, dtype=torch.float64).sigmoid().item()
 

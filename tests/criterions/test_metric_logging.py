@@ -134,6 +134,18 @@ def test_figures_are_not_rounded() -> None:
     assert figures["uar"] == pytest.approx((2 / 3 + 1 / 2 + 1 + 1) / 4, abs=1e-12)
 
 
+def test_figures_between_batches_are_of_the_batches_so_far() -> None:
+    """As fairseq reads them, of an inner interval of an epoch and of the epoch."""
+    truth, logits = batch_of("emotion")
+    parts = [statistics_of("emotion", truth[p], logits[p]) for p in (slice(0, 20), slice(20, 37))]
+    with fairseq_metrics.aggregate(new_root=True) as epoch:
+        for number, part in enumerate(parts, start=1):
+            with fairseq_metrics.aggregate() as inner:
+                log_metrics([part], LABELS)
+            assert epoch.get_smoothed_values() == figures_of("emotion", [parts[:number]])
+            assert inner.get_smoothed_values() == figures_of("emotion", [[part]])
+
+
 def test_a_batch_without_utterances_changes_nothing() -> None:
     """What fairseq logs for the dummy batch of a rank that has no share."""
     truth, logits = batch_of("emotion")

@@ -156,6 +156,8 @@ def test_recordings_none_of_which_can_be_read_are_refused(tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.extended
+@pytest.mark.realdata
 def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
     corpus_dir = real_data("ravdess")
     assert main("ravdess", [str(corpus_dir), str(tmp_path)]) == 0

@@ -106,7 +106,9 @@ def probabilities(row: dict[str, str]) -> list[float]:
     "options",
     [
         "",
-        "--speech-freeze-layers 2 --speech-layer weighted",
+        pytest.param(
+            "--speech-freeze-layers 2 --speech-layer weighted", marks=pytest.mark.extended
+        ),
         "--speech-tuning lora --lora-targets q_proj --speech-freeze-layers 1",
     ],
 )
@@ -184,7 +186,11 @@ STANDARDIZED = "--speech-tuning frozen --standardize-frozen --standardize-fused 
 
 @pytest.mark.parametrize(
     ("layer", "width"),
-    [("weighted", 16), ("concat", 16), ("concat --speech-frozen-pooling mean_std", 32)],
+    [
+        ("weighted", 16),
+        pytest.param("concat", 16, marks=pytest.mark.extended),
+        ("concat --speech-frozen-pooling mean_std", 32),
+    ],
 )
 def test_a_standardized_encoder_predicts_the_same_everywhere(
     train: Callable[..., Path],
@@ -251,9 +257,9 @@ def test_augmented_copies_are_convolved_once(
     other_seed = train("other", COPIES, "--seed 4", updates=1)
     assert {file: file.read_bytes() for file in cards(data)} == stored
     assert other_seed.exists()
-    plain = train("plain", updates=9)
+    plain = weights(train("plain", updates=9))
     assert {file: file.read_bytes() for file in cards(data)} == stored
-    changed = {k for k, v in weights(checkpoint).items() if not torch.equal(v, weights(plain)[k])}
+    changed = {k for k, v in weights(checkpoint).items() if not torch.equal(v, plain[k])}
     assert "embedding.dense.weight" in changed
 
 
@@ -274,7 +280,9 @@ def test_the_front_end_can_be_trained(train: Callable[..., Path], data: Path, fo
     assert not torch.equal(trained[f"encoders.speech.backbone.model.{name}"], start[name])
 
 
-@pytest.mark.parametrize("options", ["", f"{STANDARDIZED} weighted"])
+@pytest.mark.parametrize(
+    "options", [pytest.param("", marks=pytest.mark.extended), f"{STANDARDIZED} weighted"]
+)
 def test_two_ranks_share_the_stored_outputs(
     options: str,
     on_two_ranks: Callable[..., Finished],

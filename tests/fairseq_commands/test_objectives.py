@@ -110,7 +110,7 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", all_but({"kd", "vad"}, METHODS.keys()))
+@pytest.mark.parametrize("method", all_but({"kd"}, METHODS.keys()))
 def test_distillation(method, train, trained, fairseq, commands, toy_corpus, tmp_path):
     """From a checkpoint, or from its predictions; to be scored when the teacher is gone."""
     target = "--target vad" if method == "vad" else ""
@@ -143,7 +143,10 @@ def largest_difference(one, other):
 # -- several targets -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weighting", ["fixed --auxiliary-weights vad=0.5", "uncertainty"])
+@pytest.mark.parametrize(
+    "weighting",
+    [pytest.param("fixed --auxiliary-weights vad=0.5", marks=pytest.mark.extended), "uncertainty"],
+)
 def test_several_targets(weighting, train, fairseq, commands, toy_corpus, tmp_path):
     targets = f"--auxiliary-targets vad,sentiment --auxiliary-weighting {weighting}"
     judge = "--best-checkpoint-metric ccc@vad --maximize-best-checkpoint-metric"

@@ -52,6 +52,7 @@ def test_emotion(batch_size, trained, scored, toy_corpus):
     assert_in_log(figures, label_figures(truth, prediction))
 
 
+@pytest.mark.extended
 @sizes
 def test_binary_emotion(batch_size, trained, scored, toy_corpus):
     learn = "--lr 0.01 --dropout 0 --attention-dropout 0 --pooler-dropout 0"

@@ -38,8 +38,6 @@ CASES = {
 KEPT = {
     "text sentiment",
     "log-mel vad",
-    "waveform binary_emotion",
-    "codes emotion",
     "text + waveform emotion",
     "text + codes binary_emotion",
 }
@@ -51,6 +49,7 @@ def test_training_and_scoring(options, metric, toy_corpus, fairseq, commands, tm
     score_every_batch_size(options, metric, toy_corpus, fairseq, commands, tmp_path)
 
 
+@pytest.mark.extended
 def test_the_console_command_trains_the_same(toy_corpus, fairseq, commands, tmp_path):
     """In an interpreter without what tests replace, such as how options are composed."""
     options = f"{commands['train']} --data {toy_corpus} --modality text --batch-size 8"

@@ -106,7 +106,7 @@ def scrolls_sideways(page):
     return page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
-@pytest.mark.parametrize("width", [375, 1200])
+@pytest.mark.parametrize("width", [375, pytest.param(1200, marks=pytest.mark.extended)])
 def test_what_is_shown(open_page, width):
     page = open_page(document(TURNS), width)
     assert not scrolls_sideways(page)
