@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,6 +133,11 @@ class AudioRows(LazyRows[AudioSegment | None]):
             return None
         start, end = (times[number].as_py() for times in self._times)
         return AudioSegment(self._root / path, start or 0.0, end)
+
+
+def waveforms_digest(digests: Sequence[str | None], max_samples: int) -> str:
+    """Digest waveforms by the digests of their segments, and by how much is read of each."""
+    return hashlib.sha256(json.dumps([max_samples, [*digests]]).encode()).hexdigest()
 
 
 def audio_digests(audio: Sequence[Path | AudioSegment | None], memory: Path) -> list[str | None]:

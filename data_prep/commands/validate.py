@@ -29,6 +29,7 @@ from data_prep.tokens.token_sets import MODALITIES
 from data_prep.validation.derived import (
     feature_faults,
     missing_features,
+    outdated_features,
     packed_audio_faults,
     token_faults,
 )
@@ -102,6 +103,7 @@ def validate(
     faults += video_faults(manifests, data_dir, video_raw, raw, workers, progress)
     if warnings is not None:
         warnings += [*odd, *missing_features(data_dir, whole)]
+        warnings += outdated_features(data_dir, whole, raw)
     faults += feature_faults(data_dir, whole)
     faults += packed_audio_faults(data_dir, whole, raw)
     faults += token_faults(data_dir, whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from data_prep.audio.segment import AudioSegment, audio_digests
+from data_prep.audio.segment import AudioSegment, audio_digests, waveforms_digest
 from data_prep.engines import Workers
 from data_prep.engines.mapping import for_groups
 from data_prep.errors import CodedError
+from data_prep.features.egemaps import EGEMAPS
 from data_prep.features.frame_files import FloatArray
+from data_prep.features.log_mel import LOG_MEL
 from data_prep.features.pooling import pooled
 from data_prep.features.stored import (
     CARD_FILE,
@@ -26,12 +29,13 @@ from data_prep.features.stored import (
     write_split,
 )
 from data_prep.files.arrays import UnreadableArrayError, load_archive
+from data_prep.files.digests import user_memory
 from data_prep.files.lock import locked
 from data_prep.files.remote import RemotePath
 from data_prep.files.shards import ArrayCodec, ShardMap, ShardStore, shard_map, spans_of
 from data_prep.manifest.digests import rows_digest, sequence_digest
 from data_prep.progress import track
-from data_prep.schema import Utterance
+from data_prep.schema import SAMPLE_RATE, Utterance
 from data_prep.tokens.binarize import read_splits
 
 logger = logging.getLogger(__name__)
@@ -241,21 +245,36 @@ def are_of_audio(
     They are taken to be, where a file cannot be read, since features need no recordings once they
     are there. So are those that others made, and of recordings at a URL, which would be read whole.
 
+    So are those of a text, of tokens or of a video.
+
     Raises:
         ManifestError: their card is invalid.
     """
-    made_from = read_card(folder).get("splits", {}).get(split, {}).get("content")
+    card = read_card(folder)
+    settings = card.get("settings", {})
+    made_from = card.get("splits", {}).get(split, {}).get("content")
     first = next((part for part in audio if part is not None), None)
     if made_from is None or first is None or isinstance(first.path, RemotePath):
         return True
     try:
-        return bool(made_from == content_of_audio(rows, audio, memory_of(folder)))
+        if settings.get("features") in (LOG_MEL, EGEMAPS):
+            return bool(made_from == content_of_audio(rows, audio, memory_of(folder)))
+        if settings.get("modality") == "speech" and "max_seconds" in settings:
+            max_samples = int(settings["max_seconds"] * SAMPLE_RATE)
+            digests = audio_digests(audio, memory_of(folder))
+            return bool(made_from == waveforms_digest(digests, max_samples))
     except ValueError:
         return True
+    return True
 
 
 def memory_of(folder: Path) -> Path:
-    """Return the file beside folders of features in which digests of audio files are cached."""
+    """Return the file in which digests of audio files are cached.
+
+    It is beside folders of features, or in the user's cache where these may not be written to.
+    """
+    if folder.parent.is_dir() and not os.access(folder.parent, os.W_OK):
+        return user_memory().with_name("recordings.json")
     return folder.parent / ".digests.json"
 
 

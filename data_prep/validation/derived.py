@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from data_prep.audio.segment import AudioRows
 from data_prep.errors import Fault, ManifestError
+from data_prep.features.extraction import are_of_audio
 from data_prep.features.stored import FOLDER as FEATURES
 from data_prep.features.stored import find_faults, find_missing
 from data_prep.manifest.table import ManifestTable
 from data_prep.packed_audio import opening as packed_audio
 from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO
+from data_prep.packed_audio.segment import audio_of_splits
 from data_prep.tokens.checking import check_tokens
 from data_prep.tokens.token_sets import MODALITIES, token_sets
 
@@ -27,6 +30,27 @@ def missing_features(data_dir: Path, manifests: Mapping[Path, ManifestTable]) ->
     for folder in sorted((data_dir / FEATURES).glob("[!.]*/")):
         for path, rows in manifests.items():
             yield from find_missing(folder, path.stem, rows)
+
+
+def outdated_features(
+    data_dir: Path, manifests: Mapping[Path, ManifestTable], raw: Path
+) -> Iterator[Fault]:
+    """Yield warnings of features that are not of the recordings as they are now."""
+    packed = data_dir / PACKED_AUDIO
+    for folder in sorted((data_dir / FEATURES).glob("[!.]*/")):
+        for path, rows in manifests.items():
+            try:
+                is_current = are_of_audio(folder, path.stem, rows, AudioRows(rows, raw))
+                if not is_current:
+                    audio = audio_of_splits(data_dir, raw, packed)(path.stem, rows)
+                    is_current = are_of_audio(folder, path.stem, rows, audio)
+            except ManifestError:  # a fault of its own
+                continue
+            if not is_current:
+                problem = f"is not of the recordings in {raw} as they are now"
+                remedy = "extract again, unless it is to be of others"
+                file = f"{folder / path.stem}.npy"
+                yield Fault(file, None, problem, remedy, "features-outdated")
 
 
 def packed_audio_faults(

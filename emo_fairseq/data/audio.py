@@ -10,6 +10,7 @@ from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
 from data_prep.audio.decoding import FloatArray
+from data_prep.audio.faults import LENGTH_TOLERANCE
 from data_prep.audio.frames import num_frames_of
 from data_prep.audio.part import WINDOW_MS
 from data_prep.audio.segment import AudioSegment, as_segment, audio_digests
@@ -29,7 +30,7 @@ class WaveformDataset(FairseqDataset):
 
     An item is ((T,) float32 samples at 16 kHz, presence). A row without audio is one window of
     zeros that is not present, so no fusion attends to it. What is odd about a row, such as digital
-    silence, is logged once.
+    silence, or another length than that in the manifest, is logged once.
 
     Args:
         audio: N files or segments of files, None where the row has no audio.
@@ -53,6 +54,7 @@ class WaveformDataset(FairseqDataset):
         self.names = names
         self.audio = audio
         self._check_lengths(n_samples)
+        self.n_samples = n_samples
         self.max_samples = max_samples
         self.sizes = np.clip(n_samples, MIN_SAMPLES, max_samples)
         further = "further such rows are not logged; data_prep.validate lists them all"
@@ -86,6 +88,11 @@ class WaveformDataset(FairseqDataset):
         except ValueError as error:
             code = getattr(error, "code", "") or "audio-unreadable"
             raise UsageError(f"{self.names[index]}: {error}", code) from error
+        expected = int(self.n_samples[index])
+        if expected and abs(len(samples) - expected) > LENGTH_TOLERANCE:
+            other = f"has {len(samples)} samples where n_samples of the manifest is {expected}"
+            remedy = "by which rows are batched and truncated ones are counted; prepare them again"
+            warnings = (*warnings, f"{other}, {remedy}")
         if warnings:
             self._warnings.warn(index, f"{audio}: {'; '.join(warnings)}")
         return samples

@@ -320,6 +320,15 @@ class DataDir(InputLimits):
         """
         return _join_features([self._features_of(modality, part) for part in split.stored_parts])
 
+    def are_of_others(self, folder: Path, split: Split) -> bool:
+        """Return whether stored features are not of the recordings of a split as they are now."""
+        root = self.audio_root(must_exist=self.cfg.data_raw is not None)
+        rows = split.utterances
+        if are_of_audio(folder, split.name, rows, AudioRows(rows, root)):
+            return False
+        audio_of = audio_of_splits(self.folder, root, self.folder / PACKED_AUDIO_FOLDER)
+        return not are_of_audio(folder, split.name, rows, audio_of(split.name, rows))
+
     def _features_of(self, modality: str, split: Split) -> StoredFeatures:
         if (modality, split.name) not in self._features:  # opening may pack, and warn of rows
             folder = features_folder(self.folder, self.encoders[modality].source)
@@ -329,6 +338,12 @@ class DataDir(InputLimits):
                     f"{folder}/{split.name}.npy: not there; write it with "
                     "`python -m data_prep.extract_features`, or put your own frames there",
                     "features-missing",
+                )
+            if modality == SPEECH and self.are_of_others(folder, split):
+                split.warn(
+                    f"features of {folder} are not of the recordings in "
+                    f"{self.audio_root(must_exist=False)} as they are now; extract them again by "
+                    "`python -m data_prep.extract_features`, unless they are to be of others"
                 )
             self._features[modality, split.name] = stored
         return self._features[modality, split.name]
@@ -376,27 +391,18 @@ class SplitReader:
         folder = features_folder(self.data_dir.folder, LOG_MEL_FEATURES)
         opened = [_open_features(folder, part) for part in self.split.stored_parts]
         stored = [part for part in opened if part is not None]
-        if len(stored) < len(opened) or self._are_of_others(folder):
+        if len(stored) < len(opened):
+            return None
+        if any(self.data_dir.are_of_others(folder, part) for part in self.split.stored_parts):
+            root = self.data_dir.audio_root(must_exist=False)
+            self.split.warn(
+                f"frames of {folder} are not read, and are computed, since they are not of the "
+                f"recordings in {root} as they are now; `python -m data_prep.extract_features` "
+                "extracts them again"
+            )
             return None
         logger.info("%s: frames of %s from disk", self.split.stored.name, folder)
         return StoredFrames(_join_features(stored), num_frames(self.data_dir.max_samples()))
-
-    def _are_of_others(self, folder: Path) -> bool:
-        """Return whether stored frames are not of the recordings that ``--data-raw`` names."""
-        data_dir = self.data_dir
-        if data_dir.cfg.data_raw is None:
-            return False
-        packed = data_dir.folder / PACKED_AUDIO_FOLDER
-        audio_of = audio_of_splits(data_dir.folder, data_dir.audio_root(), packed)
-        for part in self.split.stored_parts:
-            rows = part.utterances
-            if not are_of_audio(folder, part.name, rows, audio_of(part.name, rows)):
-                self.split.warn(
-                    f"frames of {folder} are not read, since they are of other recordings than "
-                    f"those of --data-raw {data_dir.cfg.data_raw}, whose frames are computed"
-                )
-                return True
-        return False
 
     def frames(self) -> StoredFrames:
         stored = self.data_dir.features(self.modality, self.split)

@@ -15,6 +15,7 @@ import torch
 from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
+from data_prep.audio.segment import waveforms_digest
 from data_prep.features.frame_files import StoredFeatures
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.augmentation import AugmentedDataset, unaugmented
@@ -118,8 +119,7 @@ def content_digest(dataset: FairseqDataset, memory: Path) -> str:
         clips = [repr(dataset.options), dataset.content(memory)]
         return hashlib.sha256(json.dumps(clips).encode()).hexdigest()
     if isinstance(dataset, WaveformDataset):
-        content = [dataset.max_samples, dataset.content(memory)]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return waveforms_digest(dataset.content(memory), dataset.max_samples)
     if isinstance(dataset, AugmentedDataset):
         identity = dataset.identity(partial(content_digest, memory=memory))
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

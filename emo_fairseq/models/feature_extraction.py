@@ -178,7 +178,7 @@ class PretrainedFeatures:
             return self._counted(split, compute(build, items, costs))
         if isinstance(dataset, WaveformDataset):
             dataset_of = partial(_waveforms, dataset.max_samples)
-            columns = dataset.audio, dataset.sizes, dataset.names
+            columns = dataset.audio, dataset.n_samples, dataset.names
             items = Computed(len(rows), lambda row: tuple(column[row] for column in columns))
         else:
             dataset_of = partial(_Tokens, dataset.specials.pad)
@@ -290,8 +290,8 @@ def _build(
 def _waveforms(
     limit: int, items: Sequence[tuple[AudioSegment | None, int, str]]
 ) -> WaveformDataset:
-    audio, sizes, names = zip(*items, strict=True)
-    return WaveformDataset(audio, np.array(sizes), limit, names)
+    audio, n_samples, names = zip(*items, strict=True)
+    return WaveformDataset(audio, np.array(n_samples), limit, names)
 
 
 def _clips(

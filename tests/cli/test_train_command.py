@@ -437,6 +437,7 @@ def test_other_recordings_are_another_training(command, started, tmp_path, capsy
     frames = np.load("data/t/features/log_mel/train.npy")
     assert main([*words, "--data-raw", "clean"]) == 1
     assert "[output-of-other-rows]" in capsys.readouterr().err
+    assert np.array_equal(np.load("data/t/features/log_mel/train.npy"), frames), "refused first"
     clean = command(*words, "--data-raw", "clean", "--output", "clean_output")
     assert "is there already" not in clean
     assert not np.array_equal(np.load("data/t/features/log_mel/train.npy"), frames)

@@ -167,3 +167,33 @@ def test_stored_frames_of_other_recordings_are_not_read(
         frames = task.data.raw_frames("speech", task.data.split("train"))
         loudest[name] = float(frames[0][0].max())
     assert loudest["copied"] > 0 > loudest["silent"]
+
+
+def test_stored_frames_of_recordings_that_have_changed(
+    copy_toy: Callable[..., Path], make_task: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Log-mel frames are computed; other features, which cannot be, are warned of."""
+    data = copy_toy(lambda split, rows: rows[:2])
+    for name in ("log_mel", "mine"):
+        assert extract_features.main([str(data), "--workers", "1", "--name", name]) == 0
+
+    def frames(**options: str) -> torch.Tensor:
+        task = make_task(data, modality="speech", **options)
+        return torch.as_tensor(task.data.raw_frames("speech", task.data.split("train"))[0][0])
+
+    log_mel_input, features = {"speech_input": "log_mel"}, {"speech_encoder": "features:mine"}
+    before = frames(**log_mel_input)
+    assert torch.equal(frames(**features), before)
+    assert "as they are now" not in caplog.text
+    row = read_manifest(data / "train.tsv")[0]
+    recording = data / str(row.audio)
+    content = recording.read_bytes()
+    recording.unlink()  # it may be a link
+    soundfile.write(recording, np.zeros(row.n_samples), 16_000)
+    assert frames(**log_mel_input).max() < 0 < before.max()
+    assert "frames of" in caplog.text
+    caplog.clear()
+    assert torch.equal(frames(**features), before)
+    assert "features/mine are not of the recordings in" in caplog.text
+    recording.write_bytes(content)
+    assert torch.equal(frames(**log_mel_input), before)

@@ -93,6 +93,17 @@ def test_a_silent_row_is_loaded_and_warned_of_once(
     assert "data_prep.validate lists them all" in lines[-1]
 
 
+def test_another_length_than_in_the_manifest_is_warned_of(
+    write_tone: WriteTone, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_tone(0.5)
+    for n_samples in (8000, 8001):  # resamplers round differently
+        assert len(dataset(path, n_samples=n_samples, seconds=0.2)[0][0]) == 3200
+    assert not caplog.records
+    assert len(dataset(path, n_samples=4000)[0][0]) == 8000
+    assert "has 8000 samples where n_samples of the manifest is 4000" in caplog.text
+
+
 def test_missing_audio_is_a_placeholder(write_tone: WriteTone) -> None:
     items = dataset(None, write_tone(0.5), n_samples=0)
     samples, present = items[0]

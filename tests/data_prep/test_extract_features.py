@@ -16,9 +16,13 @@ from codes import raises
 from pretrained import tiny_checkpoints
 
 from data_prep.audio.loading import load_audio
+from data_prep.audio.segment import AudioRows
 from data_prep.commands import pack_audio
 from data_prep.commands.extract_features import main
 from data_prep.commands.tokenize_text import tokenize_with_hf
+from data_prep.commands.validate import validate
+from data_prep.errors import Fault
+from data_prep.features.extraction import are_of_audio
 from data_prep.features.frame_files import StoredFeatures
 from data_prep.features.log_mel import N_MELS, frames_of
 from data_prep.features.stored import open_features, read_card
@@ -278,6 +282,29 @@ def test_other_settings_begin_again(data_dir: Path, wav2vec2: Path, tmp_path: Pa
     torch.manual_seed(5)
     tiny_checkpoints.wav2vec2().save(tmp_path / "copied.pt")
     assert changes("--encoder", f"fairseq:{copied}", "--max-seconds", "0.2")
+
+
+@pytest.mark.parametrize("encoder", ["log_mel", "wav2vec2"])
+def test_features_of_recordings_that_have_changed(
+    encoder: str, data_dir: Path, request: pytest.FixtureRequest
+) -> None:
+    if encoder == "log_mel":
+        folder = extract_log_mel(data_dir)
+    else:
+        spec = f"fairseq:{request.getfixturevalue(encoder)}"
+        extract(data_dir, "--encoder", spec, "--name", "mine", "--max-seconds", "0.5")
+        folder = data_dir / "features" / "mine"
+    rows = read_manifest(data_dir / "train.tsv")
+    assert are_of_audio(folder, "train", rows, AudioRows(rows, data_dir))
+    recording = data_dir / "long.wav"
+    soundfile.write(recording, np.zeros(8_000), 16_000)
+    assert not are_of_audio(folder, "train", rows, AudioRows(rows, data_dir))
+    warnings: list[Fault] = []
+    faults = validate(data_dir, warnings=warnings)
+    assert [fault.code for fault in faults] == ["length-mismatch"]
+    assert "features-outdated" in [warning.code for warning in warnings]
+    recording.unlink()  # features need no recordings
+    assert are_of_audio(folder, "train", rows, AudioRows(rows, data_dir))
 
 
 def test_text_of_a_pretrained_encoder(tmp_path: Path, bert: Path) -> None:

@@ -83,6 +83,7 @@ def train_on(options: argparse.Namespace, data: "DataFolder", has_next: bool = T
     if options.dry_run:
         _show_all(options, data, inputs, plan)
         return Outcome()
+    _refuse_others(options, data, inputs, plan)
     for words in plan.steps:
         if code := run_step(words):
             return Outcome(code)
@@ -166,6 +167,23 @@ def _train_and_score(
     return Outcome(code, *files, data, inputs.test, summary, scored)
 
 
+def _refuse_others(
+    options: argparse.Namespace, data: "DataFolder", inputs: "Inputs", plan: "Plan"
+) -> None:
+    """Refuse folders of other trainings before the steps, which may take minutes.
+
+    Raises:
+        UsageError: see :func:`_refuse_other`.
+    """
+    begun = [model for model in plan.models if _has_checkpoints(model.folder)]
+    if not begun:
+        return
+    rows, read = _learned_rows(options, data), _learned_inputs(options, data, inputs)
+    for model in begun:
+        is_chosen = options.find_batch_size and not model.is_solved  # a part of the command, later
+        _refuse_other(model.folder, None if is_chosen else model.training.words, rows, read)
+
+
 def _train_model(
     options: argparse.Namespace, data: "DataFolder", model: "Model", read: Mapping[str, str]
 ) -> int:
@@ -235,44 +253,61 @@ def _claim_folder(folder: Path, words: Sequence[str], rows: str, read: Mapping[s
     """Record the command in its folder; refuse a folder of another one, which fairseq would resume.
 
     Raises:
-        UsageError: the folder has checkpoints of another command, of other rows or inputs.
+        UsageError: see :func:`_refuse_other`.
+    """
+    if _has_checkpoints(folder):
+        _refuse_other(folder, words, rows, read)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / COMMAND_FILE).write_text("\n".join(words), encoding="utf-8")
+    inputs = {**_read_digests(folder)[1], **read}
+    lines = [f"{rows}\n", *(f"{digest} {name}\n" for name, digest in inputs.items())]
+    (folder / ROWS_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+def _has_checkpoints(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (BEST, LAST))
+
+
+def _refuse_other(
+    folder: Path, words: Sequence[str] | None, rows: str, read: Mapping[str, str]
+) -> None:
+    """Refuse a folder whose checkpoints are not those of a command; None: whatever the command is.
+
+    Raises:
+        UsageError: they are of another command, of other rows or inputs.
     """
     from emo_fairseq.cli.train.data import without_data_raw
     from emo_fairseq.data.input_digests import changed_inputs
 
-    note, rows_note, command = folder / COMMAND_FILE, folder / ROWS_FILE, "\n".join(words)
+    note = folder / COMMAND_FILE
     before = note.read_text(encoding="utf-8").split("\n") if note.is_file() else None
-    has_checkpoints = any((folder / name).is_file() for name in (BEST, LAST))
-    is_other = before is None or without_data_raw(before) != without_data_raw(words)
-    if is_other and has_checkpoints:
+    is_other = before is None or without_data_raw(before) != without_data_raw(words or before)
+    if is_other:
         raise UsageError(
             f"{folder}: holds a training by another command, see {note.name}, and fairseq would "
             "resume that; give another --output, or remove the folder",
             "output-in-use",
         )
-    rows_before, read_before = _read_digests(rows_note)
-    if has_checkpoints and rows and rows_before not in ("", rows):
+    rows_before, read_before = _read_digests(folder)
+    if rows and rows_before not in ("", rows):
         raise UsageError(
             f"{folder}: holds a training on other rows, the train or the valid split has changed "
             "since, and it would be resumed; remove the folder, or give another --output",
             "output-of-other-rows",
         )
-    if has_checkpoints and (changed := changed_inputs(read_before, read)):
+    if changed := changed_inputs(read_before, read):
         raise UsageError(
             f"{folder}: holds a training on other {' and '.join(changed)}, which have changed "
             "since, and it would be resumed; remove the folder, or give another --output",
             "output-of-other-rows",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(command, encoding="utf-8")
-    lines = [f"{digest} {name}\n" for name, digest in {**read_before, **read}.items()]
-    rows_note.write_text("".join([f"{rows}\n", *lines]), encoding="utf-8")
 
 
-def _read_digests(file: Path) -> tuple[str, dict[str, str]]:
+def _read_digests(folder: Path) -> tuple[str, dict[str, str]]:
     """Return the digest of the rows of a training, and those of its inputs; empty without."""
     from emo_fairseq.data.input_digests import RECORDINGS
 
+    file = folder / ROWS_FILE
     rows, *lines = (file.read_text(encoding="utf-8") if file.is_file() else "").split("\n")
     named = [line.partition(" ")[::2] for line in lines if line]
     return rows, {name or RECORDINGS: digest for digest, name in named}  # unnamed in older versions
