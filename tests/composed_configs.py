@@ -34,6 +34,7 @@ def remember() -> None:
         utils.compose = _composed_once(utils.compose)
         OmegaConf.merge = _merged_once(OmegaConf.merge)
         OmegaConf.create = _created_once(OmegaConf.create)
+        DictConfig.__deepcopy__ = _copied_by_bytes(DictConfig.__deepcopy__)
         for name in ("__getattr__", "__getitem__"):
             setattr(DictConfig, name, _read_at_once(getattr(DictConfig, name)))
         # Hydra copies it, with all configurations in it, for each that it composes.
@@ -114,12 +115,29 @@ def _is_of_schema(schema: Any, given: Any) -> bool:
     return is_there and dataclasses.is_dataclass(schema)
 
 
+def _converted_once(create: Compose) -> Compose:
+    converted: dict[Any, _Original] = {}
+
+    def of_dataclass(given: Any, *more: Any, **options: Any) -> Any:
+        if any(more) or options:
+            return create(given, *more, **options)
+        key = given if isinstance(given, type) else (type(given), repr(given))
+        if key not in converted:
+            converted[key] = _Original(create(given))
+        return converted[key].copy()
+
+    return of_dataclass
+
+
 def _created_once(create: Compose) -> Compose:
     created: dict[tuple[Any, ...], tuple[_Original, list[Any]]] = {}
+    of_dataclass = _converted_once(create)
 
     @functools.wraps(create)
     def create_once(*values: Any, **options: Any) -> Any:
         """As OmegaConf does; of a mapping with the keys of a former one, what differs is set."""
+        if dataclasses.is_dataclass(values[0] if values else None):
+            return of_dataclass(*values, **options)
         if len(values) != 1 or options.keys() - {"flags"} or type(values[0]) is not dict:
             return create(*values, **options)
         given = values[0]
@@ -146,6 +164,20 @@ def _created_once(create: Compose) -> Compose:
         return config
 
     return create_once
+
+
+def _copied_by_bytes(copy_deeply: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+    @functools.wraps(copy_deeply)
+    def deepcopy(self: DictConfig, memo: dict[int, Any]) -> DictConfig:
+        """As OmegaConf does, in half the time, of a whole configuration of what bytes can hold."""
+        if memo or self._get_parent() is not None:
+            return copy_deeply(self, memo)
+        try:
+            return _Original(self).copy()
+        except (AttributeError, TypeError, pickle.PicklingError):
+            return copy_deeply(self, memo)
+
+    return deepcopy
 
 
 def _read_at_once(read: Callable[[DictConfig, Any], Any]) -> Callable[[DictConfig, Any], Any]:

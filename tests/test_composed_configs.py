@@ -1,5 +1,6 @@
 """Configurations that tests remember are those that OmegaConf makes."""
 
+import copy
 import shlex
 from typing import Any
 
@@ -76,6 +77,30 @@ def test_values_are_read_as_they_are_stored() -> None:
         _ = config.y
 
 
+def test_a_dataclass_and_its_values() -> None:
+    """Each time a configuration of its own."""
+    for given in (RobertaEMOConfig, RobertaEMOConfig(), RobertaEMOConfig(dropout=0.3)):
+        expected = OmegaConf.create.__wrapped__(given)
+        for _ in range(2):
+            found = OmegaConf.structured(given)
+            assert_same(expected, found)
+            found.dropout = 0.9
+
+
+def test_a_copy_is_of_its_own() -> None:
+    config = composed("--lr 0.1")
+    OmegaConf.set_struct(config, True)
+    for original in (config, config.task):
+        found = copy.deepcopy(original)
+        assert_same(DictConfig.__deepcopy__.__wrapped__(original, {}), found)
+        assert found._get_parent() is original._get_parent()
+    found = copy.deepcopy(config)
+    found.common.seed = 9
+    assert config.common.seed == 1
+    local = OmegaConf.create({"a": lambda: 1}, flags={"allow_objects": True})
+    assert copy.deepcopy(local).a() == 1
+
+
 def test_a_part_and_the_defaults_of_its_dataclass() -> None:
     for words in ("--save-dir a", "--dropout 0.3"):
         part = composed(words).model
@@ -95,6 +120,7 @@ def without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         (utils, "compose"),
         (OmegaConf, "merge"),
         (OmegaConf, "create"),
+        (DictConfig, "__deepcopy__"),
         (DictConfig, "__getattr__"),
         (DictConfig, "__getitem__"),
     ):

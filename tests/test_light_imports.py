@@ -174,6 +174,7 @@ assert store.load("common.yaml").node.seed == 1
 """
 
 
+@pytest.mark.extended
 def test_fairseq_is_imported_without_what_few_of_its_parts_use_and_they_use_it_all_the_same() -> (
     None
 ):

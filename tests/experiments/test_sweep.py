@@ -31,6 +31,9 @@ from emo_fairseq.experiments.grid import plan_runs
 from emo_fairseq.experiments.runs import TRAINED, RunFolder
 from emo_fairseq.experiments.training import learned_inputs, learned_rows
 
+# Of what these sweeps print, no interval is compared.
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 PROTOCOL = "k_fold"
 N_UPDATES = 3
 CONFIG = {

@@ -17,6 +17,9 @@ from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.vad_to_emotion.__main__ import main
 
+# Of what these sweeps print, no interval is compared.
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 run = vad_forest_example.load("run")
 CONFIG = vad_forest_example.FOLDER / "config" / "toy.yaml"
 SMALL = {"text_embed_dim": 16, "text_attention_heads": 2, "embedding_dim": 16}

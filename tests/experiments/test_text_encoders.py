@@ -13,6 +13,9 @@ from data_prep.corpora.toy import prepare_toy
 from data_prep.schema import read_manifest
 from data_prep.tokens.token_sets import token_sets
 
+# Of what these sweeps print, no interval is compared.
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 CONFIG = {
     "common": {"user_dir": str(Path(emo_fairseq.__file__).parent), "cpu": True, "seed": 1},
     "task": {"_name": "emotion_prediction", "modality": "text", "text_encoder": "???"},

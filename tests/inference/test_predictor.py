@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from codes import raises
+from extended import all_but
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 
@@ -36,7 +37,7 @@ CASES = {
 TOLERANCE = 1e-5
 
 
-@pytest.mark.parametrize(("options", "modalities"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(("options", "modalities"), all_but(CASES.keys() - {"log-mel, vad"}, CASES))
 def test_it_predicts_as_fairseq_validate_does(
     options, modalities, scored_toy, trained_models, rows_of
 ):

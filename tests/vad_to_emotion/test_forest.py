@@ -18,7 +18,10 @@ from emo_fairseq.vad_to_emotion.forest import fit_forest, read_forest, write_for
 
 LABELS = ("sad", "never", "angry", "happy")
 ABOUT = {"corpus": "c", "fitted_on": "x", "regressor": {}}
-skops = importlib.import_module("skops.io")
+
+
+def skops_dump(content, file):
+    importlib.import_module("skops.io").dump(content, file)  # which takes seconds to import
 
 
 def data(n=120):
@@ -81,7 +84,7 @@ def test_axes_go_by_name(tmp_path):
     vad, emotions = data()
     turned = RandomForestClassifier(12, random_state=1).fit(vad[:, ::-1], emotions)
     axes = list(AXES[::-1])
-    skops.dump(content(fitted(), model=turned, axes=axes), tmp_path / "turned.skops")
+    skops_dump(content(fitted(), model=turned, axes=axes), tmp_path / "turned.skops")
     found = read_forest(tmp_path / "turned.skops").probabilities(vad)
     assert np.array_equal(found[:, [0, 2, 3]], turned.predict_proba(vad[:, ::-1]))
 
@@ -108,7 +111,7 @@ class Unknown:
     ],
 )
 def test_other_content_is_refused(tmp_path, changed, code, part):
-    skops.dump(content(fitted(), **changed), tmp_path / "f.skops")
+    skops_dump(content(fitted(), **changed), tmp_path / "f.skops")
     with raises(code) as error:
         read_forest(tmp_path / "f.skops")
     assert part in str(error.value)
@@ -190,7 +193,7 @@ def test_nesting_without_end(tmp_path):
 
 
 def test_another_version_is_warned_of(tmp_path, caplog):
-    skops.dump(content(fitted(), sklearn="0.1"), tmp_path / "f.skops")
+    skops_dump(content(fitted(), sklearn="0.1"), tmp_path / "f.skops")
     read_forest(tmp_path / "f.skops")
     assert f"fitted with scikit-learn 0.1, read with {sklearn.__version__}" in caplog.text
 
