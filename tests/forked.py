@@ -1,7 +1,7 @@
 """The one server that processes of tests are forked from, with what is slow to import loaded.
 
 multiprocessing has one such server a process, which starts with the list that was set last: so that
-list is here, for all. fairseq_cli.train comes first, since the first of them sets up logging.
+list is here, for all. Of commands fairseq_cli.train comes first, which sets up logging.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from pathlib import Path
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
+        "tests.forked_imports",
         "fairseq_cli.train",
         "fairseq_cli.validate",
         "fairseq_cli.hydra_train",
