@@ -30,6 +30,7 @@ from data_prep.validation.derived import (
     feature_faults,
     missing_features,
     outdated_features,
+    outdated_tokens,
     packed_audio_faults,
     token_faults,
 )
@@ -104,6 +105,7 @@ def validate(
     if warnings is not None:
         warnings += [*odd, *missing_features(data_dir, whole)]
         warnings += outdated_features(data_dir, whole, raw)
+        warnings += outdated_tokens(data_dir, whole, raw)
     faults += feature_faults(data_dir, whole)
     faults += packed_audio_faults(data_dir, whole, raw)
     faults += token_faults(data_dir, whole)

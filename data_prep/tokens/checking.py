@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.audio.segment import AudioSegment, audio_digests
 from data_prep.errors import (
     Fault,
     ManifestError,
 )
 from data_prep.files.digests import (
+    user_memory,
     verify,
     verify_all,
     warn_unverified,
 )
-from data_prep.manifest.digests import rows_digest, texts_digest
+from data_prep.files.remote import RemotePath
+from data_prep.manifest.digests import rows_digest, sequence_digest, texts_digest
 from data_prep.schema import Utterance
 from data_prep.tokens.folder import (
     DICT_FILE,
@@ -75,6 +78,28 @@ def is_card_of(folder: Path, split: str, rows: Sequence[Utterance]) -> bool:
     if TokenSet.of(folder).modality == _TEXT:
         return bool(entry.get("digest") == texts_digest(rows))
     return bool(entry.get("manifest") == rows_digest(rows))
+
+
+def are_tokens_of_audio(
+    folder: Path, split: str, rows: Sequence[Utterance], audio: Sequence[AudioSegment | None]
+) -> bool:
+    """Return whether tokens of speech are those of audio files as they are now.
+
+    They are taken to be, where a file cannot be read, or is at a URL; and so are tokens of others.
+
+    Raises:
+        ManifestError: their card is invalid.
+    """
+    has_card = (folder / TOKENIZER_FILE).exists()
+    made_from = read_card(folder)["splits"].get(split, {}).get("digest") if has_card else None
+    first = next((part for part in audio if part is not None), None)
+    if made_from is None or first is None or isinstance(first.path, RemotePath):
+        return True
+    try:
+        digests = audio_digests(audio, user_memory().with_name("recordings.json"))
+    except ValueError:
+        return True
+    return bool(made_from == sequence_digest(zip((row.id for row in rows), digests, strict=True)))
 
 
 def check_tokenizer(folder: Path) -> None:

@@ -14,7 +14,7 @@ from data_prep.manifest.table import ManifestTable
 from data_prep.packed_audio import opening as packed_audio
 from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO
 from data_prep.packed_audio.segment import audio_of_splits
-from data_prep.tokens.checking import check_tokens
+from data_prep.tokens.checking import are_tokens_of_audio, check_tokens
 from data_prep.tokens.token_sets import MODALITIES, token_sets
 
 
@@ -51,6 +51,23 @@ def outdated_features(
                 remedy = "extract again, unless it is to be of others"
                 file = f"{folder / path.stem}.npy"
                 yield Fault(file, None, problem, remedy, "features-outdated")
+
+
+def outdated_tokens(
+    data_dir: Path, manifests: Mapping[Path, ManifestTable], raw: Path
+) -> Iterator[Fault]:
+    """Yield warnings of tokens that are not of the recordings as they are now."""
+    for tokens in token_sets(data_dir, "speech"):
+        for path, rows in manifests.items():
+            try:
+                audio = AudioRows(rows, raw)
+                is_current = are_tokens_of_audio(tokens.folder, path.stem, rows, audio)
+            except ManifestError:  # a fault of its own
+                continue
+            if not is_current:
+                problem = f"is not of the recordings in {raw} as they are now"
+                file = f"{tokens.folder / path.stem}.bin"
+                yield Fault(file, None, problem, f"run `{tokens.command}`", "tokens-outdated")
 
 
 def packed_audio_faults(

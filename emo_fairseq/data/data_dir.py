@@ -27,7 +27,9 @@ from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO_FOLDER
 from data_prep.packed_audio.segment import audio_of_splits
 from data_prep.packed_audio.stored import PackedAudio
 from data_prep.schema import SAMPLE_RATE, SPLITS, TRAIN
+from data_prep.tokens.checking import are_tokens_of_audio
 from data_prep.tokens.folder import SpecialIds
+from data_prep.tokens.token_sets import TokenSet
 from data_prep.video.segment import video_of
 from emo_fairseq.data import legacy
 from emo_fairseq.data.audio import PackedWaveforms, WaveformDataset
@@ -362,7 +364,20 @@ class SplitReader:
     def tokens(self, specials: SpecialIds) -> FairseqDataset:
         data_dir = self.data_dir
         folder = data_dir.token_folder(self.modality)
+        if self.modality == SPEECH and not data_dir.is_legacy:
+            self._warn_of_other_recordings(folder)
         return build_token_dataset(folder, data_dir, self.modality, self.split, specials)
+
+    def _warn_of_other_recordings(self, folder: Path) -> None:
+        """Log that tokens are not of the recordings as they are now."""
+        root = self.data_dir.audio_root(must_exist=False)
+        for part in self.split.stored_parts:
+            audio = AudioRows(part.utterances, root)
+            if not are_tokens_of_audio(folder, part.name, part.utterances, audio):
+                self.split.warn(
+                    f"tokens of {folder} are not of the recordings in {root} as they are now; "
+                    f"tokenize them again by `{TokenSet.of(folder).command}`"
+                )
 
     def waveforms(self) -> WaveformDataset:
         stored, data_dir = self.split.stored, self.data_dir

@@ -1,5 +1,6 @@
 """The log-mel items: its sizes are real frame counts, its bands have mean 0 and deviation 1."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,11 @@ from codes import raises
 
 from data_prep.audio.frames import log_mel
 from data_prep.commands import extract_features
+from data_prep.commands.validate import validate
+from data_prep.errors import Fault
 from data_prep.features.log_mel import N_MELS
 from data_prep.schema import read_manifest
+from data_prep.tokens.kmeans_corpus import tokenize_with_kmeans
 from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
 from emo_fairseq.data.frame_statistics import FrameStatistics, Normalization
 from emo_fairseq.data.frames import NormalizedFrames
@@ -169,11 +173,43 @@ def test_stored_frames_of_other_recordings_are_not_read(
     assert loudest["copied"] > 0 > loudest["silent"]
 
 
+def with_own_recordings(data: Path) -> Path:
+    """Put copies of the recordings in place of a link to them."""
+    link = data / "audio"
+    recordings = link.resolve()
+    link.unlink()
+    shutil.copytree(recordings, link)
+    return data
+
+
+def test_tokens_of_recordings_that_have_changed_are_warned_of(
+    copy_toy: Callable[..., Path], make_task: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = with_own_recordings(copy_toy(lambda split, rows: rows[:8]))
+    for modality in ("text", "speech"):  # of all rows
+        (data / modality).unlink()
+    tokenize_with_kmeans(data, n_clusters=4, max_train_frames=500)
+
+    def load() -> list[str]:
+        caplog.clear()
+        make_task(data, modality="speech", speech_input="tokens").load_dataset("train")
+        warnings: list[Fault] = []
+        assert validate(data, warnings=warnings) == []
+        return [*re.findall("as they are now", caplog.text), *(fault.code for fault in warnings)]
+
+    assert load() == []
+    row = read_manifest(data / "train.tsv")[0]
+    recording = data / str(row.audio)
+    noise = np.random.default_rng(0).normal(0, 0.1, row.n_samples)
+    soundfile.write(recording, noise, 16_000)
+    assert load() == ["as they are now", "tokens-outdated"]
+
+
 def test_stored_frames_of_recordings_that_have_changed(
     copy_toy: Callable[..., Path], make_task: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Log-mel frames are computed; other features, which cannot be, are warned of."""
-    data = copy_toy(lambda split, rows: rows[:2])
+    data = with_own_recordings(copy_toy(lambda split, rows: rows[:2]))
     for name in ("log_mel", "mine"):
         assert extract_features.main([str(data), "--workers", "1", "--name", name]) == 0
 
@@ -188,7 +224,6 @@ def test_stored_frames_of_recordings_that_have_changed(
     row = read_manifest(data / "train.tsv")[0]
     recording = data / str(row.audio)
     content = recording.read_bytes()
-    recording.unlink()  # it may be a link
     soundfile.write(recording, np.zeros(row.n_samples), 16_000)
     assert frames(**log_mel_input).max() < 0 < before.max()
     assert "frames of" in caplog.text
