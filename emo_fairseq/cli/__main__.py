@@ -56,6 +56,9 @@ _SUBCOMMANDS: Mapping[str, _Subcommand] = {
     "export": _Subcommand(
         "export", "write a model folder: weights, options, tokenizers, model card, ONNX"
     ),
+    "import": _Subcommand(
+        "import_classifier", "write a classifier of Hugging Face or FunASR as a model folder"
+    ),
     "push": _Subcommand(
         "push", "upload a model folder to the Hugging Face hub, private unless --public"
     ),

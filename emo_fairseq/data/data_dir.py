@@ -58,7 +58,7 @@ from emo_fairseq.data.manifest import (
 from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.data.packed_audio import open_packed_audio
-from emo_fairseq.data.token_choice import choose_tokens
+from emo_fairseq.data.token_choice import choose_tokens, command_of_trained
 from emo_fairseq.data.tokens import build_token_dataset
 from emo_fairseq.data.video import ClipDataset, estimate_sizes
 from emo_fairseq.data.vocabulary import Vocabulary
@@ -185,6 +185,11 @@ class DataDir(InputLimits):
             trained = self._trained.get(modality)
             encoder = self.encoders[modality]
             tokens = choose_tokens(self.folder, modality, encoder, name, trained, self.cfg.fold)
+            if tokens is None and trained is not None and not self.is_legacy:
+                command = command_of_trained(modality, encoder, self.folder, trained)
+                raise UsageError(
+                    f"{self.folder / modality}: holds no tokens; run {command}", "tokens-missing"
+                )
             folder = self.folder / modality if tokens is None else tokens.folder
             self._token_folders[modality] = folder
         return self._token_folders[modality]

@@ -141,7 +141,7 @@ def _of_trained(
     fitting = [c for c in candidates if c.vocabulary is None or c.vocabulary.is_same(trained)]
     if not fitting:
         first = candidates[0].vocabulary
-        command = _command_of_trained(modality, encoder, data_dir, trained)
+        command = command_of_trained(modality, encoder, data_dir, trained)
         others = f"{data_dir / modality}: none of {_names(candidates)} has"
         if first is not None and len(candidates) == 1:
             others = f"{first.source}: these {first.size} symbols are not"
@@ -238,7 +238,7 @@ def tokenize_command(modality: str, encoder: EncoderSpec, data_dir: Path | str =
     return f"{command} --bpe {bpe}"
 
 
-def _command_of_trained(
+def command_of_trained(
     modality: str, encoder: EncoderSpec, data_dir: Path, trained: Vocabulary
 ) -> str:
     """Return the command that tokenizes with the tokenizer of a trained model."""

@@ -3,6 +3,8 @@
 | written | modules |
 |---|---|
 | model folder | :mod:`.model_folder`, :mod:`.replacing`; as a checkpoint: :mod:`.as_checkpoint` |
+| the same, of a classifier | :mod:`.classifier_folder`; :mod:`.classifiers`: |
+| | :mod:`.hf_classifiers`, :mod:`.funasr_classifiers` |
 | ensemble | :mod:`.ensemble` |
 | card | :mod:`.model_card`, :mod:`.card_sections`, :mod:`.non_default_options` |
 | its metrics | :mod:`.scored_predictions` |

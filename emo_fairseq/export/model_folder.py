@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import emo_fairseq
 from data_prep.files.digests import file_digest
@@ -79,37 +79,72 @@ def write_model_folder(
         read_checkpoint,
     )
     from emo_fairseq.models.build import plain
-    from emo_fairseq.pretrained.weights import write_tensors
 
     checkpoint, out = Path(checkpoint), Path(out)
-    check_replaceable(out, "a model", CONFIG_FILE, {"format", "front_end"})
+    check_out(out)
     saved = read_checkpoint(checkpoint)
     state, model = build_checkpoint_model(saved, checkpoint)
     processor = find_processor(saved, state, None if data is None else Path(data))
     model.leave_out(())
     tensors: dict[str, Any] = model.state_dict()
-    model_options = plain(saved["cfg"].model) | {"checkpoint_weights": "all"}
+    model_options = plain(saved["cfg"].model)
     if merge_lora:
         tensors, model_options = _merge_lora(checkpoint, tensors, model_options)
+    task_options, task_state = plain(saved["cfg"].task), saved.get("task_state", {})
+    content = FolderContent(state, task_options, model_options, task_state, tensors, processor)
+    write_folder(content, out, finish)
+    for modality, reason in processor.missing.items():
+        logger.warning("%s: cannot predict from %s, it lacks %s", out, modality, reason)
+    return out
+
+
+def check_out(out: Path) -> None:
+    """Raise a `UsageError` if a folder holds other things than a model."""
+    check_replaceable(out, "a model", CONFIG_FILE, {"format", "front_end"})
+
+
+class FolderContent(NamedTuple):
+    """What is written into a model folder.
+
+    Attributes:
+        state: what the model reads and predicts.
+        task_options: of the task, as plain values.
+        model_options: of the model, all of them, as plain values.
+        task_state: `state` as a checkpoint holds it.
+        tensors: the weights, by name.
+        processor: tokenizers and feature extractors.
+    """
+
+    state: TaskState
+    task_options: Mapping[str, Any]
+    model_options: Mapping[str, Any]
+    task_state: Mapping[str, Any]
+    tensors: "Mapping[str, Tensor]"
+    processor: InputProcessor
+
+
+def write_folder(
+    content: FolderContent, out: Path, finish: Callable[[Path], object] | None = None
+) -> None:
+    """Write a model folder; see :func:`write_model_folder`."""
+    from emo_fairseq.pretrained.weights import write_tensors
+
     config = {
         "format": FORMAT,
         "emo_fairseq": emo_fairseq.__version__,
-        "task": _task_options(plain(saved["cfg"].task), state),
-        "model": model_options,
-        "state": _portable_state(saved.get("task_state", {})),
-        "front_end": _processor_config(processor),
+        "task": _task_options(content.task_options, content.state),
+        "model": {**content.model_options, "checkpoint_weights": "all"},
+        "state": _portable_state(content.task_state),
+        "front_end": _processor_config(content.processor),
     }
     text = json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False)
     with replace_folder(out) as folder:
-        _write_processor(processor, folder)
-        write_tensors(folder / WEIGHTS_FILE, tensors)
+        _write_processor(content.processor, folder)
+        write_tensors(folder / WEIGHTS_FILE, content.tensors)
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
         seal(folder)
         if finish is not None:
             finish(folder)
-    for modality, reason in processor.missing.items():
-        logger.warning("%s: cannot predict from %s, it lacks %s", out, modality, reason)
-    return out
 
 
 def _merge_lora(

@@ -11,6 +11,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from emo_fairseq.modalities import LOG_MEL, SPEECH, TEXT, VIDEO, WAVEFORM
 from emo_fairseq.models.dialogue_encoders import DialogueEncoderConfig
 from emo_fairseq.models.fusions import BY_ARCHITECTURE, FusionConfig, fusion_of
+from emo_fairseq.modules.heads import ACTIVATIONS, TANH
 from emo_fairseq.modules.pooling import FIXED_POOLINGS
 from emo_fairseq.option_values import CONCAT, CROSS_ATTENTION, FROZEN, FULL, LORA, TUNINGS
 from emo_fairseq.options.conditions import (
@@ -31,7 +32,7 @@ from emo_fairseq.options.option import (
     option,
 )
 
-TANH, LINEAR = "tanh", "linear"  # --head
+LINEAR = "linear"  # --head, beside TANH
 
 _LAYER_HELP = (
     "layer whose output is used, of the encoder or of features of all layers: last, a number, mean "
@@ -300,6 +301,9 @@ class SizeConfig(FairseqDataclass):
     )
     embedding_dim: int = option(
         1024, "width of the embedding before the head", within=WIDTH, acts=_HAS_TANH_HEAD
+    )
+    embedding_activation: ChoiceEnum(list(ACTIVATIONS)) = option(  # type: ignore[valid-type]
+        TANH, "activation of the embedding, in place of the tanh", acts=_HAS_TANH_HEAD
     )
 
 

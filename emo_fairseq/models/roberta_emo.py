@@ -144,7 +144,11 @@ class RobertaEMOModel(BaseFairseqModel):
             FusedEmbedding(fusion.output_dim, cfg.standardize_fused)
             if str(cfg.head) == LINEAR
             else EmbeddingLayer(
-                fusion.output_dim, cfg.embedding_dim, cfg.pooler_dropout, cfg.standardize_fused
+                fusion.output_dim,
+                cfg.embedding_dim,
+                cfg.pooler_dropout,
+                cfg.standardize_fused,
+                str(cfg.embedding_activation),
             )
         )
         dialogue_encoder = build_dialogue_encoder(cfg, state.options, embedding.output_dim)

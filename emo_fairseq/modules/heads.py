@@ -1,5 +1,6 @@
 """Heads: from the fused vector to the embedding, and from the embedding to logits."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -8,31 +9,52 @@ from torch.nn.utils import skip_init
 
 from emo_fairseq.modules.standardization import Standardization
 
+TANH = "tanh"
+
+
+def _unchanged(embedding: Tensor) -> Tensor:
+    return embedding
+
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {  # --embedding-activation
+    TANH: torch.tanh,
+    "gelu": nn.functional.gelu,
+    "relu": torch.relu,
+    "none": _unchanged,
+}
+
 
 class EmbeddingLayer(nn.Module):
-    """Apply dropout, a dense layer and tanh, as RoBERTa's classification head does.
+    """Apply dropout, a dense layer and an activation, as RoBERTa's classification head does.
 
     Args:
         input_dim: D, width of the fused vector.
         embedding_dim: E.
         dropout: on the input.
         standardizes: whether the input is standardized first.
+        activation: one of :data:`ACTIVATIONS`; RoBERTa's is tanh.
     """
 
     def __init__(
-        self, input_dim: int, embedding_dim: int, dropout: float, standardizes: bool = False
+        self,
+        input_dim: int,
+        embedding_dim: int,
+        dropout: float,
+        standardizes: bool = False,
+        activation: str = TANH,
     ) -> None:
         super().__init__()
         self.standardize = Standardization(input_dim) if standardizes else None
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(input_dim, embedding_dim)
+        self.activation = activation
         self.output_dim = embedding_dim
 
     def forward(self, fused: Tensor) -> Tensor:
-        """Map fused vectors (B, D) to embeddings (B, E), each element in [-1, 1]."""
+        """Map fused vectors (B, D) to embeddings (B, E)."""
         if self.standardize is not None:
             fused = self.standardize(fused)
-        return self.dense(self.dropout(fused)).tanh()
+        return ACTIVATIONS[self.activation](self.dense(self.dropout(fused)))
 
 
 class FusedEmbedding(nn.Module):

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from data_prep.files.documents import ForeignDocument, JsonObject, load_yaml
 from emo_fairseq.compat.size_limits import check_sizes
+from emo_fairseq.compat.torch_files import load_torch_file
 from emo_fairseq.errors import UsageError
 
 CONFIG_FILE = "config.yaml"
@@ -70,13 +71,10 @@ def read_funasr(file: Path, state: Mapping[str, Any]) -> FunASRModel | None:
             "encoder-unsupported",
         )
     check_sizes(config.model_conf, f"{path}: model_conf.", _REMEDY)
-    for name in _WEIGHTS:
-        inner = state.get(name)
-        state = inner if isinstance(inner, Mapping) else state
     weights: dict[str, Tensor] = {}
     others = []
     prefixes = [_ADDED, *_prefixes_of(path, config.scope_map)]
-    for name, value in state.items():
+    for name, value in _unwrapped(state).items():
         own = _without(name, prefixes)
         if own.startswith(_PREFIXES) and isinstance(value, Tensor):
             weights[own] = value
@@ -85,6 +83,26 @@ def read_funasr(file: Path, state: Mapping[str, Any]) -> FunASRModel | None:
     options = {name: value for name, value in config.model_conf.items() if value is not None}
     task = {"normalize": bool(options.pop("normalize", False))}
     return FunASRModel(options, task, weights, others)
+
+
+def read_projection(file: Path) -> tuple[Tensor, Tensor] | None:
+    """Return weight (K, C) and bias (K,) of the classifier of a file; None where it has none."""
+    state = load_torch_file(file)
+    if not isinstance(state, Mapping) or not (file.parent / CONFIG_FILE).is_file():
+        return None
+    tensors = {name.removeprefix(_ADDED): value for name, value in _unwrapped(state).items()}
+    weight, bias = tensors.get("proj.weight"), tensors.get("proj.bias")
+    if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
+        return None
+    return weight, bias
+
+
+def _unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the weights inside of a file by name."""
+    for name in _WEIGHTS:
+        inner = state.get(name)
+        state = inner if isinstance(inner, Mapping) else state
+    return state
 
 
 def _prefixes_of(path: Path, scope_map: Sequence[str | None]) -> list[str]:

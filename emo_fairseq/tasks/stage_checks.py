@@ -14,6 +14,7 @@ from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.convolutions import parse_conv_layers
+from emo_fairseq.modules.heads import TANH, EmbeddingLayer
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.outputs_identity import beside_weights
 from emo_fairseq.tasks.stage import Stage, backbone_prefix, prefix, standardization_prefix
@@ -21,6 +22,7 @@ from emo_fairseq.tasks.stage import Stage, backbone_prefix, prefix, standardizat
 _NAMED = 3  # values or parameters that a message names before "..."
 _IDLE = ("_name_or_path", "architectures", "id2label", "label2id")  # of an architecture
 _FUSED_SCALE = "embedding.standardize.scale"  # with --standardize-fused
+_DENSE = "embedding.dense.weight"
 _DROPOUT = "drop"  # in the names of what acts in training alone
 
 
@@ -147,6 +149,23 @@ def check_standardized_fused(own: Iterable[str], stage: Stage) -> None:
             "take its encoders alone by --init-text-from and the like",
             "stage-encoder-other",
         )
+
+
+def check_same_activation(model: nn.Module, stage: Stage) -> None:
+    """Refuse a layer of the embedding that was trained with another activation."""
+    own, theirs = _activation(model), str(stage.options.get("embedding_activation", TANH))
+    if own is not None and own != theirs and _DENSE in stage.parameters:
+        raise UsageError(
+            f"{stage.option}: was trained with --embedding-activation {theirs}, and not {own}; "
+            "give that option here, too, or take its encoders alone by --init-text-from and the "
+            "like",
+            "stage-encoder-other",
+        )
+
+
+def _activation(model: nn.Module) -> str | None:
+    embedding = getattr(model, "embedding", None)
+    return embedding.activation if isinstance(embedding, EmbeddingLayer) else None
 
 
 def _check_sizes(model: nn.Module, modality: str, stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from emo_fairseq.tasks.provenance import Accept
 from emo_fairseq.tasks.stage import Stage, backbone_prefix, prefix, read_stage
 from emo_fairseq.tasks.stage_checks import (
     check_same,
+    check_same_activation,
     check_standardized,
     check_standardized_fused,
     describe_missing,
@@ -108,6 +109,7 @@ def _load_what_fits(model: nn.Module, state: TaskState, stage: Stage) -> None:
             )
             of_files += [name for name in own if name.startswith(backbone_prefix(modality))]
     check_standardized_fused(own, stage)
+    check_same_activation(model, stage)
     loaded = _without_other_labels(loaded, state, stage)
     loaded = _without_other_dialogues(loaded, own, stage)
     if not loaded:
@@ -123,7 +125,10 @@ def _load_what_fits(model: nn.Module, state: TaskState, stage: Stage) -> None:
 def _without_other_labels(
     parameters: Mapping[str, Tensor], state: TaskState, stage: Stage
 ) -> dict[str, Tensor]:
-    """Return the parameters without heads whose outputs mean something else in the new model."""
+    """Return the parameters without heads whose outputs mean something else in the new model.
+
+    Where labels are the same in another order, so are the outputs.
+    """
     theirs = stage.task_state.get("auxiliary_labels", {})
     heads = {"head": (stage.task_state.get("labels"), state.labels)} | {
         f"auxiliary_heads.{name}": (theirs.get(name), labels)
@@ -132,10 +137,18 @@ def _without_other_labels(
     kept = dict(parameters)
     for head, (before, now) in heads.items():
         others = [name for name in kept if name.startswith(f"{head}.")]
-        if others and before != list(now):
+        if others and before and sorted(before) == sorted(now):
+            kept |= {name: _reordered(kept[name], before, now) for name in others}
+        elif others and before != list(now):
             logger.warning("%s: its %s is of other labels, and is not loaded", stage.option, head)
             kept = {name: value for name, value in kept.items() if name not in others}
     return kept
+
+
+def _reordered(rows: Tensor, before: Sequence[str], now: Sequence[str]) -> Tensor:
+    """Return the rows of a head, one or a pair for each label, in another order of the labels."""
+    by_label = rows.unflatten(0, (len(before), -1))
+    return by_label[[before.index(label) for label in now]].flatten(0, 1)
 
 
 def _without_other_dialogues(

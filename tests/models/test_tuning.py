@@ -8,7 +8,7 @@ import pytest
 import torch
 from codes import raises
 
-from emo_fairseq.tasks import emotion_prediction
+from emo_fairseq.tasks import model_building
 from emo_fairseq.training.learning_rates import lr_scale
 
 SIZES = {
@@ -28,7 +28,7 @@ def build(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., tuple[Any, Any]]:
     """Make a task and a model from scratch, which may keep its random weights here."""
-    monkeypatch.setattr(emotion_prediction, "check_nothing_stays_random", lambda *_: None)
+    monkeypatch.setattr(model_building, "check_nothing_stays_random", lambda *_: None)
 
     def make(**options: Any) -> tuple[Any, Any]:
         task = make_task(toy_corpus, modality="text")

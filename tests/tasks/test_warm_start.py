@@ -139,6 +139,15 @@ def test_layers_over_standardized_vectors_are_not_put_over_others(stage: Any, sa
     stage("text", init_text_from=standardized)
 
 
+def test_an_embedding_keeps_its_activation(stage: Any, save: Any) -> None:
+    first = str(save(stage("text", {"embedding_activation": "gelu"})))
+    stage("text", {"embedding_activation": "gelu"}, init_from=first)
+    with raises("stage-encoder-other") as error:
+        stage("text", init_from=first)
+    assert "--embedding-activation gelu" in str(error.value)
+    stage("text", init_text_from=first)
+
+
 def test_a_model_of_single_turns_grows_into_one_of_dialogues(
     stage: Any, save: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -334,10 +343,25 @@ def test_a_head_of_other_labels_is_not_taken(
     torch.manual_seed(1)
     first = stage("text")
     torch.manual_seed(2)
-    second = stage("text", init_from=str(save(first, labels=["sad", "happy", "angry", "neutral"])))
+    second = stage("text", init_from=str(save(first, labels=["sad", "happy", "angry", "calm"])))
     assert not torch.equal(second.head.out_proj.weight, first.head.out_proj.weight)
     assert torch.equal(second.embedding.dense.weight, first.embedding.dense.weight)
     assert "its head is of other labels, and is not loaded" in caplog.text
+
+
+@pytest.mark.parametrize("target", ["emotion", "binary_emotion"])
+def test_the_outputs_of_a_head_are_put_in_the_order_of_the_labels(
+    stage: Any, save: Any, target: str
+) -> None:
+    first = stage("text", target=target)
+    labels = first.knows["labels"]
+    order = [2, 0, 3, 1]
+    file = save(first, labels=[labels[number] for number in order])
+    second = stage("text", target=target, init_from=str(file))
+    for name in ("weight", "bias"):
+        theirs = getattr(first.head.out_proj, name).unflatten(0, (len(labels), -1))
+        ours = getattr(second.head.out_proj, name).unflatten(0, (len(labels), -1))
+        assert torch.equal(ours[order], theirs)
 
 
 def test_an_auxiliary_head_of_other_labels_is_not_taken(
@@ -348,7 +372,7 @@ def test_an_auxiliary_head_of_other_labels_is_not_taken(
     head = first.auxiliary_heads["sentiment"].out_proj.weight
     same = stage("text", auxiliary_targets="sentiment", init_from=str(save(first)))
     assert torch.equal(same.auxiliary_heads["sentiment"].out_proj.weight, head)
-    file = save(first, auxiliary_labels={"sentiment": labels[::-1]})
+    file = save(first, auxiliary_labels={"sentiment": [*labels[:-1], "mixed"]})
     other = stage("text", auxiliary_targets="sentiment", init_from=str(file))
     assert not torch.equal(other.auxiliary_heads["sentiment"].out_proj.weight, head)
     assert torch.equal(other.head.out_proj.weight, first.head.out_proj.weight)

@@ -84,6 +84,12 @@ def read_config(folder: Path) -> FolderConfig:
             "model-folder-missing",
         )
     content = read_json(file)
+    if "format" not in content and "model_type" in content:
+        raise UsageError(
+            f"{file}: is of a model of transformers, and this is no model folder; if it is a "
+            "classifier, `emotion-recognize import hf:SOURCE --output FOLDER` makes one of it",
+            "model-folder-missing",
+        )
     if content.get("format") != FORMAT:
         raise UsageError(
             f"{file}: of format {content.get('format')}, where this version reads {FORMAT}; use "
