@@ -148,6 +148,12 @@ class _Outputs(NamedTuple):
 def _read_outputs(source: str, classifier: Classifier, meaning: Meaning) -> _Outputs:
     names = _label_names(source, classifier, meaning)
     identity = torch.eye(len(names))
+    if classifier.problem in (REGRESSION, MULTI_LABEL) and meaning.target != _EMOTION:
+        raise UsageError(
+            f"--target {meaning.target}: {source} does not choose one of its labels (its "
+            f"problem_type is {classifier.problem}); leave it out",
+            "option-idle",
+        )
     if classifier.problem == REGRESSION:
         return _read_axes(source, names, meaning)
     if meaning.vad_scale is not None:

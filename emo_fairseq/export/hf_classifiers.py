@@ -62,6 +62,7 @@ _HEADS: Mapping[str, Sequence[_Head]] = {
 }
 _OF_SPEECH = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
 _LAYER_WEIGHTS = "layer_weights"
+_CLASS = "ForSequenceClassification"  # also of speech
 _MEAN = "mean"
 
 
@@ -107,8 +108,8 @@ def read_hf_classifier(source: str) -> Classifier:
         weights[name] = stored[_name(_LAYER_WEIGHTS, stored)]
     refuse_non_finite(weights, f"hf:{source}")
     labels = [str(config.id2label[number]) for number in sorted(config.id2label)]
-    names = getattr(config, "architectures", None) or [""]
-    is_of_transformers = bool(names[0]) and hasattr(models_of_transformers(), names[0])
+    name = (getattr(config, "architectures", None) or [""])[0]
+    is_of_transformers = name.endswith(_CLASS) and hasattr(models_of_transformers(), name)
     if not is_of_transformers:  # nothing to compare with
         _check_all_used(source, head, stored)
     return Classifier(

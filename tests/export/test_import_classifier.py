@@ -205,6 +205,7 @@ def test_the_command_renames_labels_and_prints_what_is_next(tmp_path, capsys):
         (["a", "b\tc"], None, Meaning(), "characters that are not printed"),
         (["a", ""], None, Meaning(), "the label '' is empty"),
         (EMOTIONS, None, Meaning(vad_scale=(0, 1)), "which have no scale"),
+        (EMOTIONS, "multi_label_classification", Meaning("sentiment"), "does not choose one"),
         (["valence", "arousal"], "regression", Meaning(vad_scale=(0, 1)), "where models here"),
         (["valence", "arousal", "dominance"], "regression", Meaning(), "give the values of its"),
     ],
