@@ -321,11 +321,9 @@ def _number(cell: str) -> float:
 
 
 class SetFacts(Document):
-    """The rows that were scored.
+    """The rows that were scored, with digests of what they were read from.
 
-    Attributes:
-        rows: digest of the manifests that they were read from.
-        inputs: digests of the recordings, features and tokens, by name.
+    `rows` is that of the manifests; `inputs` has those of recordings, features and tokens, by name.
     """
 
     split: str
