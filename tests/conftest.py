@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 from absent_accelerators import seed_none_that_is_absent
+from as_commands_import import tasks
 from captured_logs import find_loggers_once
 from composed_configs import remember
-from fairseq import tasks
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 from remembered_frames import remember_frames

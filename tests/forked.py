@@ -12,7 +12,7 @@ from pathlib import Path
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
-        "tests.forked_imports",
+        "tests.as_commands_import",
         "fairseq_cli.train",
         "fairseq_cli.validate",
         "fairseq_cli.hydra_train",
