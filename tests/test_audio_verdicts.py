@@ -79,11 +79,15 @@ def by_table(path: Path, log: Log) -> Verdict:
     return int(row.split("\t")[2]), tuple(notes)
 
 
-def by_validate(path: Path, log: Log) -> Verdict:
+def length_in_manifest(path: Path) -> int:
     try:
-        n_samples = measure_audio(path, 16_000)
+        return measure_audio(path, 16_000)
     except AudioError:
-        n_samples = 8000
+        return 8000
+
+
+def by_validate(path: Path, log: Log) -> Verdict:
+    n_samples = length_in_manifest(path)
     row = Utterance("a", audio=path.name, n_samples=n_samples)
     write_corpus(path.parent / "data", Corpus("mine"), {"train": [row]})
     odd: list[Fault] = []
@@ -94,8 +98,9 @@ def by_validate(path: Path, log: Log) -> Verdict:
 
 
 def by_training(path: Path, log: Log) -> Verdict:
+    lengths = np.array([length_in_manifest(path)])
     log.clear()
-    leaf = WaveformDataset([path], np.array([8000]), 20 * 16_000, ["train.tsv: a"])
+    leaf = WaveformDataset([path], lengths, 20 * 16_000, ["train.tsv: a"])
     samples, present = leaf[0]
     assert present
     return len(samples), kinds([line.partition(f"{path}: ")[2] for line in log.messages])

@@ -44,6 +44,7 @@ def test_a_dropped_file_is_predicted_and_explained(page, finished, recording, pr
     assert bars == pytest.approx([*percents, *axes], abs=0.051)
     assert len(bars) == len(shown)
     assert page.locator(".plane svg .point").count() == 1
+    page.locator("#segments rect").first.wait_for()
     assert page.locator("#segments rect").count() == 8  # 2 s in quarters
     assert page.locator("#wave path").count() == 1
     assert not page.locator("#timeline-part").is_visible()
