@@ -1,6 +1,7 @@
 """Write a classifier of Hugging Face or FunASR as a model folder."""
 
 import hashlib
+import math
 import re
 import tempfile
 from collections import Counter
@@ -224,9 +225,9 @@ def _read_axes(source: str, names: Sequence[str], meaning: Meaning) -> _Outputs:
             "vad-scale-missing",
         )
     low, high = meaning.vad_scale
-    if not low < high:
+    if not low < high or not math.isfinite(high - low):
         raise UsageError(
-            f"--vad-scale {low:g} {high:g}: give the lowest value before the highest",
+            f"--vad-scale {low:g} {high:g}: give two numbers, the lowest value before the highest",
             "vad-scale-missing",
         )
     order = torch.eye(len(AXES))[[places.index(axis) for axis in AXES]]

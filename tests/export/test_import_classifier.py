@@ -1,6 +1,7 @@
 """Classifiers of Hugging Face as model folders: the same outputs, and what is refused."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from extended import all_but
 from hf_folders import FAMILIES, SIZES, build
 from safetensors.torch import load_file, save_file
 
+from data_prep.manifest.columns import AXES
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.export.classifier_folder import Meaning, write_classifier_folder
 from emo_fairseq.inference.predictor import load_predictor
@@ -208,6 +210,8 @@ def test_the_command_renames_labels_and_prints_what_is_next(tmp_path, capsys):
         (EMOTIONS, "multi_label_classification", Meaning("sentiment"), "does not choose one"),
         (["valence", "arousal"], "regression", Meaning(vad_scale=(0, 1)), "where models here"),
         (["valence", "arousal", "dominance"], "regression", Meaning(), "give the values of its"),
+        (list(AXES), "regression", Meaning(vad_scale=(7, 1)), "the lowest value before"),
+        (list(AXES), "regression", Meaning(vad_scale=(0, math.inf)), "the lowest value before"),
     ],
 )
 def test_what_has_no_meaning_is_refused(tmp_path, labels, problem, meaning, message):
