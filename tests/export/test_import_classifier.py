@@ -106,6 +106,7 @@ def test_a_classifier_of_texts_predicts_the_same(tmp_path, family):
         ("Wav2Vec2", {"use_weighted_layer_sum": True}),
         ("Hubert", {"use_weighted_layer_sum": True}),
         ("WavLM", {}),
+        ("Data2VecAudio", {}),
     ],
 )
 def test_a_classifier_of_recordings_predicts_the_same(tmp_path, sound, family, settings):
