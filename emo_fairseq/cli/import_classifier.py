@@ -37,25 +37,25 @@ def run(options: argparse.Namespace) -> int:
     """Write the folder.
 
     Raises:
-        UsageError: no classifier that can be converted, or one whose outputs have no meaning.
+        UsageError: no classifier that can be converted, or one whose outputs have no spec.
     """
     require_training_stack("emotion-recognize import")
     import emo_fairseq
     from data_prep.tables.given_options import pairs_of
-    from emo_fairseq.export.classifier_folder import Meaning, write_classifier_folder
+    from emo_fairseq.export.classifier_folder import OutputSpec, write_classifier_folder
     from emo_fairseq.export.graphs import GraphOptions, GraphReport, export_graphs
 
     emo_fairseq.register()
     renamed = pairs_of("--label-map", options.label_map)
     scale = None if options.vad_scale is None else tuple(options.vad_scale)
-    meaning = Meaning(options.target, options.labels, renamed, scale)
+    spec = OutputSpec(options.target, options.labels, renamed, scale)
     graphs: list[GraphReport] = []
 
     def write_graph(folder: Path) -> None:
         if options.onnx:
             graphs.extend(export_graphs(folder, GraphOptions()))
 
-    done = write_classifier_folder(options.source, options.output, meaning, write_graph)
+    done = write_classifier_folder(options.source, options.output, spec, write_graph)
     for graph in graphs:
         write(f"{options.output / graph.file}: written; {graph.describe()}")
     write(f"{options.output}: written; it predicts {done.target} ({', '.join(done.labels)})")

@@ -47,6 +47,7 @@ READERS: Mapping[str, Callable[[str], Classifier]] = {
     "fairseq": read_funasr_classifier,
 }
 _MODEL = "robertaEMO"
+_WEIGHT, _BIAS = "head.out_proj.weight", "head.out_proj.bias"
 _UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a label without a name
 _EMOTION, _SENTIMENT, _VAD, _BINARY = "emotion", "sentiment", "vad", "binary_emotion"
 _CHECKED_ROWS, _CHECKED_LENGTH = 2, 12
@@ -54,7 +55,7 @@ _TOLERANCE = 1e-3  # of logits, in float32 with other kernels
 
 
 @dataclass(frozen=True)
-class Meaning:
+class OutputSpec:
     """What the outputs of a classifier mean, as far as its user states it.
 
     Attributes:
@@ -87,14 +88,14 @@ class Conversion(NamedTuple):
 
 
 def write_classifier_folder(
-    source: str, out: Path, meaning: Meaning, finish: Callable[[Path], object] = lambda folder: None
+    source: str, out: Path, spec: OutputSpec, finish: Callable[[Path], object] = lambda folder: None
 ) -> Conversion:
     """Write a classifier as a model folder, which computes the same.
 
     Args:
         source: ``hf:`` and a folder, or a name on the hub; or ``fairseq:`` and a folder of FunASR.
         out: the folder; if it is there, a model folder or empty.
-        meaning: of its outputs.
+        spec: of its outputs.
         finish: is given the new folder before it is put in place, and may write graphs into it.
 
     Raises:
@@ -109,7 +110,7 @@ def write_classifier_folder(
             "encoder-spec-invalid",
         )
     classifier = READERS[kind](path)
-    outputs = _read_outputs(source, classifier, meaning)
+    outputs = _read_outputs(source, classifier, spec)
     with tempfile.TemporaryDirectory() as folder:
         processor = _write_tokenizer(path, classifier.modality, Path(folder))
         state = _describe(classifier, outputs, processor)
@@ -146,18 +147,18 @@ class _Outputs(NamedTuple):
     offset: Tensor
 
 
-def _read_outputs(source: str, classifier: Classifier, meaning: Meaning) -> _Outputs:
-    names = _label_names(source, classifier, meaning)
+def _read_outputs(source: str, classifier: Classifier, spec: OutputSpec) -> _Outputs:
+    names = _label_names(source, classifier, spec)
     identity = torch.eye(len(names))
-    if classifier.problem in (REGRESSION, MULTI_LABEL) and meaning.target != _EMOTION:
+    if classifier.problem in (REGRESSION, MULTI_LABEL) and spec.target != _EMOTION:
         raise UsageError(
-            f"--target {meaning.target}: {source} does not choose one of its labels (its "
+            f"--target {spec.target}: {source} does not choose one of its labels (its "
             f"problem_type is {classifier.problem}); leave it out",
             "option-idle",
         )
     if classifier.problem == REGRESSION:
-        return _read_axes(source, names, meaning)
-    if meaning.vad_scale is not None:
+        return _read_axes(source, names, spec)
+    if spec.vad_scale is not None:
         raise UsageError(
             f"--vad-scale: {source} predicts labels ({', '.join(names)}), which have no scale; "
             "leave it out",
@@ -166,14 +167,14 @@ def _read_outputs(source: str, classifier: Classifier, meaning: Meaning) -> _Out
     if classifier.problem == MULTI_LABEL:  # a sigmoid of x is a softmax of (0, x)
         pairs = torch.stack([torch.zeros_like(identity), identity], dim=1).flatten(0, 1)
         return _Outputs(TARGETS[_BINARY], names, pairs, torch.zeros(len(pairs)))
-    return _Outputs(TARGETS[meaning.target], names, identity, torch.zeros(len(names)))
+    return _Outputs(TARGETS[spec.target], names, identity, torch.zeros(len(names)))
 
 
-def _label_names(source: str, classifier: Classifier, meaning: Meaning) -> list[str]:
-    named = list(meaning.labels) or list(classifier.labels)
+def _label_names(source: str, classifier: Classifier, spec: OutputSpec) -> list[str]:
+    named = list(spec.labels) or list(classifier.labels)
     n_outputs = classifier.n_outputs
     if named and len(named) != n_outputs:
-        of_whom = "--labels" if meaning.labels else f"{source}: its labels"
+        of_whom = "--labels" if spec.labels else f"{source}: its labels"
         raise UsageError(
             f"{of_whom}: {len(named)} names, and {source} has {n_outputs} outputs; name each, in "
             "their order, by --labels",
@@ -185,13 +186,13 @@ def _label_names(source: str, classifier: Classifier, meaning: Meaning) -> list[
             "the outputs, as its authors state it: --labels NAME NAME …",
             "classifier-labels",
         )
-    if unknown := [name for name in meaning.renamed if name not in named]:
+    if unknown := [name for name in spec.renamed if name not in named]:
         raise UsageError(
             f"--label-map {unknown[0]}=…: {source} has no such label; its labels are "
             f"{', '.join(named)}",
             "classifier-labels",
         )
-    renamed = [meaning.renamed.get(name, name) for name in named]
+    renamed = [spec.renamed.get(name, name) for name in named]
     if odd := [
         name for name in renamed if not name.isprintable() or not name or name.strip() != name
     ]:
@@ -209,7 +210,7 @@ def _label_names(source: str, classifier: Classifier, meaning: Meaning) -> list[
     return renamed
 
 
-def _read_axes(source: str, names: Sequence[str], meaning: Meaning) -> _Outputs:
+def _read_axes(source: str, names: Sequence[str], spec: OutputSpec) -> _Outputs:
     places = [name.lower() for name in names]
     if sorted(places) != sorted(AXES):
         raise UsageError(
@@ -217,14 +218,14 @@ def _read_axes(source: str, names: Sequence[str], meaning: Meaning) -> _Outputs:
             f"{', '.join(AXES)}; if its outputs are these, name them in their order: --labels",
             "classifier-labels",
         )
-    if meaning.vad_scale is None:
+    if spec.vad_scale is None:
         raise UsageError(
             f"{source}: predicts {', '.join(names)} on a scale that its configuration does not "
             "name; give the values of its lowest and highest annotation, as its authors state "
             "them, such as --vad-scale 0 1 or --vad-scale 1 7",
             "vad-scale-missing",
         )
-    low, high = meaning.vad_scale
+    low, high = spec.vad_scale
     if not low < high or not math.isfinite(high - low):
         raise UsageError(
             f"--vad-scale {low:g} {high:g}: give two numbers, the lowest value before the highest",
@@ -274,9 +275,6 @@ def _build(
     weights[_BIAS] = outputs.matrix @ weights[_BIAS] + outputs.offset
     model.load_state_dict({**model.state_dict(), **weights})
     return plain(cfg), model.eval()
-
-
-_WEIGHT, _BIAS = "head.out_proj.weight", "head.out_proj.bias"
 
 
 def _compare(

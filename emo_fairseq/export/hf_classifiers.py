@@ -49,6 +49,7 @@ class _Head(NamedTuple):
 _FROM_CONFIG = "pooler_hidden_act"
 _ROBERTA = _Head("classifier.dense", "classifier.out_proj")
 _DEBERTA = _Head("pooler.dense", "classifier", _FROM_CONFIG)
+_OF_SPEECH = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
 _SPEECH_HEADS = (_Head("projector", "classifier", "none"), _ROBERTA)
 # By model_type; the first whose layers are stored.
 _HEADS: Mapping[str, Sequence[_Head]] = {
@@ -58,9 +59,10 @@ _HEADS: Mapping[str, Sequence[_Head]] = {
     "electra": (_ROBERTA._replace(activation="gelu"),),
     "distilbert": (_Head("pre_classifier", "classifier", "relu"),),
     **dict.fromkeys(("deberta", "deberta-v2"), (_DEBERTA,)),
-    **dict.fromkeys(("wav2vec2", "hubert", "wavlm", "data2vec-audio"), _SPEECH_HEADS),
+    **dict.fromkeys(_OF_SPEECH, _SPEECH_HEADS),
 }
-_OF_SPEECH = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
+_PARTS = ("weight", "bias")  # of a linear layer
+_ROOTS = ("classifier.", "projector.")  # with what the names of heads begin
 _LAYER_WEIGHTS = "layer_weights"
 _CLASS = "ForSequenceClassification"  # also of speech
 _MEAN = "mean"
@@ -92,11 +94,11 @@ def read_hf_classifier(source: str) -> Classifier:
             "classifier-missing",
         )
     _check_pooling(source, config)
+    layers = {"embedding.dense": head.dense, "head.out_proj": head.output}
     weights = {
-        "embedding.dense.weight": stored[_name(f"{head.dense}.weight", stored)],
-        "embedding.dense.bias": stored[_name(f"{head.dense}.bias", stored)],
-        "head.out_proj.weight": stored[_name(f"{head.output}.weight", stored)],
-        "head.out_proj.bias": stored[_name(f"{head.output}.bias", stored)],
+        f"{ours}.{part}": stored[_name(f"{theirs}.{part}", stored)]
+        for ours, theirs in layers.items()
+        for part in _PARTS
     }
     options: dict[str, Any] = {
         "embedding_dim": len(weights["embedding.dense.bias"]),
@@ -158,9 +160,6 @@ def _is_stored(head: _Head, stored: Mapping[str, Tensor]) -> bool:
     )
 
 
-_PARTS = ("weight", "bias")
-
-
 def _check_all_used(source: str, head: _Head, stored: Mapping[str, Tensor]) -> None:
     """Refuse a head that has more than is known of it."""
     used = tuple(f"{layer}." for layer in (head.dense, head.output))
@@ -171,9 +170,6 @@ def _check_all_used(source: str, head: _Head, stored: Mapping[str, Tensor]) -> N
             "known here; give another model",
             "classifier-unsupported",
         )
-
-
-_ROOTS = ("classifier.", "projector.")
 
 
 def _describe(heads: Sequence[_Head]) -> str:

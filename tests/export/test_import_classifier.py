@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from data_prep.manifest.columns import AXES
 from emo_fairseq.cli.__main__ import main
-from emo_fairseq.export.classifier_folder import Meaning, write_classifier_folder
+from emo_fairseq.export.classifier_folder import OutputSpec, write_classifier_folder
 from emo_fairseq.inference.predictor import load_predictor
 
 EMOTIONS = ["ang", "hap", "neu", "sad"]
@@ -91,7 +91,7 @@ def sound():
 @pytest.mark.parametrize("family", TEXT_FAMILIES)
 def test_a_classifier_of_texts_predicts_the_same(tmp_path, family):
     source = text_classifier(tmp_path / "source", family)
-    done = write_classifier_folder(f"hf:{source}", tmp_path / "out", Meaning())
+    done = write_classifier_folder(f"hf:{source}", tmp_path / "out", OutputSpec())
     assert (done.modality, done.target, done.is_compared) == ("text", "emotion", True)
     predicted = load_predictor(tmp_path / "out").predict(text=TEXT)
     expected = dict(zip(EMOTIONS, softmax(logits_of_text(source)).tolist(), strict=True))
@@ -111,7 +111,7 @@ def test_a_classifier_of_texts_predicts_the_same(tmp_path, family):
 )
 def test_a_classifier_of_recordings_predicts_the_same(tmp_path, sound, family, settings):
     source = speech_classifier(tmp_path / "source", family, **settings)
-    assert write_classifier_folder(f"hf:{source}", tmp_path / "out", Meaning()).is_compared
+    assert write_classifier_folder(f"hf:{source}", tmp_path / "out", OutputSpec()).is_compared
     predictor = load_predictor(tmp_path / "out")
     alone = predictor.predict(sound, sample_rate=16_000)
     expected = dict(zip(EMOTIONS, softmax(logits_of_sound(source, sound)).tolist(), strict=True))
@@ -152,7 +152,9 @@ def test_numbers_are_put_in_order_and_on_our_scale(tmp_path, sound):
     axes = ["arousal", "dominance", "valence"]
     source = speech_classifier(tmp_path / "source", labels=axes)
     outputs = dict(zip(axes, wagner(source, sound), strict=True))
-    done = write_classifier_folder(f"hf:{source}", tmp_path / "out", Meaning(vad_scale=(1.0, 7.0)))
+    done = write_classifier_folder(
+        f"hf:{source}", tmp_path / "out", OutputSpec(vad_scale=(1.0, 7.0))
+    )
     assert (done.target, done.is_compared) == ("vad", False)
     predicted = load_predictor(tmp_path / "out").predict(sound, sample_rate=16_000)
     assert list(predicted.values) == ["valence", "arousal", "dominance"]
@@ -166,12 +168,12 @@ def test_a_head_of_which_a_part_is_unknown_is_refused(tmp_path, sound):
     weights["classifier.attention.weight"] = torch.ones(1, 16)
     save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"its head has classifier\.attention\.weight, too"):
-        write_classifier_folder(f"hf:{source}", tmp_path / "out", Meaning(vad_scale=(0, 1)))
+        write_classifier_folder(f"hf:{source}", tmp_path / "out", OutputSpec(vad_scale=(0, 1)))
 
 
 def test_several_labels_at_once_are_questions_of_their_own(tmp_path):
     source = text_classifier(tmp_path / "source", problem_type="multi_label_classification")
-    done = write_classifier_folder(f"hf:{source}", tmp_path / "out", Meaning())
+    done = write_classifier_folder(f"hf:{source}", tmp_path / "out", OutputSpec())
     assert done.target == "binary_emotion"
     predicted = load_predictor(tmp_path / "out").predict(text=TEXT)
     logits = logits_of_text(source)
@@ -201,18 +203,18 @@ def test_the_command_renames_labels_and_prints_what_is_next(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("labels", "problem", "meaning", "message"),
     [
-        (["LABEL_0", "LABEL_1"], None, Meaning(), "do not name its 2 labels"),
-        (EMOTIONS, None, Meaning(labels=["a", "b"]), "2 names, and hf:.* has 4 outputs"),
-        (EMOTIONS, None, Meaning(renamed={"neutral": "calm"}), "no such label"),
-        (EMOTIONS, None, Meaning(renamed={"neu": "sad"}), "two outputs are called sad"),
-        (["a", "b\tc"], None, Meaning(), "characters that are not printed"),
-        (["a", ""], None, Meaning(), "the label '' is empty"),
-        (EMOTIONS, None, Meaning(vad_scale=(0, 1)), "which have no scale"),
-        (EMOTIONS, "multi_label_classification", Meaning("sentiment"), "does not choose one"),
-        (["valence", "arousal"], "regression", Meaning(vad_scale=(0, 1)), "where models here"),
-        (["valence", "arousal", "dominance"], "regression", Meaning(), "give the values of its"),
-        (list(AXES), "regression", Meaning(vad_scale=(7, 1)), "the lowest value before"),
-        (list(AXES), "regression", Meaning(vad_scale=(0, math.inf)), "the lowest value before"),
+        (["LABEL_0", "LABEL_1"], None, OutputSpec(), "do not name its 2 labels"),
+        (EMOTIONS, None, OutputSpec(labels=["a", "b"]), "2 names, and hf:.* has 4 outputs"),
+        (EMOTIONS, None, OutputSpec(renamed={"neutral": "calm"}), "no such label"),
+        (EMOTIONS, None, OutputSpec(renamed={"neu": "sad"}), "two outputs are called sad"),
+        (["a", "b\tc"], None, OutputSpec(), "characters that are not printed"),
+        (["a", ""], None, OutputSpec(), "the label '' is empty"),
+        (EMOTIONS, None, OutputSpec(vad_scale=(0, 1)), "which have no scale"),
+        (EMOTIONS, "multi_label_classification", OutputSpec("sentiment"), "does not choose one"),
+        (["valence", "arousal"], "regression", OutputSpec(vad_scale=(0, 1)), "where models here"),
+        (["valence", "arousal", "dominance"], "regression", OutputSpec(), "give the values of its"),
+        (list(AXES), "regression", OutputSpec(vad_scale=(7, 1)), "the lowest value before"),
+        (list(AXES), "regression", OutputSpec(vad_scale=(0, math.inf)), "the lowest value before"),
     ],
 )
 def test_what_has_no_meaning_is_refused(tmp_path, labels, problem, meaning, message):
@@ -225,7 +227,7 @@ def test_what_has_no_meaning_is_refused(tmp_path, labels, problem, meaning, mess
 def test_an_encoder_alone_is_no_classifier(tmp_path):
     source = build(tmp_path / "source", "roberta")
     with pytest.raises(ValueError, match=r"holds no head of a classifier \(classifier.dense and"):
-        write_classifier_folder(f"hf:{source}", tmp_path / "out", Meaning())
+        write_classifier_folder(f"hf:{source}", tmp_path / "out", OutputSpec())
 
 
 def test_a_head_that_computes_something_else_is_refused(tmp_path, monkeypatch):
@@ -235,4 +237,4 @@ def test_a_head_that_computes_something_else_is_refused(tmp_path, monkeypatch):
     heads = {**hf_classifiers._HEADS, "electra": hf_classifiers._HEADS["roberta"]}  # tanh
     monkeypatch.setattr(hf_classifiers, "_HEADS", heads)
     with pytest.raises(ValueError, match="its outputs differ from its own"):
-        write_classifier_folder(f"hf:{source}", tmp_path / "out", Meaning())
+        write_classifier_folder(f"hf:{source}", tmp_path / "out", OutputSpec())

@@ -9,7 +9,7 @@ import tiny_checkpoints as tiny
 import torch
 import yaml
 
-from emo_fairseq.export.classifier_folder import Meaning, write_classifier_folder
+from emo_fairseq.export.classifier_folder import OutputSpec, write_classifier_folder
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.pretrained.fairseq_checkpoints import (
     build_fairseq,
@@ -48,7 +48,7 @@ def test_it_predicts_by_the_mean_of_its_frames(
     emotion2vec_plus: Path, tmp_path: Path, sound: Any
 ) -> None:
     out = tmp_path / "out"
-    done = write_classifier_folder(f"fairseq:{emotion2vec_plus}", out, Meaning())
+    done = write_classifier_folder(f"fairseq:{emotion2vec_plus}", out, OutputSpec())
     assert (done.labels, done.is_compared) == (["angry", "happy", "<unk>"], False)
     card = describe_fairseq(emotion2vec_plus, "speech")
     encoder = build_fairseq(card).eval()
@@ -68,11 +68,11 @@ def test_what_is_missing_is_named(emotion2vec_plus: Path, tmp_path: Path) -> Non
     source, out = f"fairseq:{emotion2vec_plus}", tmp_path / "out"
     (emotion2vec_plus / "tokens.txt").unlink()
     with pytest.raises(ValueError, match="do not name its 4 labels"):
-        write_classifier_folder(source, out, Meaning())
-    named = write_classifier_folder(source, out, Meaning(labels=["a", "b", "c", "d"]))
+        write_classifier_folder(source, out, OutputSpec())
+    named = write_classifier_folder(source, out, OutputSpec(labels=["a", "b", "c", "d"]))
     assert named.labels == ["a", "b", "c", "d"]
     saved = torch.load(emotion2vec_plus / "model.pt")["model"]
     kept = {name: value for name, value in saved.items() if not name.startswith("proj")}
     torch.save({"model": kept}, emotion2vec_plus / "model.pt")
     with pytest.raises(ValueError, match="holds no classifier"):
-        write_classifier_folder(source, out, Meaning())
+        write_classifier_folder(source, out, OutputSpec())

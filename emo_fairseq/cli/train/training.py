@@ -260,8 +260,8 @@ def _claim_folder(folder: Path, words: Sequence[str], rows: str, read: Mapping[s
     folder.mkdir(parents=True, exist_ok=True)
     (folder / COMMAND_FILE).write_text("\n".join(words), encoding="utf-8")
     inputs = {**_read_digests(folder)[1], **read}
-    lines = [f"{rows}\n", *(f"{digest} {name}\n" for name, digest in inputs.items())]
-    (folder / ROWS_FILE).write_text("".join(lines), encoding="utf-8")
+    lines = "".join(f"{digest} {name}\n" for name, digest in inputs.items())
+    (folder / ROWS_FILE).write_text(f"{rows}\n{lines}", encoding="utf-8")
 
 
 def _has_checkpoints(folder: Path) -> bool:
