@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the folder.
 
     Raises:
-        UsageError: no classifier that can be converted, or one whose outputs have no spec.
+        UsageError: no classifier that can be converted, or outputs without stated labels or scale.
     """
     require_training_stack("emotion-recognize import")
     import emo_fairseq

@@ -350,7 +350,7 @@ def test_too_few_speakers_for_splits_are_counted(
 def test_a_row_without_the_speaker_by_whom_splits_are_drawn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = ["text,emotion,speaker", *(f"so {n},sad,{n % 4}" for n in range(8)), "hey,glad,"]
+    rows = ["text,emotion,speaker"] + [f"so {n},sad,{n % 4}" for n in range(8)] + ["hey,glad,"]
     assert main([str(write(tmp_path, rows)), str(tmp_path / "out")]) == 1
     message = capsys.readouterr().err
     assert "splits are drawn; fill it in, or draw them by row; run: python -m" in message
