@@ -24,6 +24,7 @@ from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.live_protocol import LiveError, Skip, Start, parse_message
 from emo_fairseq.serving.live_sessions import LiveSessions
+from emo_fairseq.serving.meter import Meter
 
 RATE = 16_000
 BLOCK = 1600
@@ -31,11 +32,24 @@ LIVE = "ws://127.0.0.1/api/live"
 FAST = {"live_ahead_seconds": 1e6}  # a test does not wait for the time to pass
 
 
+class Ended(Meter):
+    """Notes that the service has ended a connection."""
+
+    def __init__(self):
+        self.event = threading.Event()
+
+    def live_changed(self, n):
+        if n < 0:
+            self.event.set()
+
+
 @pytest.fixture(scope="module")
 def make_client(predictor):
-    def make(make_voice=Loudness, transcriber=None, model=None, **limits):
+    def make(make_voice=Loudness, transcriber=None, model=None, meter=None, **limits):
         bounds = Limits(requests_per_second=1000.0, burst=1000, **{**FAST, **limits})
-        app = create_app(model or predictor, bounds, make_voice=make_voice, transcriber=transcriber)
+        app = create_app(
+            model or predictor, bounds, make_voice=make_voice, transcriber=transcriber, meter=meter
+        )
         return TestClient(app, base_url="http://127.0.0.1")
 
     return make
@@ -86,6 +100,15 @@ def until(socket, kind):
 def stop(socket):
     socket.send_json({"type": "stop"})
     return until(socket, "end")
+
+
+def close(socket, code, ended):
+    """Close a connection, and wait until the service has read all that was sent over it.
+
+    The end of the block of a connection cancels what the service has not finished.
+    """
+    socket.close(code)
+    assert ended.event.wait(20)
 
 
 def of_type(messages, kind):
@@ -315,13 +338,14 @@ class Numbering(LiveConversation):
 
 def test_a_lost_connection_is_continued(make_client, spoken, monkeypatch):
     monkeypatch.setattr(live_connection, "LiveConversation", Numbering)
-    client, samples = make_client(), spoken(0.2, 0.5, 0.3)
+    ended = Ended()
+    client, samples = make_client(meter=ended), spoken(0.2, 0.5, 0.3)
     with client.websocket_connect(LIVE) as socket:
         name = start(socket)["session"]
         for block in pcm(samples):
             socket.send_bytes(block)
         until(socket, "turn")
-        socket.close(1006)
+        close(socket, 1006, ended)
     with client.websocket_connect(LIVE) as socket:
         ready = start(socket, name, 5.0)
         assert (ready["resumed"], ready["session"]) == (True, name)
@@ -345,10 +369,11 @@ def test_a_lost_connection_is_continued(make_client, spoken, monkeypatch):
 
 
 def test_leaving_the_page_drops_a_conversation(make_client):
-    client = make_client()
+    ended = Ended()
+    client = make_client(meter=ended)
     with client.websocket_connect(LIVE) as socket:
         name = start(socket)["session"]
-        socket.close(1001)
+        close(socket, 1001, ended)
     with client.websocket_connect(LIVE) as socket:
         assert start(socket, name)["resumed"] is False
 
@@ -365,13 +390,14 @@ def test_another_connection_takes_over(make_client, spoken):
 
 
 def test_speech_that_a_lost_connection_cuts_off_is_counted(make_client, spoken):
-    client, samples = make_client(), spoken(0.2, 0.5, 0.5, 0.7)
+    ended = Ended()
+    client, samples = make_client(meter=ended), spoken(0.2, 0.5, 0.5, 0.7)
     with client.websocket_connect(LIVE) as socket:
         name = start(socket)["session"]
         for block in pcm(samples):
             socket.send_bytes(block)
         assert until(socket, "turn")[-1]["number"] == 1
-        socket.close(1006)
+        close(socket, 1006, ended)
     with client.websocket_connect(LIVE) as socket:
         assert start(socket, name, 5.0)["turns"] == 2
         for block in pcm(samples):
