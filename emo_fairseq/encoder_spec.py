@@ -14,9 +14,10 @@ PRETRAINED = ("hf", "fairseq")
 KINDS = ("scratch", *PRETRAINED, "features")
 STORED_LAYERS = "layers"  # in the architecture of features, if they are of several
 WHISPER = "whisper"  # the model type of Hugging Face
-# The values of --whisper-padding: silence up to 30 s after a recording, or none.
-WHISPER_FULL = "full"
-WHISPER_PADDINGS = (WHISPER_FULL, "none")
+# The values of --whisper-padding: silence up to 30 s after a recording, whose frames are cut off
+# after the encoder; none; or silence whose frames are kept.
+WHISPER_FULL, WHISPER_NONE, WHISPER_KEPT = "full", "none", "kept"
+WHISPER_PADDINGS = (WHISPER_FULL, WHISPER_NONE, WHISPER_KEPT)
 DEFAULT_WHISPER_PADDING = WHISPER_FULL
 _DROPOUT = "dropout"
 _WHISPER_PADDING = "whisper_padding"  # in an architecture, unless it is the full one

@@ -256,6 +256,8 @@ def _describe(classifier: Classifier, outputs: _Outputs, processor: InputProcess
         assert vocabulary is not None
         vocabularies[modality] = vocabulary
     options = TaskOptions(modality=classifier.modality, target=outputs.target.name)
+    if classifier.max_seconds is not None:
+        options = options.model_copy(update={"max_speech_seconds": float(classifier.max_seconds)})
     encoders = {classifier.modality: classifier.encoder}
     return TaskState(options, list(outputs.labels), encoders, vocabularies)
 

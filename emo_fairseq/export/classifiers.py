@@ -22,6 +22,7 @@ class Classifier:
         weights: of what is behind the encoder, by the names of `robertaEMO`.
         labels: names of its K outputs, in order; empty where its files have none.
         problem: `REGRESSION` or `MULTI_LABEL`; else it chooses one of its labels.
+        max_seconds: of a recording, of which it does not read more; None where it has no limit.
         run: its own implementation, from (B, T) ids of tokens or samples at 16 kHz, rows of the
             same length, to logits (B, K); None where no library here has one.
     """
@@ -32,6 +33,7 @@ class Classifier:
     weights: Mapping[str, Tensor]
     labels: Sequence[str]
     problem: str | None = None
+    max_seconds: float | None = None
     run: Callable[[Tensor], Tensor] | None = None
 
     @property

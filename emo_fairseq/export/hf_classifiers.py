@@ -12,11 +12,13 @@ linear layer. So is `robertaEMO` of one modality:
 | DistilBERT | first token | ``pre_classifier`` | ReLU | ``classifier`` |
 | DeBERTa | first token | ``pooler.dense`` | ``pooler_hidden_act`` | ``classifier`` |
 | wav2vec 2.0, HuBERT, WavLM, data2vec | mean of frames | ``projector`` | none | ``classifier`` |
+| Whisper | mean of 30 seconds | ``projector`` | none | ``classifier`` |
 | the same, another class | mean | ``classifier.dense`` | tanh | ``classifier.out_proj`` |
 
 RoBERTa stands for its variants, too. The last row is the head of Wagner et al. 2023, "Dawn of the
 transformer era in speech emotion recognition", of which transformers has no class. A projection
-before the mean of frames is the same as one after it, since both are linear.
+before the mean of frames is the same as one after it, since both are linear. The mean of a Whisper
+is also over the silence after a recording.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +33,7 @@ from data_prep.messages import first_few
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq import pretrained
 from emo_fairseq.compat.torch_files import load_torch_file, refuse_non_finite
+from emo_fairseq.encoder_spec import WHISPER, WHISPER_KEPT
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.classifiers import Classifier
 from emo_fairseq.modalities import SPEECH, TEXT
@@ -49,8 +52,11 @@ class _Head(NamedTuple):
 _FROM_CONFIG = "pooler_hidden_act"
 _ROBERTA = _Head("classifier.dense", "classifier.out_proj")
 _DEBERTA = _Head("pooler.dense", "classifier", _FROM_CONFIG)
-_OF_SPEECH = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
-_SPEECH_HEADS = (_Head("projector", "classifier", "none"), _ROBERTA)
+_PROJECTED = _Head("projector", "classifier", "none")
+_SPEECH_HEADS: Mapping[str, Sequence[_Head]] = {
+    **dict.fromkeys(("wav2vec2", "hubert", "wavlm", "data2vec-audio"), (_PROJECTED, _ROBERTA)),
+    WHISPER: (_PROJECTED,),
+}
 # By model_type; the first whose layers are stored.
 _HEADS: Mapping[str, Sequence[_Head]] = {
     "bert": (_Head("pooler.dense", "classifier"),),
@@ -59,12 +65,12 @@ _HEADS: Mapping[str, Sequence[_Head]] = {
     "electra": (_ROBERTA._replace(activation="gelu"),),
     "distilbert": (_Head("pre_classifier", "classifier", "relu"),),
     **dict.fromkeys(("deberta", "deberta-v2"), (_DEBERTA,)),
-    **dict.fromkeys(_OF_SPEECH, _SPEECH_HEADS),
+    **_SPEECH_HEADS,
 }
 _PARTS = ("weight", "bias")  # of a linear layer
 _ROOTS = ("classifier.", "projector.")  # with what the names of heads begin
 _LAYER_WEIGHTS = "layer_weights"
-_CLASS = "ForSequenceClassification"  # also of speech
+_CLASSES = ("ForSequenceClassification", "ForAudioClassification")  # the first also of speech
 _MEAN = "mean"
 
 
@@ -82,8 +88,8 @@ def read_hf_classifier(source: str) -> Classifier:
             f"give one of {', '.join(_HEADS)}",
             "classifier-unsupported",
         )
-    modality = SPEECH if config.model_type in _OF_SPEECH else TEXT
-    encoder = pretrained.describe(modality, f"hf:{source}")
+    modality = SPEECH if config.model_type in _SPEECH_HEADS else TEXT
+    encoder = pretrained.describe(modality, f"hf:{source}", WHISPER_KEPT)
     stored = _read_stored(source)
     head = next((head for head in heads if _is_stored(head, stored)), None)
     if head is None:
@@ -111,7 +117,7 @@ def read_hf_classifier(source: str) -> Classifier:
     refuse_non_finite(weights, f"hf:{source}")
     labels = [str(config.id2label[number]) for number in sorted(config.id2label)]
     name = (getattr(config, "architectures", None) or [""])[0]
-    is_of_transformers = name.endswith(_CLASS) and hasattr(models_of_transformers(), name)
+    is_of_transformers = name.endswith(_CLASSES) and hasattr(models_of_transformers(), name)
     if not is_of_transformers:  # nothing to compare with
         _check_all_used(source, head, stored)
     return Classifier(
@@ -121,6 +127,7 @@ def read_hf_classifier(source: str) -> Classifier:
         {name: tensor.float() for name, tensor in weights.items()},
         labels,
         getattr(config, "problem_type", None),
+        encoder.architecture["front_end"]["chunk_length"] if encoder.is_whisper else None,
         partial(_run, source, modality) if is_of_transformers else None,
     )
 
@@ -131,7 +138,8 @@ def _run(source: str, modality: str, rows: Tensor) -> Tensor:
     if modality == SPEECH:
         extractor = library.AutoFeatureExtractor.from_pretrained(folder)
         samples = list(rows.numpy())
-        rows = extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_values
+        inputs = extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        rows = inputs[extractor.model_input_names[0]]
     kind = "Audio" if modality == SPEECH else "Sequence"
     automatic = getattr(library, f"AutoModelFor{kind}Classification")
     model = automatic.from_pretrained(folder, dtype=torch.float32).eval()

@@ -239,9 +239,11 @@ class _TraceableWhisper(HuggingFaceWhisper):
     frames: nn.Module
 
     def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        lengths = (~padding_mask).sum(dim=1)
+        n_frames = ((~padding_mask).sum(dim=1) + self.hop - 1) // self.hop
         width = (waveform.size(1) + self.hop - 1) // self.hop
-        frame_mask = mask_beyond((lengths + self.hop - 1) // self.hop, width)
+        if self.keeps_padding:
+            n_frames, width = torch.full_like(n_frames, self.max_frames), self.max_frames
+        frame_mask = mask_beyond(n_frames, width)
         x = self._convolve(self.frames(waveform.masked_fill(padding_mask, 0.0)), width)
         attention_mask = None if self.is_padded else attention_mask_of(frame_mask, x.dtype)
         return [state[:, :width] for state in self._run_layers(x, attention_mask)], frame_mask

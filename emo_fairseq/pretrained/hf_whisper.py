@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emo_fairseq.encoder_spec import WHISPER_FULL
+from emo_fairseq.encoder_spec import WHISPER_FULL, WHISPER_KEPT, WHISPER_NONE
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.pretrained.hf_files import models_of_transformers
@@ -24,7 +24,9 @@ class HuggingFaceWhisper(Encoder):
     Whisper was trained on 30 seconds, of which the end is silence without a mask. With padding
     ``full`` every recording is encoded like that, and the frames after its end are cut off. With
     ``none`` the transformer reads the frames of the recording alone; a recording of 30 seconds has
-    the same features either way, and so has the input of the first layer at any length.
+    the same features either way, and so has the input of the first layer at any length. With
+    ``kept`` every recording has the frames of 30 seconds, those of silence among them, as the
+    classifiers of transformers average over.
 
     Raises:
         UsageError: the settings of the feature extractor do not match the model, or make the
@@ -54,7 +56,9 @@ class HuggingFaceWhisper(Encoder):
                 "preprocessor-mismatch",
             )
         self.model = whisper.modeling_whisper.WhisperEncoder(config)
-        self.is_padded = padding == WHISPER_FULL
+        self.is_padded = padding != WHISPER_NONE
+        self.keeps_padding = padding == WHISPER_KEPT
+        self.max_frames = config.max_source_positions
         self.padded_input = self.max_samples if self.is_padded else 0
         self.embed_dim = config.d_model
         self.n_layers = config.encoder_layers
@@ -75,7 +79,7 @@ class HuggingFaceWhisper(Encoder):
         """
         lengths = (~padding_mask).sum(dim=1).tolist()
         self._check_length(max(lengths))
-        n_frames = [-(-length // self.hop) for length in lengths]
+        n_frames = [self._n_frames(length) for length in lengths]
         width = max(n_frames)
         frame_mask = mask_beyond(torch.tensor(n_frames, device=waveform.device), width)
         mels = self._log_mel(waveform.masked_fill(padding_mask, 0.0), width)
@@ -83,6 +87,9 @@ class HuggingFaceWhisper(Encoder):
         is_masked = not self.is_padded and min(n_frames) < width
         attention_mask = attention_mask_of(frame_mask, x.dtype) if is_masked else None
         return [state[:, :width] for state in self._run_layers(x, attention_mask)], frame_mask
+
+    def _n_frames(self, n_samples: int) -> int:
+        return self.max_frames if self.keeps_padding else -(-n_samples // self.hop)
 
     def _run_layers(self, x: Tensor, attention_mask: Tensor | None) -> list[Tensor]:
         """Return the input of the first layer and the outputs of those that run, (B, T, C) each."""

@@ -184,7 +184,8 @@ class InputConfig(FairseqDataclass):
     whisper_padding: ChoiceEnum(list(WHISPER_PADDINGS)) = option(  # type: ignore[valid-type]
         DEFAULT_WHISPER_PADDING,
         "what a Whisper reads after the end of a recording: silence up to 30 s (full), as it was "
-        "trained; or nothing, which is many times as fast on short recordings (none)",
+        "trained; nothing, which is many times as fast on short recordings (none); or silence "
+        "whose frames are kept (kept), as classifiers of Hugging Face pool over",
         acts=_READS_BY_WHISPER,
     )
     packed_audio: ChoiceEnum(list(PACKED_AUDIO)) = option(  # type: ignore[valid-type]

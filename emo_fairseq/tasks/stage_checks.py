@@ -76,10 +76,18 @@ def check_same_outputs(option: str, modality: str, theirs: EncoderSpec, ours: En
     Raises:
         UsageError: names what differs, and the remedy.
     """
-    before = {"kind": theirs.kind, "input": theirs.input, **_acting(theirs.architecture)}
+    alike_padded = theirs.with_whisper_padding(ours.whisper_padding)  # which is compared below
+    before = {"kind": theirs.kind, "input": theirs.input, **_acting(alike_padded.architecture)}
     now = {"kind": ours.kind, "input": ours.input, **_acting(ours.architecture)}
     differing = [name for name in before if name in now and before[name] != now[name]]
     if not differing:
+        if theirs.whisper_padding != ours.whisper_padding:
+            raise UsageError(
+                f"{option}: its Whisper reads recordings with --whisper-padding "
+                f"{theirs.whisper_padding}, not {ours.whisper_padding}; give that one, as in that "
+                "stage",
+                "stage-encoder-other",
+            )
         return
     remedy = f"give --{modality}-encoder {theirs.spec}"
     if theirs.kind == "scratch" and not theirs.source:

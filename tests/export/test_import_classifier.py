@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from extended import all_but
-from hf_folders import FAMILIES, SIZES, build
+from hf_folders import FAMILIES, SIZES, build, build_whisper
 from safetensors.torch import load_file, save_file
 
 from data_prep.manifest.columns import AXES
@@ -64,6 +64,20 @@ def speech_classifier(folder, family="Wav2Vec2", **settings):
     return folder
 
 
+def whisper_classifier(folder, seconds=2, **settings):
+    """Write a tiny classifier of recordings that are padded to some seconds with silence."""
+    build_whisper(folder, seconds)
+    config = transformers.WhisperConfig.from_pretrained(
+        folder, id2label=dict(enumerate(EMOTIONS)), classifier_proj_size=12, **settings
+    )
+    torch.manual_seed(3)
+    model = transformers.WhisperForAudioClassification(config)
+    for parameter in model.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    return folder
+
+
 def logits_of_text(folder, text=TEXT):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
@@ -76,7 +90,7 @@ def logits_of_sound(folder, sound):
     inputs = extractor(sound, sampling_rate=16_000, return_tensors="pt")
     model = transformers.AutoModelForAudioClassification.from_pretrained(folder).eval()
     with torch.no_grad():
-        return model(inputs.input_values).logits[0].numpy()
+        return model(inputs[extractor.model_input_names[0]]).logits[0].numpy()
 
 
 def softmax(logits):
@@ -118,6 +132,19 @@ def test_a_classifier_of_recordings_predicts_the_same(tmp_path, sound, family, s
     assert alone.probabilities == pytest.approx(expected, abs=1e-5)
     both = predictor.predict([sound[:9000], sound], sample_rate=16_000)
     assert both[1].probabilities == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_weighted_layer_sum": True}])
+def test_a_whisper_averages_over_the_silence_too(tmp_path, sound, settings):
+    source = whisper_classifier(tmp_path / "source", **settings)
+    assert write_classifier_folder(f"hf:{source}", tmp_path / "out", OutputSpec()).is_compared
+    predictor = load_predictor(tmp_path / "out")
+    sounds = [sound[:9000], sound, np.tile(sound, 3)]  # the last is longer than it reads
+    predicted = predictor.predict(sounds, sample_rate=16_000)
+    for own, prediction in zip(sounds, predicted, strict=True):
+        expected = dict(zip(EMOTIONS, softmax(logits_of_sound(source, own)).tolist(), strict=True))
+        assert prediction.probabilities == pytest.approx(expected, abs=1e-5)
+    assert [bool(prediction.truncations) for prediction in predicted] == [False, False, True]
 
 
 def wagner(folder, sound):

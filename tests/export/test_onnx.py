@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from data_prep.commands.extract_features import main as extract_features
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_corpus, read_manifest, write_corpus
+from emo_fairseq.encoder_spec import WHISPER_PADDINGS
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export import graph_files
 from emo_fairseq.export import onnx as onnx_export
@@ -200,7 +201,7 @@ def test_rounding_that_standardization_multiplies_is_accepted(
         export_onnx(folder, check=5)
 
 
-@pytest.mark.parametrize("padding", all_but({"none"}, ["full", "none"]))
+@pytest.mark.parametrize("padding", all_but({"none", "kept"}, WHISPER_PADDINGS))
 def test_whisper(padding, trained_models, own_folder, hf_toy, tmp_path):
     whisper = hf_folders.build_whisper(tmp_path / "whisper", n_layers=1)
     options = f"""--modality speech --speech-encoder hf:{whisper} --max-speech-seconds 2

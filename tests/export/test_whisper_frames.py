@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from emo_fairseq.encoder_spec import WHISPER_PADDINGS
 from emo_fairseq.export.traceable import _WhisperFrames
 from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
 from tests import hf_folders
@@ -25,7 +26,7 @@ def encoder_of(folder, padding):
     return HuggingFaceWhisper(config, front_end, padding).eval()
 
 
-@pytest.mark.parametrize("padding", ["full", "none"])
+@pytest.mark.parametrize("padding", WHISPER_PADDINGS)
 @pytest.mark.parametrize("missing", [RATE, 1400, 801, 300, 150, 1, 0])
 def test_frames(missing, padding, folder):
     """Rows that end before the end by more samples than a window has, by fewer, and not."""

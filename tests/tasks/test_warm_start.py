@@ -12,7 +12,7 @@ from codes import raises
 from fairseq import checkpoint_utils
 from pretrained import tiny_checkpoints
 
-from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.encoder_spec import WHISPER_PADDINGS, EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.lora import is_adapter
 from emo_fairseq.tasks.stage_checks import check_same_outputs
@@ -298,6 +298,15 @@ def test_cards_tell_what_an_encoder_computes(
         return
     with pytest.raises(UsageError, match=message):
         check_same_outputs("--init-from x.pt", "x", theirs, OURS)
+
+
+@pytest.mark.parametrize(("before", "now"), itertools.permutations(WHISPER_PADDINGS, 2))
+def test_a_whisper_pads_as_in_the_stage(before: str, now: str) -> None:
+    whisper = EncoderSpec("hf:w", "waveform", {"config": {"model_type": "whisper"}})
+    theirs, ours = whisper.with_whisper_padding(before), whisper.with_whisper_padding(now)
+    with pytest.raises(UsageError, match=before):
+        check_same_outputs("--init-from x.pt", "speech", theirs, ours)
+    check_same_outputs("--init-from x.pt", "speech", theirs, theirs)
 
 
 def test_the_way_to_read_the_input_is_the_remedy() -> None:
