@@ -300,7 +300,7 @@ def test_cards_tell_what_an_encoder_computes(
         check_same_outputs("--init-from x.pt", "x", theirs, OURS)
 
 
-@pytest.mark.parametrize(("before", "now"), itertools.permutations(WHISPER_PADDINGS, 2))
+@pytest.mark.parametrize(("before", "now"), list(itertools.permutations(WHISPER_PADDINGS, 2)))
 def test_a_whisper_pads_as_in_the_stage(before: str, now: str) -> None:
     whisper = EncoderSpec("hf:w", "waveform", {"config": {"model_type": "whisper"}})
     theirs, ours = whisper.with_whisper_padding(before), whisper.with_whisper_padding(now)
