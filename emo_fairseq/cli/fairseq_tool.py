@@ -40,8 +40,13 @@ def main() -> None:
     with no_garbage_collection():
         module = import_fairseq(_MODULES[Path(sys.argv[0]).name])
         gc.freeze()  # what was imported stays until the end
-    wrap(importlib.import_module("fairseq.utils"), "import_user_module", _registering)
+    take_as_user_dir()
     module.cli_main()
+
+
+def take_as_user_dir() -> None:
+    """Let fairseq find this package by ``--user-dir``, wherever it was imported from."""
+    wrap(importlib.import_module("fairseq.utils"), "import_user_module", _registering)
 
 
 def _registering(import_user_module: Callable[[Any], None]) -> Callable[[Any], None]:

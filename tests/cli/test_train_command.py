@@ -17,8 +17,10 @@ from data_prep.commands.tokenize_text import main as tokenize_text
 from data_prep.corpora.toy import prepare_toy
 from data_prep.folds.__main__ import main as fold_main
 from data_prep.schema import read_manifest
+from emo_fairseq.cli import processes
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.checkpoints import find_model
+from emo_fairseq.cli.train import command_check
 from emo_fairseq.data.augmentation.options import AUDIO_OPTIONS
 
 SMALL = shlex.split(
@@ -172,6 +174,29 @@ def test_options_after_the_dashes_are_passed_to_fairseq(toy_corpus, capsys):
     assert main(["train", str(toy_corpus), "--dry-run", "--", "--lr", "0.5", "--bf16"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.endswith(" --lr 0.5 --bf16")]
+
+
+def test_options_after_the_dashes_are_checked_before_frames_are_extracted(
+    copy_toy, tmp_path, monkeypatch, capsys
+):
+    data = copy_toy()
+    ran = []
+
+    def run_quietly(words):
+        ran.append(words)
+        with pytest.raises(SystemExit) as ended:
+            command_check.main(words[3:])
+        return ended.value.code
+
+    monkeypatch.setattr(processes, "run_quietly", run_quietly)
+    words = f"train {data} --modality A --output {tmp_path / 'out'} -- --dropuot 0.3"
+    assert main(words.split()) == 2
+    message = "fairseq-train: error: unrecognized arguments: --dropuot 0.3; there is --dropout"
+    assert message in capsys.readouterr().err
+    assert [words[2] for words in ran] == [command_check.__name__]
+    assert not (data / "features").exists()
+    assert not (tmp_path / "out").exists()
+    assert command_check.main([*ran[0][3:-2], "--dropout", "0.3"]) == 0
 
 
 def test_the_linear_baseline_takes_the_options_that_are_of_it(command, toy_corpus):

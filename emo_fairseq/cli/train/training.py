@@ -84,6 +84,8 @@ def train_on(options: argparse.Namespace, data: "DataFolder", has_next: bool = T
         _show_all(options, data, inputs, plan)
         return Outcome()
     _refuse_others(options, data, inputs, plan)
+    if plan.steps and options.further and (code := _check_command(plan.models[-1])):
+        return Outcome(code)
     for words in plan.steps:
         if code := run_step(words):
             return Outcome(code)
@@ -182,6 +184,12 @@ def _refuse_others(
     for model in begun:
         is_chosen = options.find_batch_size and not model.is_solved  # a part of the command, later
         _refuse_other(model.folder, None if is_chosen else model.training.words, rows, read)
+
+
+def _check_command(model: "Model") -> int:
+    """Return the exit code of fairseq-train where it refuses the command of a model, else 0."""
+    words = model.training.words[1:]  # without the program
+    return processes.run_quietly(processes.module("emo_fairseq.cli.train.command_check", *words))
 
 
 def _train_model(
