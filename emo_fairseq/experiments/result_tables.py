@@ -2,8 +2,10 @@
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from data_prep.files.replacing import write_atomically
 from data_prep.folds.file import folds_path
@@ -28,7 +30,13 @@ from emo_fairseq.experiments.comparison import Row, table_rows
 from emo_fairseq.experiments.results import Result, Unfinished, folds_of, read_results, speakers_of
 from emo_fairseq.experiments.runs import RunFolder
 from emo_fairseq.experiments.selection import selection_set
-from emo_fairseq.experiments.systems import Setting, System, by_system, group_by_setting
+from emo_fairseq.experiments.systems import (
+    SeedAndFold,
+    Setting,
+    System,
+    by_system,
+    group_by_setting,
+)
 
 _MOST_MISSING = 6  # missing runs that are named
 _FIRST_SYSTEM = (
@@ -251,15 +259,22 @@ def matrices(results: Sequence[Result], metric: str) -> list[Table]:
 
 
 def _matrix(title: str, results: Sequence[Result], metric: str) -> Table:
-    values: dict[tuple[str, str], list[float]] = {}  # by training and test set
+    values: dict[tuple[_SetOf, _SetOf], dict[SeedAndFold, float]] = {}  # by training and test set
+    first_runs: dict[object, Path] = {}
     notes = {}
     for result in results:
+        sets, run = _sets(result), result.run.path
+        first = first_runs.setdefault((sets, result.seed_and_fold), run)
+        if first is not run:
+            note = f"{run} is the same run as {first}, and left out"
+            notes[note] = note
+            continue
         metrics = result.predictions.statistics().metrics()
         if metric not in metrics:
             raise UsageError(
                 f"--matrix {metric}: choose from {', '.join(metrics)}", "metric-unknown"
             )
-        values.setdefault(_sets(result), []).append(metrics[metric])
+        values.setdefault(sets, {})[result.seed_and_fold] = metrics[metric]
         for leak in result.leaks:
             note = f"leak allowed: {result.run.path}: {leak}"
             notes[note] = note
@@ -270,15 +285,38 @@ def _matrix(title: str, results: Sequence[Result], metric: str) -> Table:
             counts = ", ".join(f"{n} {label}" for label, n in result.left_out.items())
             note = f"{result.trained_on} on {result.tested_on}: {counts} left out"
             notes[note] = f"{note}, which the model has no word for"
-    trained, tested = (list(dict.fromkeys(sets[n] for sets in values)) for n in (0, 1))
-    rows = [[row] + [_cell(values.get((row, column), [])) for column in tested] for row in trained]
-    return Table(["trained on", *tested], rows, title, list(notes.values()))
+    trained, tested = (_headings([sets[n] for sets in values]) for n in (0, 1))
+    rows = [
+        [heading] + [_cell([*values.get((row, column), {}).values()]) for column in tested]
+        for row, heading in trained.items()
+    ]
+    return Table(["trained on", *tested.values()], rows, title, list(notes.values()))
 
 
-def _sets(result: Result) -> tuple[str, str]:
+class _SetOf(NamedTuple):
+    """A set that is trained or tested on.
+
+    Attributes:
+        name: of the corpus, with the protocol or the split.
+        data: the data dir, resolved: two of one corpus may have other rows or labels.
+    """
+
+    name: str
+    data: Path
+
+
+def _sets(result: Result) -> tuple[_SetOf, _SetOf]:
     protocol = f" ({result.options.protocol})" if result.options.protocol else ""
     split = "" if result.split == TEST else f" ({result.split})"
-    return f"{result.trained_on}{protocol}", f"{result.tested_on}{split}"
+    trained = _SetOf(f"{result.trained_on}{protocol}", result.options.data.resolve())
+    return trained, _SetOf(f"{result.tested_on}{split}", result.data.resolve())
+
+
+def _headings(sets: Sequence[_SetOf]) -> dict[_SetOf, str]:
+    """Return the name of each set, with its data dir where two of them have one name."""
+    distinct = dict.fromkeys(sets)
+    times = Counter(of_set.name for of_set in distinct)
+    return {x: x.name if times[x.name] == 1 else f"{x.name}, {x.data}" for x in distinct}
 
 
 def _cell(values: Sequence[float]) -> str:

@@ -492,6 +492,32 @@ def test_a_matrix_for_each_system(write_run):
     assert (two["first"], two["second"][:5]) == ("", "0.667")
 
 
+def test_a_matrix_counts_a_run_once(write_run, capsys):
+    """As tables do: a copy of a run would shift the mean, and pass for a further seed."""
+    run = write_run("a", ONE, 1)
+    write_run("b", ONE, 1)
+    write_run("c", TWO_BETTER, 2)
+    assert collect.main([str(run.parent), "--matrix", "uar", "--csv", str(run / "m.csv")]) == 0
+    (row,) = csv.DictReader((run / "m.csv").open())
+    mean, deviation = statistics.mean([3 / 4, 1.0]), statistics.stdev([3 / 4, 1.0])
+    assert row["gone"] == f"{mean:.3f} ± {deviation:.3f} (2)"
+    assert f"{run.parent / 'b'} is the same run as {run}, and left out" in capsys.readouterr().out
+
+
+def test_a_matrix_keeps_data_dirs_of_one_name_apart(write_run, tmp_path, monkeypatch):
+    """Such as a corpus with four of its labels, and with six; a path has several forms."""
+    monkeypatch.chdir(tmp_path)
+    run = write_run("a", ONE, 1, data="four/corpus")
+    write_run("b", TWO_BETTER, 2, data=tmp_path / "four" / "corpus")
+    write_run("c", TWO, 1, data="six/corpus")
+    assert collect.main([str(run.parent), "--matrix", "wa", "--csv", str(run / "m.csv")]) == 0
+    four, six = csv.DictReader((run / "m.csv").open())
+    names = [f"corpus, {tmp_path / n / 'corpus'}" for n in ("four", "six")]
+    assert [row["trained on"] for row in (four, six)] == names
+    assert [four[name] for name in names] == [f"{5 / 6:.3f} ± {0.2357:.3f} (2)", "–"]
+    assert [six[name] for name in names] == ["–", "0.667 (1)"]
+
+
 @pytest.mark.parametrize("option", ["--metric", "--matrix"])
 def test_a_metric_that_the_runs_do_not_have(write_run, option):
     with raises("metric-unknown") as error:
