@@ -130,7 +130,8 @@ def _why_unfinished(run: RunFolder, options: Options | None) -> str:
         return stopped
     if not files:
         return "not scored" if run.best.is_file() else "no set has chosen a checkpoint"
-    if run.best.is_file() and any(_modified(file) < _modified(run.best) for file in files):
+    selected = run.last if selection_set(options) is None and not run.best.is_file() else run.best
+    if selected.is_file() and any(_modified(file) < _modified(selected) for file in files):
         return "its predictions are older than its checkpoint; score it again"
     return ""
 

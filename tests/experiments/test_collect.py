@@ -370,15 +370,33 @@ def test_runs_that_are_in_no_table(write_run):
     assert "no set has chosen" in reasons[empty]
 
 
-def test_predictions_older_than_the_checkpoint(write_run):
+@pytest.mark.parametrize(
+    ("name", "is_older"), [("checkpoint_best.pt", True), ("checkpoint_last.pt", False)]
+)
+def test_predictions_older_than_the_checkpoint(write_run, name, is_older):
+    """Where a set selects, the last checkpoint is not the one that is scored."""
     run = write_run("one", ONE)
-    best = run / "checkpoints" / "checkpoint_best.pt"
-    best.parent.mkdir()
-    best.touch()
-    (run / "predictions.json").write_text(json.dumps({"options": {"common.seed": 1}}))
+    write_checkpoint_and_older_predictions(run, name, {"common.seed": 1})
+    results, unfinished = read_results(find_runs([run]))
+    assert len(results) == (not is_older)
+    assert [("older than its checkpoint" in each.reason) for each in unfinished] == [True] * is_older
+
+
+def test_predictions_older_than_the_last_checkpoint_that_no_set_selects(write_run):
+    """As after a training that went on."""
+    run = write_run("one", ONE)
+    options = {"dataset.disable_validation": True}
+    write_checkpoint_and_older_predictions(run, "checkpoint_last.pt", options)
+    _, (unfinished,) = read_results(find_runs([run]))
+    assert "older than its checkpoint" in unfinished.reason
+
+
+def write_checkpoint_and_older_predictions(run, name, options):
+    checkpoint = run / "checkpoints" / name
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    (run / "predictions.json").write_text(json.dumps({"options": options}))
     os.utime(run / "predictions.tsv", (0, 0))
-    _, unfinished = read_results(find_runs([run]))
-    assert "older than its checkpoint" in unfinished[0].reason
 
 
 def test_numbers(write_run):
