@@ -1,6 +1,7 @@
 """Metrics of systems over their runs and folds, and tests of the others against the first."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -131,6 +132,13 @@ def table_rows(
         for _, of_system in measured
         if of_system.other_truth
     ]
+    notes += [
+        f"{of_system.name}: {format_count(len(of_system.repeated), 'row')} tested in several folds "
+        f"({first_few(of_system.repeated)}) count in each of them; if the folds were made anew "
+        "between its trainings, train all of them again"
+        for _, of_system in measured
+        if of_system.repeated
+    ]
     if by == "system" and len(measured) > 1:
         first, *others = (of_system for _, of_system in measured)
         comparisons = [_Comparison(first, other) for other in others]
@@ -148,10 +156,14 @@ def _describe_other_truth(ids: Sequence[str], where: str) -> str:
 
 
 def default_metrics(setting: Setting) -> list[str]:
-    """UAR, WA, weighted F1 and the recall of each class; or CCC, Pearson and MAE of each axis."""
-    predictions = setting.results[0].predictions
-    if isinstance(predictions, LabelPredictions):
-        of_votes = () if predictions.votes is None else OF_VOTES
+    """UAR, WA, weighted F1 and the recall of each class; or CCC, Pearson and MAE of each axis.
+
+    Those of votes, too, where all runs have votes: a model of labels has none.
+    """
+    predictions = [result.predictions for result in setting.results]
+    if isinstance(predictions[0], LabelPredictions):
+        have_votes = all(getattr(of, "votes", None) is not None for of in predictions)
+        of_votes = OF_VOTES if have_votes else ()
         return [*_OF_LABELS, *of_votes] + [f"{RECALL}{label}" for label in setting.names]
     axes = [f"_{name}" for name in setting.names] if len(setting.names) > 1 else []
     return [f"{metric}{axis}" for metric in _OF_NUMBERS for axis in ("", *axes)]
@@ -190,6 +202,7 @@ class SystemMetrics:
             than the training corpus, one for each run. None if no seed is complete.
         has_differing_rows: whether seeds differ in their rows; `pooled` has those of all.
         other_truth: ids of rows whose truth is not the same in all seeds.
+        repeated: ids of rows that are in the test sets of several folds of a seed.
     """
 
     def __init__(self, system: System, folds: Sequence[str], n_resamples: int) -> None:
@@ -200,6 +213,8 @@ class SystemMetrics:
         }
         self._n_missing = len(system.missing)
         seeds = _pool_folds(system, folds)
+        times = [Counter(seed.ids) for seed in seeds]
+        self.repeated = list(dict.fromkeys(id_ for seed in times for id_ in seed if seed[id_] > 1))
         shared = align(seeds) if seeds else []
         self.has_differing_rows = any(len(run.ids) != len(shared[0].ids) for run in seeds)
         self.other_truth = ids_of_other_truth(shared) if shared else []

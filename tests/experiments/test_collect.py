@@ -122,6 +122,16 @@ def test_folds_that_no_run_has(two_folds, write_data, write_run):
     assert math.isnan(row.utterances[0])
 
 
+def test_rows_that_several_folds_test_are_noted(two_folds, write_run, capsys):
+    """As after folds were made anew between two trainings: pooled metrics count a row twice."""
+    collect.main([str(two_folds)])
+    assert "in several folds" not in capsys.readouterr().out
+    write_run("s1f2", {"c": (H, N), "d": (S, S)}, 1, "k_fold/2")
+    collect.main([str(two_folds)])
+    noted = "robertaEMO_tiny: 1 row tested in several folds (c) count in each of them"
+    assert noted in capsys.readouterr().out
+
+
 def test_runs_with_another_truth_are_not_compared(write_run):
     """Their labels have changed between two scorings."""
     write_run("plain1", ONE, 1)
@@ -311,6 +321,19 @@ def test_the_baseline_comes_first(write_run):
     assert [system.name for system in table.systems] == ["objective=plain", "objective=supcon"]
 
 
+@pytest.mark.parametrize("name", ["a votes", "z votes"])  # before and after the other
+def test_models_of_votes_and_of_labels_are_compared_by_their_labels(write_run, name):
+    file = write_run(name, ONE, task={"target": "emotion_distribution"}) / "predictions.tsv"
+    rows = predictions.read(file)
+    votes = [{f"votes_{x}": float(x == row["truth"]) for x in (N, H, S)} for row in rows]
+    predictions.write(file, [{**row, **shares} for row, shares in zip(rows, votes, strict=True)])
+    runs = file.parents[1]
+    assert {row["metric"] for row in collected(runs)} > {"uar", "votes_ce"}
+    write_run("labels", ONE)
+    both = [row for row in collected(runs) if row["metric"] == "uar"]
+    assert [float(row["mean"]) for row in both] == [3 / 4, 3 / 4]
+
+
 def test_systems_are_in_the_order_of_the_sweep(write_run, capsys):
     """So the sweep's own table and a later one of its folder have differences of the same sign."""
     last = write_run("a", ONE, criterion={"label_smoothing": 0.1})
@@ -379,7 +402,9 @@ def test_predictions_older_than_the_checkpoint(write_run, name, is_older):
     write_checkpoint_and_older_predictions(run, name, {"common.seed": 1})
     results, unfinished = read_results(find_runs([run]))
     assert len(results) == (not is_older)
-    assert [("older than its checkpoint" in each.reason) for each in unfinished] == [True] * is_older
+    assert [("older than its checkpoint" in each.reason) for each in unfinished] == [
+        True
+    ] * is_older
 
 
 def test_predictions_older_than_the_last_checkpoint_that_no_set_selects(write_run):
