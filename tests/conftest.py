@@ -24,6 +24,7 @@ from composed_configs import remember
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 from remembered_frames import remember_frames
+from slow_files import QUICK, FromTwoEnds, place
 from torch import Tensor
 from torch.utils.data import _utils as data_loaders
 from toy_copies import copy_of_toy
@@ -54,32 +55,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 TOY_SIZES = (32, 8, 12)  # train, valid, test
 TOY_CLUSTERS = 12
 
-# What trains or runs whole commands, below tests/: `make test-fast` leaves it out.
-SLOW = (
-    "cli/",
-    "criterions/test_terms_on_two_ranks.py",
-    "data_prep/test_binarize.py",
-    "data_prep/test_tokenize_speech.py",
-    "data_prep/test_toy.py",
-    "docs/",
-    "experiments/test_jobs.py",
-    "experiments/test_suites.py",
-    "experiments/test_sweep",
-    "export/",
-    "fairseq_commands/",
-    "fuzz/",
-    "inference/test_predictor.py",
-    "inference/test_model_folder.py",
-    "pretrained/test_fairseq_checkpoints.py",
-    "report/test_folder.py",
-    "serving/",
-    "tasks/test_leak_matrix.py",
-    "test_entry_points.py",
-    "test_light_imports.py",
-    "vad_to_emotion/test_vad_commands.py",
-    "vad_to_emotion/test_zero_shot.py",
-)
-
 Options = Mapping[str, Any]
 
 # Tests read figures in fairseq's own log.
@@ -100,13 +75,17 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    tests = Path(__file__).parent
-    for item in items:
-        if os.path.relpath(item.path, tests).startswith(SLOW):
-            item.add_marker(pytest.mark.slow)
     # Long files first: at the end of a parallel run short ones keep all processes busy.
-    long_files = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in long_files)
+    places = {item.path: place(item.nodeid) for item in items}
+    for item in items:
+        if places[item.path] < QUICK:
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: places[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return FromTwoEnds(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_collectstart() -> None:

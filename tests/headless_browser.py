@@ -35,6 +35,19 @@ def launch_browser(*switches: str) -> Iterator[Any]:
         browser.close()
 
 
+def new_page(browser: Any, width: int = 375) -> Any:
+    """Return a page of this width, in pixels, to be closed at the end of its test.
+
+    All pages of a browser are of one context, as tabs are: each has its own session storage, and
+    a context of its own would be a new process, most of a second.
+    """
+    context = browser.contexts[0] if browser.contexts else browser.new_context()
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": 800})
+    page.set_default_timeout(PATIENCE_MS)
+    return page
+
+
 @contextmanager
 def watched_page(browser: Any, address: str, width: int = 375) -> Iterator[Any]:
     """Yield an opened page. At its end: no error in its console, no request to another address.
@@ -44,16 +57,14 @@ def watched_page(browser: Any, address: str, width: int = 375) -> Iterator[Any]:
         address: of the server, without the last slash; its first page is opened.
         width: of the window, in pixels.
     """
-    context = browser.new_context(viewport={"width": width, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
+    page = new_page(browser, width)
     problems, requested = [], []
     page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: requested.append(request.url))
     page.goto(f"{address}/")
     yield page
-    context.close()
+    page.close()
     ours = f"{address}/", f"blob:{address}/"
     assert [url for url in requested if not url.startswith(ours)] == []
     # The browser itself notes each refused request.

@@ -9,6 +9,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import soundfile
+from headless_browser import PATIENCE_MS, new_page
 
 from emo_fairseq.cli.analyze.page import render_page
 
@@ -16,7 +17,6 @@ HOSTILE = "</script><script>window.broken = 1</script>\" ' <b>&amp;"
 LABELS = ["angry", "happy", "neutral"]
 AXES = ["valence", "arousal"]
 SECONDS = 6.0
-PATIENCE = 60_000  # ms, on a machine that does other things too
 
 
 def turn(number, speaker, label, shift=None, **more):
@@ -73,13 +73,13 @@ def sound():
 @pytest.fixture
 def open_page(browser, tmp_path):
     """Open a page from disk; afterwards its console has no errors, and it has loaded no other."""
-    complaints, requests = [], []
+    complaints, requests, pages = [], [], []
 
     def open_(conversation, width=375, **more):
         path = tmp_path / "call.conversation.html"
         path.write_text(render_page(conversation, **more), encoding="utf-8")
-        page = browser.new_context(viewport={"width": width, "height": 800}).new_page()
-        page.set_default_timeout(PATIENCE)
+        page = new_page(browser, width)
+        pages.append(page)
         page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
@@ -88,6 +88,8 @@ def open_page(browser, tmp_path):
         return page
 
     yield open_
+    for page in pages:
+        page.close()
     assert complaints == []
     folder = tmp_path.as_uri()
     assert [url for url in requests if not url.startswith((folder, "blob:"))] == []
@@ -95,7 +97,7 @@ def open_page(browser, tmp_path):
 
 def wait_for(page, condition):
     """Wait until it holds; the page's policy forbids playwright's own way, which evaluates text."""
-    for _ in range(PATIENCE // 20):
+    for _ in range(PATIENCE_MS // 20):
         if page.evaluate(condition):
             return
         page.wait_for_timeout(20)
@@ -200,7 +202,7 @@ def test_a_thousand_turns_and_zoom(open_page):
 @pytest.fixture
 def bare_page(browser):
     """A page with an element, and ``renderConversation`` as a global function."""
-    page = browser.new_context(viewport={"width": 800, "height": 800}).new_page()
+    page = new_page(browser, 800)
     page.set_content("<main></main>")
     script = (files("emo_fairseq") / "serving/static/conversation.js").read_text("utf-8")
     script += "window.draw = (conversation) => renderConversation("
@@ -208,7 +210,8 @@ def bare_page(browser):
         type="module", content=f"{script}document.querySelector('main'), conversation);"
     )
     wait_for(page, "typeof window.draw === 'function'")
-    return page
+    yield page
+    page.close()
 
 
 def test_drawing_again_keeps_what_is_selected(bare_page):

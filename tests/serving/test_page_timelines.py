@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from headless_browser import new_page
 
 from data_prep.segmentation.formats import read_segmentation
 from emo_fairseq.serving.app import STATIC
@@ -141,7 +142,7 @@ def test_numbers_on_the_shades_are_legible(scheme):
 
 
 def test_the_description_of_the_api_is_shown(browser, port):
-    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page = new_page(browser, 390)
     problems, asked = [], []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
@@ -157,7 +158,7 @@ def test_the_description_of_the_api_is_shown(browser, port):
 def test_a_server_with_tokens_asks_the_page_for_one(browser, serve):
     token = "0123456789abcdef+/"
     with serve(options={"tokens": [token]}) as port:
-        page = browser.new_page()
+        page = new_page(browser)
         page.goto(f"http://127.0.0.1:{port}/")
         page.get_by_label("This server needs a token").fill("wrong-token-0000")
         page.get_by_role("button", name="Continue").click()
