@@ -16,13 +16,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fairseq import options
-from fairseq.dataclass import utils
+from fairseq.dataclass import initialize, utils
 from hydra import initialize_config_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, SCMode
+from omegaconf.basecontainer import BaseContainer
 
 Compose = Callable[..., DictConfig]
 
@@ -35,6 +36,11 @@ def remember() -> None:
         OmegaConf.merge = _merged_once(OmegaConf.merge)
         OmegaConf.create = _created_once(OmegaConf.create)
         DictConfig.__deepcopy__ = _copied_by_bytes(DictConfig.__deepcopy__)
+        BaseContainer._to_content = staticmethod(_converted_at_once(BaseContainer._to_content))
+        initialize.add_defaults = _added_without_copies(initialize.add_defaults)
+        for name in ("fairseq_cli.train", "fairseq_cli.hydra_train"):  # else they are not imported
+            if name in sys.modules:
+                sys.modules[name].add_defaults = initialize.add_defaults  # type: ignore[attr-defined]
         for name in ("__getattr__", "__getitem__"):
             setattr(DictConfig, name, _read_at_once(getattr(DictConfig, name)))
         # Hydra copies it, with all configurations in it, for each that it composes.
@@ -178,6 +184,47 @@ def _copied_by_bytes(copy_deeply: Callable[..., DictConfig]) -> Callable[..., Di
             return copy_deeply(self, memo)
 
     return deepcopy
+
+
+def _converted_at_once(convert: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(convert)
+    def to_content(conf: Any, **options: Any) -> Any:
+        """As OmegaConf does; plain values are neither checked nor resolved."""
+        if options.get("structured_config_mode", SCMode.DICT) is SCMode.DICT:
+            with contextlib.suppress(_SpecialError):
+                return _plain(conf)
+        return convert(conf, **options)
+
+    return to_content
+
+
+class _SpecialError(Exception):
+    """A value is not plain, such as one that is missing."""
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, DictConfig | ListConfig):
+        content = node.__dict__["_content"]
+        if type(content) is dict and {*map(type, content)} <= {str}:
+            return {name: _plain(value) for name, value in content.items()}
+        if type(content) is list:
+            return [_plain(value) for value in content]
+        raise _SpecialError
+    value = node._val
+    if value is None or (type(value) in _PLAIN and not (type(value) is str and _is_special(value))):
+        return value
+    raise _SpecialError
+
+
+def _added_without_copies(add: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    @functools.wraps(add)
+    def add_defaults(config: DictConfig) -> None:
+        """As fairseq does; what it merges, which nothing else refers to, is set without a copy."""
+        config._set_flag("no_deepcopy_set_nodes", True)
+        add(config)
+        config._set_flag("no_deepcopy_set_nodes", None)
+
+    return add_defaults
 
 
 def _read_at_once(read: Callable[[DictConfig, Any], Any]) -> Callable[[DictConfig, Any], Any]:

@@ -22,7 +22,9 @@ from as_commands_import import tasks
 from captured_logs import find_loggers_once
 from composed_configs import remember
 from fairseq.dataclass.utils import merge_with_parent
+from fast_unpickling import unpickle_fast
 from omegaconf import OmegaConf
+from remembered_documents import remember_documents
 from remembered_frames import remember_frames
 from slow_files import QUICK, FromTwoEnds, place
 from torch import Tensor
@@ -42,6 +44,8 @@ from emo_fairseq.models.config import RobertaEMOConfig
 emo_fairseq.register()
 remember()
 remember_frames()
+remember_documents()
+unpickle_fast()
 do_not_sync()
 seed_none_that_is_absent()
 find_loggers_once()

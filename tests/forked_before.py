@@ -5,6 +5,8 @@ It is imported from the folder of the repository, which alone is on the path of 
 
 from tests.absent_accelerators import seed_none_that_is_absent
 from tests.composed_configs import compose_before, remember
+from tests.fast_unpickling import unpickle_fast
+from tests.remembered_documents import remember_documents
 from tests.remembered_frames import remember_frames
 from tests.unsynced_files import do_not_sync
 
@@ -12,4 +14,6 @@ do_not_sync()
 seed_none_that_is_absent()
 remember()
 remember_frames()
+remember_documents()
+unpickle_fast()
 compose_before()

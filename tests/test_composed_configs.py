@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from fairseq import options
 from fairseq.dataclass import utils
+from fairseq.dataclass.initialize import add_defaults
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental import initialize
 from in_process import TINY, TRAIN
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, SCMode
+from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import ConfigAttributeError, MissingMandatoryValue
 
 from emo_fairseq.models.config import RobertaEMOConfig
@@ -112,6 +114,40 @@ def test_a_part_and_the_defaults_of_its_dataclass() -> None:
                 found.dropout = 0.9
 
 
+def test_values_are_converted_as_they_are_stored() -> None:
+    """Also what is interpolated, missing, an object, or under a name that is no text."""
+    config = OmegaConf.create(
+        {"a": {"b": 1, "c": "${a.b}"}, "list": [1, "x", [None, 2.5]], "x": "???", 3: True},
+    )
+    config.part = RobertaEMOConfig()
+    config.empty = OmegaConf.create(None)
+    original = BaseContainer._to_content.__wrapped__
+    options = {"throw_on_missing": False}
+    for given in (config, config.a, config.list, config.part, composed("--fp16").dataset):
+        for resolve in (False, True):
+            found = BaseContainer._to_content(given, resolve=resolve, **options)
+            assert repr(found) == repr(original(given, resolve=resolve, **options))
+    kept = OmegaConf.to_container(config, structured_config_mode=SCMode.DICT_CONFIG)
+    assert isinstance(kept, dict)
+    assert kept["part"] is config.part
+    with pytest.raises(MissingMandatoryValue):
+        OmegaConf.to_container(config, throw_on_missing=True)
+
+
+def test_defaults_are_those_that_fairseq_adds() -> None:
+    found, expected = (composed("--lr 0.1 --dropout 0.3") for _ in range(2))
+    for config, add in ((found, add_defaults), (expected, add_defaults.__wrapped__)):
+        OmegaConf.set_struct(config, False)
+        del config.optimizer["adam_eps"]
+        add(config)
+    assert found.optimizer.adam_eps == 1e-8
+    assert_same(expected, found)
+    again = composed("--lr 0.1 --dropout 0.3")
+    found.model.dropout = 0.9
+    add_defaults(again)
+    assert again.model.dropout == 0.3
+
+
 @pytest.fixture
 def without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace what composes configurations by the functions of fairseq, Hydra and OmegaConf."""
@@ -125,6 +161,9 @@ def without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         (DictConfig, "__getitem__"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name).__wrapped__)
+    monkeypatch.setattr(
+        BaseContainer, "_to_content", staticmethod(BaseContainer._to_content.__wrapped__)
+    )
     monkeypatch.delattr(ConfigStore, "__deepcopy__")
     monkeypatch.setattr(utils, "initialize", initialize)
 
