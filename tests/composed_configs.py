@@ -13,6 +13,7 @@ import io
 import pickle
 import sys
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Any
 
 from fairseq import options
@@ -192,7 +193,7 @@ def _converted_at_once(convert: Callable[..., Any]) -> Callable[..., Any]:
         """As OmegaConf does; plain values are neither checked nor resolved."""
         if options.get("structured_config_mode", SCMode.DICT) is SCMode.DICT:
             with contextlib.suppress(_SpecialError):
-                return _plain(conf)
+                return _plain(conf, options.get("enum_to_str", False))
         return convert(conf, **options)
 
     return to_content
@@ -202,17 +203,19 @@ class _SpecialError(Exception):
     """A value is not plain, such as one that is missing."""
 
 
-def _plain(node: Any) -> Any:
+def _plain(node: Any, enum_to_str: bool) -> Any:
     if isinstance(node, DictConfig | ListConfig):
         content = node.__dict__["_content"]
         if type(content) is dict and {*map(type, content)} <= {str}:
-            return {name: _plain(value) for name, value in content.items()}
+            return {name: _plain(value, enum_to_str) for name, value in content.items()}
         if type(content) is list:
-            return [_plain(value) for value in content]
+            return [_plain(value, enum_to_str) for value in content]
         raise _SpecialError
     value = node._val
     if value is None or (type(value) in _PLAIN and not (type(value) is str and _is_special(value))):
         return value
+    if isinstance(value, Enum):
+        return value.name if enum_to_str else value
     raise _SpecialError
 
 
@@ -220,9 +223,20 @@ def _added_without_copies(add: Callable[[DictConfig], None]) -> Callable[[DictCo
     @functools.wraps(add)
     def add_defaults(config: DictConfig) -> None:
         """As fairseq does; what it merges, which nothing else refers to, is set without a copy."""
+        merge = utils.merge_with_parent
+
+        def merge_alone(*given: Any, **options: Any) -> DictConfig:
+            merged = merge(*given, **options)
+            merged._set_parent(None)  # else it is copied: it would be of the same configuration
+            return merged
+
         config._set_flag("no_deepcopy_set_nodes", True)
-        add(config)
-        config._set_flag("no_deepcopy_set_nodes", None)
+        utils.merge_with_parent = merge_alone
+        try:
+            add(config)
+        finally:
+            utils.merge_with_parent = merge
+            config._set_flag("no_deepcopy_set_nodes", None)
 
     return add_defaults
 

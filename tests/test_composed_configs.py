@@ -122,11 +122,12 @@ def test_values_are_converted_as_they_are_stored() -> None:
     config.part = RobertaEMOConfig()
     config.empty = OmegaConf.create(None)
     original = BaseContainer._to_content.__wrapped__
-    options = {"throw_on_missing": False}
     for given in (config, config.a, config.list, config.part, composed("--fp16").dataset):
         for resolve in (False, True):
-            found = BaseContainer._to_content(given, resolve=resolve, **options)
-            assert repr(found) == repr(original(given, resolve=resolve, **options))
+            for as_text in (False, True):
+                options = {"resolve": resolve, "enum_to_str": as_text, "throw_on_missing": False}
+                found = BaseContainer._to_content(given, **options)
+                assert repr(found) == repr(original(given, **options))
     kept = OmegaConf.to_container(config, structured_config_mode=SCMode.DICT_CONFIG)
     assert isinstance(kept, dict)
     assert kept["part"] is config.part
