@@ -69,7 +69,8 @@ def table_lines(
 ) -> Iterator[str]:
     """Yield a table of metrics: a column for each model, with intervals, and for the baseline.
 
-    A model of another target or other labels than the first has cells of a dash.
+    A model of another target or other labels than the first has cells of a dash. What intervals are
+    over is in the heading, or where models differ in it, as they may in their rows, in a line.
 
     Args:
         split: that was scored.
@@ -98,9 +99,13 @@ def table_lines(
     if any(len(of.ids) != n_rows for of in models.values()):
         counts = [format_count(len(of.ids), "utterance") for of in models.values()]
         cells.append(["", *counts, counts[0]])
+    over = f" over {columns[0].unit}"
+    if any(column.unit != columns[0].unit for column in columns):
+        cells.append(["intervals over", *(column.unit for column in columns), ""])
+        over = ""
     about = first.about_truth if isinstance(first, LabelPredictions) else ""
     utterances = f"{format_count(n_rows, 'utterance')}{about}"
-    yield f"{split}, {utterances}; in parentheses {LEVEL:.0%} intervals over {columns[0].unit}"
+    yield f"{split}, {utterances}; in parentheses {LEVEL:.0%} intervals{over}"
     yield from aligned(cells)
 
 

@@ -11,8 +11,9 @@ from data_prep.manifest.provenance import provenance_path, read_beside
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.evaluate import command as evaluate
+from emo_fairseq.cli.evaluate import several_models
 from emo_fairseq.evaluation.ensembles import Stacking
-from emo_fairseq.evaluation.statistics import read_predictions
+from emo_fairseq.evaluation.statistics import NumberPredictions, read_predictions
 from emo_fairseq.export.ensemble import write_ensemble_folder
 from emo_fairseq.inference.ensemble import Combination
 from emo_fairseq.inference.predictor import load_predictor
@@ -125,6 +126,16 @@ def test_models_are_compared_without_an_ensemble(models, scored, toy_corpus, com
     assert "p " in lines[heading + 1]
 
 
+@pytest.mark.parametrize("order", [("flat", "good"), ("good", "flat")])
+def test_the_best_member_is_none_whose_metric_is_undefined(order):
+    """Such as the CCC of a constant prediction."""
+    truth = np.linspace(0.0, 1.0, 5)[:, None]
+    predicted = {"flat": np.full_like(truth, 0.5), "good": truth**2}
+    ids = tuple(f"u{number}" for number in range(5))
+    members = {name: NumberPredictions(ids, ("valence",), truth, predicted[name]) for name in order}
+    assert several_models._combine(members, "mean").other == "good"
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -133,6 +144,8 @@ def test_models_are_compared_without_an_ensemble(models, scored, toy_corpus, com
         (["{a}", "{b}", "{data}", "--combine", "stack", "--split", "valid"], "stack-on-scored"),
         (["{a}", "{b}", "{data}", "--save-predictions", "x.tsv"], "option-incomplete"),
         (["{a}", "{b}", "{data}", "--", "--save-embeddings", "x.npz"], "options-conflict"),
+        (["{a}", "{b}", "{data}", "--split", "valid,test"], "options-conflict"),
+        (["{a}", "{b}", "{data}", "--", "--valid-subset", "valid"], "options-conflict"),
         (["{a}", "{a}", "{data}", "--combine", "vote"], "combine-model-twice"),
         (["{ensemble}", "{data}", "--combine", "vote"], "options-conflict"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from data_prep.schema import Utterance, write_manifest
 from emo_fairseq.cli.evaluate.model_comparison import print_models
 from emo_fairseq.cli.score_table import rows_by_id, table_lines
-from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
+from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions, select
 from emo_fairseq.experiments.results import speakers_of
 
 IDS = ("u1", "u2", "u3", "u4")
@@ -56,6 +56,20 @@ def test_intervals_over_utterances_state_why():
     rows = {id_: Utterance(id_, speaker=f"s{n % 2}") for n, id_ in enumerate(IDS)}
     head = next(iter(table_lines("test", {"a": labels("sad", "happy")}, rows)))
     assert head.endswith("over utterances (2 speakers < 3: no interval over speakers)")
+
+
+def test_what_the_intervals_of_each_model_are_over():
+    """Models may have other rows, such as those with speech, and so speakers."""
+    rows = {id_: Utterance(id_, speaker=id_) for id_ in IDS}
+    whole = labels("sad", "happy")
+    head, _, *lines = table_lines("test", {"a": whole, "b": whole}, rows)
+    assert head.endswith("95% intervals over 4 speakers")
+    assert not any(line.startswith("intervals over") for line in lines)
+    head, *_, last = table_lines("test", {"a": whole, "b": select(whole, [0, 1])}, rows)
+    assert head.endswith("95% intervals")
+    reason = "utterances (2 speakers < 3: no interval over speakers)"
+    assert last.startswith("intervals over  4 speakers  ")
+    assert last.endswith(f"  {reason}")
 
 
 def test_rows_are_those_of_the_scored_split(write_data_dir):

@@ -61,11 +61,28 @@ def check_options(options: argparse.Namespace) -> None:
             "--save-predictions: which of the models? Score one alone, or give --combine",
             "option-incomplete",
         )
-    saved = [word for word in options.further if word.startswith("--save-")]
-    if (len(options.models) > 1 or is_one) and saved:
-        raise UsageError(
-            f"{saved[0]}: each of the models would write it; score one alone", "options-conflict"
-        )
+    if len(options.models) > 1 or is_one:
+        _check_several(options)
+
+
+def _check_several(options: argparse.Namespace) -> None:
+    """Refuse what does not act on several models that are scored on the same rows."""
+    for word in options.further:
+        if word.startswith("--save-"):
+            raise UsageError(
+                f"{word}: each of the models would write it; score one alone", "options-conflict"
+            )
+        if word.startswith("--valid-subset"):  # of what is fitted on, too
+            raise UsageError(
+                f"{word}: with several models --split names what is scored; give that",
+                "options-conflict",
+            )
+    for option, split in (("--split", options.split), ("--fit-split", options.fit_split or "")):
+        if "," in split:
+            raise UsageError(
+                f"{option} {split}: several models are scored on one split at a time; name one",
+                "options-conflict",
+            )
 
 
 def check_balanced(options: argparse.Namespace) -> None:

@@ -157,4 +157,4 @@ def _difference_lines(pair: Pair, rows: "Rows", about: str) -> Iterator[str]:
     yield from aligned(cells)
     if pair.n_left_out:
         left_out = format_count(pair.n_left_out, "utterance")
-        yield f"{left_out} left out: not all models have their input"
+        yield f"{left_out} left out, which not all models score"

@@ -6,6 +6,7 @@ The folder of an ensemble is scored in the same way, by its members and the comb
 
 import argparse
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,7 +147,12 @@ def _combine(
     key = combined.headline[0]
     sign = 1.0 if is_larger_better(key) else -1.0
     by_name = dict(zip(members, aligned, strict=True))
-    best = max(by_name, key=lambda model: sign * by_name[model].statistics().metrics()[key])
+
+    def goodness(model: str) -> float:
+        value = sign * by_name[model].statistics().metrics()[key]
+        return -math.inf if math.isnan(value) else value  # of a constant prediction
+
+    best = max(by_name, key=goodness)
     return Pair(name, combined, best, by_name[best], n_left_out)
 
 
