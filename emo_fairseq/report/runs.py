@@ -38,9 +38,17 @@ class Run:
 
     @property
     def scored(self) -> str:
-        """Split, and the labels or axes that were predicted."""
-        kind = "labels" if isinstance(self.predictions, LabelPredictions) else "axes"
-        return f"{self.split} ({kind} {', '.join(self.predictions.names)})"
+        """Split, and the target: labels, shares of votes for them, questions, or axes."""
+        return f"{self.split} ({_kind(self.predictions)} {', '.join(self.predictions.names)})"
+
+
+def _kind(of: Predictions) -> str:
+    """Return what is predicted, in a word: models of two kinds have other metrics, and rows."""
+    if not isinstance(of, LabelPredictions):
+        return "axes"
+    if of.votes is not None:
+        return "votes for"
+    return "yes or no of" if of.per_label else "labels"
 
 
 def marked_name(name: str, leaks: Sequence[str], transductive: Sequence[str]) -> str:

@@ -104,6 +104,23 @@ def test_files_of_other_targets_and_splits_are_stated(
     assert "No mean" not in text
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_models_of_labels_votes_and_questions_have_no_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], order: int
+) -> None:
+    """Whose labels have the same names."""
+    rows = label_rows(12)
+    votes = [{**row, **{f"votes_{k}": float(k == row["truth"]) for k in LABELS}} for row in rows]
+    questions = [{**row, **{f"probability_{k}": 0.5 for k in LABELS}} for row in rows]
+    files = write(tmp_path, labels=rows, votes=votes, questions=questions)[::order]
+    text = printed(monkeypatch, capsys, *files)
+    of_each = {"labels": "labels", "votes for": "votes", "yes or no of": "questions"}
+    names = ", ".join(LABELS)
+    groups = [f"test ({kind} {names}): {name}" for kind, name in of_each.items()][::order]
+    assert f"No mean over all files, which differ in split or target: {'; '.join(groups)}\n" in text
+    assert "mean ±" not in text
+
+
 def test_many_files_have_a_table_of_some_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
