@@ -22,6 +22,7 @@ from data_prep.errors import CodedError
 from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
 from data_prep.folds.protocols import check_leaks
 from data_prep.folds.records import Folds
+from data_prep.folds.twins import twins_across_sets
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.labels import check_folds
 from data_prep.manifest.leaks import (
@@ -29,12 +30,11 @@ from data_prep.manifest.leaks import (
     ERROR,
     Leak,
     find_leaks,
-    find_twins,
     sound_digests,
 )
 from data_prep.manifest.plots import plot_all
 from data_prep.manifest.summary import read_data_dir, render_summary, summarize
-from data_prep.manifest.table import ManifestTable, ids_of
+from data_prep.manifest.table import ManifestTable
 
 AllFolds = Sequence[tuple[str, Folds, ManifestTable]]  # protocol, folds, their rows
 
@@ -85,16 +85,10 @@ def _read_all_folds(data_dir: Path) -> Iterator[tuple[str, Folds, ManifestTable]
 def _fold_leaks(all_folds: AllFolds, digests: Mapping[str, str]) -> Iterator[Leak]:
     """Yield what two sets of a fold share."""
     for protocol, folds, rows in all_folds:
-        number_of = {name: number for number, name in enumerate(ids_of(rows))}
         for sentence in check_leaks(folds, rows):
             yield Leak(ERROR, 1, f"leak of folds {protocol}", (sentence,))
-        for name, sets in folds.folds.items():
-            splits = {
-                split: rows.take([number_of[name] for name in ids]) for split, ids in sets.items()
-            }
-            for leak in find_twins(splits, digests):
-                if leak.level == ERROR:
-                    yield replace(leak, what=f"{leak.what} of folds {protocol}, fold {name}")
+        for name, leak in twins_across_sets(folds, rows, digests):
+            yield replace(leak, what=f"{leak.what} of folds {protocol}, fold {name}")
 
 
 def _fold_warnings(all_folds: AllFolds) -> Iterator[str]:

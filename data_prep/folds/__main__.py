@@ -5,14 +5,18 @@
 writes DATA_DIR/folds/leave_one_session_out.json, which `fairseq-train --fold
 leave_one_session_out/1` reads. The dev set is cut from the training side, never from the test fold,
 and by speaker if speakers are known. Folds whose sets share what the protocol keeps apart are
-refused. Protocols:
+refused; recordings with the same bytes, and overlapping segments of one, in two sets are warned of.
+Protocols:
 
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_prep.command_line import (
@@ -25,7 +29,13 @@ from data_prep.folds.file import read_base, write_folds
 from data_prep.folds.next_steps import next_steps
 from data_prep.folds.protocols import BALANCES, PROTOCOLS, FoldOptions, make_folds
 from data_prep.folds.records import ALL, Folds, composition_lines, context_notes
+from data_prep.folds.twins import twin_warnings
+from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.leaks import DIGESTS_FILE, sound_digests
+from data_prep.manifest.table import ManifestTable
 from data_prep.schema import LABEL_COLUMNS, SPLITS, Utterance, read_corpus
+
+logger = logging.getLogger(__name__)
 
 _PROTOCOLS_HELP = (fold_protocols.__doc__ or "").partition("\n\n")[2]
 
@@ -78,7 +88,19 @@ def _make(options: argparse.Namespace) -> None:
     print(*composition_lines(folds.composition), sep="\n")
     for note in [*notes, *context_notes(folds, rows)]:
         print(f"note: {note}")
+    for warning in twin_warnings(folds, rows, _sounds(options.data_dir, rows)):
+        logger.warning("%s: %s", path, warning)
     print(*next_steps(options.data_dir, corpus, folds, rows), sep="\n")
+
+
+def _sounds(data_dir: Path, rows: ManifestTable) -> Mapping[str, str]:
+    """Return digests of the audio files of equal size, as far as they are at hand."""
+    root = audio_root(data_dir, must_exist=False)
+    if not root.is_dir():
+        return {}
+    with tempfile.TemporaryDirectory() as scratch:  # for a data dir that is not writable
+        folder = data_dir if os.access(data_dir, os.W_OK) else Path(scratch)
+        return sound_digests({ALL: rows}, Path(root), folder / DIGESTS_FILE)[0]
 
 
 def fold_table(folds: Folds, utterances: Sequence[Utterance]) -> str:

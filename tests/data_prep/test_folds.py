@@ -556,6 +556,30 @@ def test_the_command_says_what_is_in_the_sets(
     assert f" train {data_dir} --fold seed_sessions/1 " in train
 
 
+@pytest.mark.parametrize("has_speakers", [False, True])
+def test_recordings_that_sets_share_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, has_speakers: bool
+) -> None:
+    """Rows without speakers are drawn one by one; whole speakers are not divided."""
+    rows = [Utterance("text alone", text="words")]
+    for number in range(3):
+        (tmp_path / f"{number}.wav").write_bytes(b"the same")
+        part = Utterance(f"part{number}", audio="long.wav", emotion="sad")
+        rows.append(Utterance(f"same{number}", audio=f"{number}.wav", emotion="sad"))
+        rows.append(replace(part, start=number / 2, end=number / 2 + 1))
+    if has_speakers:
+        rows = [replace(row, speaker=row.id[:4]) for row in rows]
+    data_dir = write_dir(tmp_path, rows)
+    assert main([str(data_dir), "--protocol", "k_fold", "--n-folds", "3"]) == 0
+    if has_speakers:
+        assert not caplog.messages
+        return
+    sounds, overlaps = caplog.messages
+    assert "1 sounds in more than one split: " in sounds
+    assert all(f"/same{number}" in sounds for number in range(3))
+    assert "pairs of segments that overlap across splits: " in overlaps
+
+
 def test_official_splits_are_divided_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
