@@ -3,7 +3,7 @@
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -261,9 +261,11 @@ def matrices(results: Sequence[Result], metric: str) -> list[Table]:
 def _matrix(title: str, results: Sequence[Result], metric: str) -> Table:
     values: dict[tuple[_SetOf, _SetOf], dict[SeedAndFold, float]] = {}  # by training and test set
     first_runs: dict[object, Path] = {}
+    joined = _joined(of_set for result in results for of_set in _sets(result))
     notes = {}
     for result in results:
-        sets, run = _sets(result), result.run.path
+        trained_on, tested_on = _sets(result)
+        sets, run = (joined[trained_on], joined[tested_on]), result.run.path
         first = first_runs.setdefault((sets, result.seed_and_fold), run)
         if first is not run:
             note = f"{run} is the same run as {first}, and left out"
@@ -298,7 +300,7 @@ class _SetOf(NamedTuple):
 
     Attributes:
         name: of the corpus, with the protocol or the split.
-        data: the data dir, resolved: two of one corpus may have other rows or labels.
+        data: the data dir: two of one corpus may have other rows or labels.
     """
 
     name: str
@@ -308,8 +310,34 @@ class _SetOf(NamedTuple):
 def _sets(result: Result) -> tuple[_SetOf, _SetOf]:
     protocol = f" ({result.options.protocol})" if result.options.protocol else ""
     split = "" if result.split == TEST else f" ({result.split})"
-    trained = _SetOf(f"{result.trained_on}{protocol}", result.options.data.resolve())
-    return trained, _SetOf(f"{result.tested_on}{split}", result.data.resolve())
+    trained = _SetOf(f"{result.trained_on}{protocol}", result.options.data)
+    return trained, _SetOf(f"{result.tested_on}{split}", result.data)
+
+
+def _joined(sets: Iterable[_SetOf]) -> dict[_SetOf, _SetOf]:
+    """Return for each set the first one of the same name and data dir, in whatever form."""
+    firsts: dict[str, list[_SetOf]] = {}
+    joined: dict[_SetOf, _SetOf] = {}
+    for of_set in sets:
+        known = firsts.setdefault(of_set.name, [])
+        same = next((first for first in known if _is_same_dir(first.data, of_set.data)), None)
+        if same is None:
+            known.append(of_set)
+        joined[of_set] = same or of_set
+    return joined
+
+
+def _is_same_dir(one: Path, other: Path) -> bool:
+    """Return whether two paths may be of one folder.
+
+    One that is relative to another folder than that of this program is the end of the other.
+    """
+    one, other = (path.resolve() if path.is_dir() else path for path in (one, other))
+    if one.is_absolute() == other.is_absolute():
+        return one == other
+    relative, absolute = (other, one) if one.is_absolute() else (one, other)
+    end = [part for part in relative.parts if part != ".."]
+    return bool(end) and list(absolute.parts[-len(end) :]) == end
 
 
 def _headings(sets: Sequence[_SetOf]) -> dict[_SetOf, str]:

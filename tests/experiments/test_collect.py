@@ -550,15 +550,18 @@ def test_a_matrix_counts_a_run_once(write_run, capsys):
 def test_a_matrix_keeps_data_dirs_of_one_name_apart(write_run, tmp_path, monkeypatch):
     """Such as a corpus with four of its labels, and with six; a path has several forms."""
     monkeypatch.chdir(tmp_path)
-    run = write_run("a", ONE, 1, data="four/corpus")
-    write_run("b", TWO_BETTER, 2, data=tmp_path / "four" / "corpus")
+    (tmp_path / "six" / "corpus").mkdir(parents=True)
+    run = write_run("a", ONE, 1, data="../four/corpus")  # relative to a folder that is not known
+    write_run("b", TWO_BETTER, 2, data="/there/four/corpus")
     write_run("c", TWO, 1, data="six/corpus")
+    write_run("d", TWO_BETTER, 2, data=tmp_path / "six" / ".." / "six" / "corpus")
     assert collect.main([str(run.parent), "--matrix", "wa", "--csv", str(run / "m.csv")]) == 0
     four, six = csv.DictReader((run / "m.csv").open())
-    names = [f"corpus, {tmp_path / n / 'corpus'}" for n in ("four", "six")]
+    names = ["corpus, ../four/corpus", "corpus, six/corpus"]
     assert [row["trained on"] for row in (four, six)] == names
-    assert [four[name] for name in names] == [f"{5 / 6:.3f} ± {0.2357:.3f} (2)", "–"]
-    assert [six[name] for name in names] == ["–", "0.667 (1)"]
+    cell = f"{statistics.mean([2 / 3, 1]):.3f} ± {statistics.stdev([2 / 3, 1]):.3f} (2)"
+    assert [four[name] for name in names] == [cell, "–"]
+    assert [six[name] for name in names] == ["–", cell]
 
 
 @pytest.mark.parametrize("option", ["--metric", "--matrix"])
