@@ -240,7 +240,8 @@ def _distant_numbers(of: NumberPredictions) -> tuple[list[str], Cells]:
     cells = {}
     for row in _smallest(-distance, is_known):
         pairs = zip(of.truth[row].tolist(), of.prediction[row].tolist(), strict=True)
-        cells[row] = [f"{distance[row]:.3f}"] + [f"{t:.2f} → {p:.2f}" for t, p in pairs]
+        shown = [f"{format_number(t, 2, undefined=NONE)} → {p:.2f}" for t, p in pairs]
+        cells[row] = [f"{distance[row]:.3f}", *shown]
     return ["error"] + [axis.replace("_", " ") for axis in of.names], cells
 
 

@@ -351,10 +351,27 @@ def test_one_utterance_and_a_constant_answer_are_drawn(
         assert (given.root / name / "report.html").is_file()
     found = json.loads((given.root / "constant" / "metrics.json").read_text())["test"]
     assert found["ccc_valence"] is None
+    page = (given.root / "constant" / "report.html").read_text()
+    assert "<td>– → " in page, "the last utterance has no arousal"
+    assert "nan" not in page
     text = (given.root / "one" / "not_drawn.txt").read_text()
     assert "texts of the worst errors: no --data: no texts\n" in text
     assert "difficulty against accuracy: no --data: no prototypes\n" in text
     assert "t-SNE of VAD values: labels were predicted, and there is no --data with VAD\n" in text
+
+
+def test_votes_without_any_majority_have_no_reliability_of_labels(
+    given: Given, without_drawing: pytest.MonkeyPatch
+) -> None:
+    shares = {f"votes_{label}": float(number < 2) / 2 for number, label in enumerate(LABELS)}
+    rows = [{**row, "truth": "", **shares} for row in label_rows(5)]
+    file, folder = write_predictions(given.root / "tied.tsv", rows), given.root / "tied"
+    run(without_drawing, file, "--output", folder)
+    not_drawn = (folder / "not_drawn.txt").read_text()
+    assert "reliability diagram: no utterance has a majority label\n" in not_drawn
+    page = (folder / "report.html").read_text()
+    assert 'id="figure-reliability_votes"' in page
+    assert " nan" not in page
 
 
 def test_matplotlib_missing_is_refused(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,13 +31,23 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     if system.probability is None or np.isnan(system.probability).any():
         yield NotDrawn("reliability diagram", "some probabilities are not defined")
         return
+    if system.has_truth.any():
+        yield _of_labels(scored, system, system.probability)
+    else:
+        yield NotDrawn("reliability diagram", "no utterance has a majority label")
+    if system.votes is not None:
+        yield _of_votes(scored, vote_rows(system.votes, system.probability)[VOTE_BINS])
+
+
+def _of_labels(scored: ScoredSplit, system: LabelPredictions, probability: np.ndarray) -> Plot:
+    """Return the diagram of the utterances that have a true label, at least one."""
     per_label, known = system.per_label, system.has_truth
-    probability = system.probability[known]
+    probability = probability[known]
     of = confidences(system.truth[known], system.prediction[known], probability, per_label)
     bins = bin_rows(of).sum(axis=0)  # (15, 3)
     ece, brier, nll = (format_number(scored.metrics[name]) for name in ("ece", "brier", "nll"))
     outcome = "answers that are yes" if per_label else "predictions that are right"
-    yield Plot(
+    return Plot(
         "reliability",
         "Reliability",
         f"In {N_BINS} bins of equal width, each closed on the right: the share of {outcome} "
@@ -50,8 +60,6 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
         (4.8, 4.2),
         _table(bins),
     )
-    if system.votes is not None:
-        yield _of_votes(scored, vote_rows(system.votes, system.probability)[VOTE_BINS])
 
 
 def _of_votes(scored: ScoredSplit, rows: np.ndarray) -> Plot:
