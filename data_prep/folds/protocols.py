@@ -192,6 +192,12 @@ def _balanced(
                 f"--balance {options.balance}: no row has one; balance rows, or fill the column",
                 "labels-missing",
             )
+        if max(Counter(labels).values()) < options.n_folds:
+            raise CodedError(
+                f"--balance {options.balance}: no label has rows for {options.n_folds} folds; "
+                "balance rows, or give a smaller --n-folds",
+                "labels-missing",
+            )
         group = balance_labels(names, labels, options.n_folds, seed)
     else:
         sizes = Counter(names)
@@ -227,7 +233,15 @@ def _group_name(row: Utterance) -> str:
 def _note_groups(rows: Rows, notes: Notes) -> None:
     kinds = Counter(group_of(row)[0] for row in rows)
     if kinds["dialogue"]:
-        notes.append(f"{kinds['dialogue']} rows have no speaker: their dialogues are kept whole")
+        named = {row.dialogue for row in rows if row.speaker is not None}
+        n_mixed = sum(kind == "dialogue" and name in named for kind, name in map(group_of, rows))
+        mixed = (
+            f", but for {n_mixed} beside rows of speakers, who may be the same and in another set"
+        )
+        notes.append(
+            f"{kinds['dialogue']} rows have no speaker: their dialogues are kept whole"
+            f"{mixed if n_mixed else ''}"
+        )
     if kinds["row"]:
         notes.append(
             f"{kinds['row']} rows have neither speaker nor dialogue: they are drawn one by one, "

@@ -310,6 +310,10 @@ def test_groups_are_alike_in_size_or_in_labels(protocol: str) -> None:
 def test_labels_that_no_row_has_cannot_be_balanced() -> None:
     with raises("labels-missing"):
         made("k_fold", uneven_speakers(), balance="sentiment")
+    rare = [replace(row, emotion=str(n // 2)) for n, row in enumerate(loners("abcde", rows=1))]
+    with raises("labels-missing") as error:
+        made("k_fold", rare, balance="emotion", n_folds=3)
+    assert "no label has rows for 3 folds" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -370,6 +374,9 @@ def test_k_fold_says_what_it_keeps_whole_where_speakers_are_unknown() -> None:
     folds, notes = make_folds("k_fold", [*rows[:-1], bare[-1]], ["all"])
     assert folds.unit == "speaker"
     assert notes[0].startswith("1 rows have neither")
+    mixed = [replace(rows[0], speaker=None), *rows[1:]]
+    _, (note,) = make_folds("k_fold", mixed, ["all"])
+    assert note.startswith("1 rows have no speaker: their dialogues are kept whole, but for 1 ")
 
 
 def test_k_fold_by_another_unit() -> None:
