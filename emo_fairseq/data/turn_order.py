@@ -34,14 +34,17 @@ class TurnOrder(NamedTuple):
 
 
 def order_turns(utterances: Sequence[Utterance]) -> TurnOrder:
-    """Return the turns of dialogues in their order.
+    """Return the turns of dialogues in their order; those of two corpora with one name are two.
 
     Raises:
         CodedError: two rows have the same turn of a dialogue.
     """
     rows = np.flatnonzero(have_turns(utterances))
     named = select(utterances, rows)
-    dialogue, names = codes(named, "dialogue")
+    by_name, names = codes(named, "dialogue")
+    corpus, corpora = codes(named, "corpus")  # -1 = missing
+    n_corpora = len(corpora) + 1
+    dialogue = by_name * n_corpora + corpus + 1
     turn = counts(named, "turn")
     order = np.lexsort((turn, dialogue))
     rows, dialogue, turn = rows[order], dialogue[order], turn[order]
@@ -49,9 +52,10 @@ def order_turns(utterances: Sequence[Utterance]) -> TurnOrder:
     if len(doubled):
         first = int(doubled[0])
         row, following = (utterances[int(number)].id for number in rows[first : first + 2])
+        name = names[int(dialogue[first]) // n_corpora]
         raise CodedError(
-            f"dialogue {names[int(dialogue[first])]!r}: {row} and {following} are both turn "
-            f"{turn[first]}, so that their order is unknown; correct the column turn",
+            f"dialogue {name!r}: {row} and {following} are both turn {turn[first]}, so "
+            "that their order is unknown; correct the column turn",
             "turn-duplicate",
         )
     return TurnOrder(rows, dialogue)

@@ -84,9 +84,18 @@ class RowSource:
             "text": [(row.text or None) if TEXT in modalities else None for row in rows],
             "video": videos,
             "speaker": [row.speaker for row in rows],
-            # As in training, a row without a number is no turn.
-            "dialogue": [None if row.turn is None else row.dialogue for row in rows],
+            "dialogue": [_dialogue_of(row) for row in rows],
         }
+
+
+def _dialogue_of(row: Utterance) -> str | None:
+    """Return a name of a row's dialogue that those of other corpora do not have.
+
+    As in training, a row without a number is no turn.
+    """
+    if row.turn is None or row.dialogue is None:
+        return None
+    return row.dialogue if row.corpus is None else f"{row.corpus}/{row.dialogue}"
 
 
 def in_turn_order(rows: list[Utterance]) -> list[Utterance]:

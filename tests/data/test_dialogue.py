@@ -1,5 +1,7 @@
 """Neighboring turns: by turn number, inside one dialogue, the nearest first."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from codes import raises
@@ -31,6 +33,15 @@ def test_no_turn_of_another_dialogue_comes_in() -> None:
     found = find_neighbors(ROWS, ALL, n_past=9, n_future=9)
     assert found[4] == Neighbors(past=[], future=[5])
     assert {row for n in found[:4] for row in (*n.past, *n.future)} == {0, 1, 2, 3}
+
+
+def test_dialogues_of_two_corpora_with_one_name_are_two() -> None:
+    corpora = ["meld", "iemocap", "meld", None, "iemocap", None]
+    rows = [replace(turn("1", n // 2), corpus=corpus) for n, corpus in enumerate(corpora)]
+    assert [part.tolist() for part in group_turns(rows)] == [[3, 5], [0, 2], [1, 4]]
+    with raises("turn-duplicate") as error:
+        group_turns([*rows, replace(rows[0], id="twin")])
+    assert "dialogue '1': 1_0 and twin" in str(error.value)
 
 
 def test_turns_that_say_nothing_are_passed_over() -> None:
