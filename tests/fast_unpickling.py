@@ -39,7 +39,8 @@ class _Unpickler(pickle.Unpickler):
             except Exception:
                 self._file.seek(self._start)
         unpickler = _Original(self._file, encoding=self._encoding)
-        unpickler.persistent_load = self.persistent_load
+        if hasattr(self, "persistent_load"):  # not of the first words of a file that is no archive
+            unpickler.persistent_load = self.persistent_load
         return unpickler.load()
 
 

@@ -44,6 +44,19 @@ def test_what_torch_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
         torch.load(tmp_path / "state.pt", weights_only=True)
 
 
+def test_a_file_that_is_none_of_torch_is_refused_in_its_words(tmp_path: Path) -> None:
+    for content in (b"labels:\n- happy\n", pickle.dumps([1, 2], 2)):
+        (tmp_path / "a.pt").write_bytes(content)
+        said = []
+        for unpickler in (_Original, _Unpickler):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(of_torch, "Unpickler", unpickler)
+                with pytest.raises(Exception, match=r"\w") as refused:
+                    torch.load(tmp_path / "a.pt", weights_only=True)
+            said.append((type(refused.value), str(refused.value)))
+        assert said[0] == said[1]
+
+
 def test_what_a_caller_allows_is_allowed_where_it_is(tmp_path: Path) -> None:
     torch.save(Path("a"), tmp_path / "state.pt")
     with pytest.raises(pickle.UnpicklingError):

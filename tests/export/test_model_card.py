@@ -24,6 +24,8 @@ from emo_fairseq.export.non_default_options import non_default_options
 from emo_fairseq.export.scored_predictions import score_file
 from emo_fairseq.inference.checkpoint import read_checkpoint
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 OPTIONS = "--modality text --dropout 0.3"
 LABELS = ("neutral", "happy", "sad", "angry")
 
