@@ -142,7 +142,7 @@ def _split_section(
         for caption, table in dialogue_tables.tables(scored.dialogues):
             section.add(DIALOGUES, page.table(table, caption))
     has_labels = isinstance(scored.predictions, LabelPredictions)
-    first = next(x for x in splits if x.predictions.ids == scored.predictions.ids)
+    first = next(x for x in splits if _have_same_maps(x, scored))
     for heading, kinds in SECTIONS.items():
         plots: Iterable[MaybePlot] = chain.from_iterable(of_kind(scored) for of_kind in kinds)
         if heading == MAPS and first is not scored and has_labels:
@@ -150,6 +150,12 @@ def _split_section(
         section.add(heading, writer.write(plots, prefix))
     section.add("Worst errors", *_worst_errors(scored, writer, recordings))
     return section
+
+
+def _have_same_maps(one: ScoredSplit, other: ScoredSplit) -> bool:
+    """Return whether maps of labels, which show annotations, are of the same utterances."""
+    ours, theirs = one.predictions, other.predictions
+    return type(ours) is type(theirs) and (one.split, ours.ids) == (other.split, theirs.ids)
 
 
 def _worst_errors(

@@ -360,6 +360,20 @@ def test_one_utterance_and_a_constant_answer_are_drawn(
     assert "t-SNE of VAD values: labels were predicted, and there is no --data with VAD\n" in text
 
 
+def test_maps_are_left_out_where_those_of_the_same_utterances_are_there(
+    given: Given, without_drawing: pytest.MonkeyPatch
+) -> None:
+    """Splits may have the same ids, and maps of numbers show what was predicted."""
+    rows = label_rows(4)
+    both = [*rows, *({**row, "split": "valid"} for row in rows)]
+    of_each = {"vad": number_rows(["valence", "arousal"], 4), "both": both, "again": rows}
+    files = [write_predictions(given.root / f"{k}.tsv", of_file) for k, of_file in of_each.items()]
+    run(without_drawing, *files, "--output", given.root / "maps")
+    lines = (given.root / "maps" / "not_drawn.txt").read_text().splitlines()
+    same = [line for line in lines if line.startswith("maps of ")]
+    assert same == ["maps of again, test: the same as those of both, test"]
+
+
 def test_votes_without_any_majority_have_no_reliability_of_labels(
     given: Given, without_drawing: pytest.MonkeyPatch
 ) -> None:
