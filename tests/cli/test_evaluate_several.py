@@ -1,5 +1,6 @@
 """``emotion-recognize evaluate A B DATA``: models side by side, and their ensemble."""
 
+import argparse
 import json
 import shutil
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 from extended import all_but
 
-from data_prep.manifest.provenance import provenance_path, read_beside
-from data_prep.schema import read_manifest
+from data_prep.manifest.provenance import provenance_path, read_beside, seen_rows, write_beside
+from data_prep.schema import Utterance, read_manifest
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.evaluate import command as evaluate
 from emo_fairseq.cli.evaluate import several_models
+from emo_fairseq.cli.evaluate.model_comparison import Pair
 from emo_fairseq.evaluation.ensembles import Stacking
 from emo_fairseq.evaluation.statistics import NumberPredictions, read_predictions
 from emo_fairseq.export.ensemble import write_ensemble_folder
@@ -106,7 +108,8 @@ def test_the_folder_of_an_ensemble_is_scored_as_it_predicts(
     )
     expected = [[one.probabilities[label] for label in scored.names] for one in found]
     assert scored.probability == pytest.approx(np.array(expected), abs=2e-6)
-    assert read_beside(saved) is not None
+    unknown = {"mean": (), "stack": ("the stacking of both",)}
+    assert read_beside(saved).unknown == unknown[name]
 
 
 def test_models_are_compared_without_an_ensemble(models, scored, toy_corpus, command, started):
@@ -124,6 +127,29 @@ def test_models_are_compared_without_an_ensemble(models, scored, toy_corpus, com
     assert uar["low"] <= uar["value"] <= uar["high"]
     assert f"UAR          {uar['value']:+.3f} (" in lines[heading + 1]
     assert "p " in lines[heading + 1]
+
+
+@pytest.mark.parametrize("recorded", [{"old", "new"}, {"new"}, set()])
+def test_members_without_a_record_are_named_in_that_of_the_ensemble(recorded, tmp_path):
+    """Else it would pass for one of all rows that the ensemble has seen."""
+    files = {name: tmp_path / f"{name}.tsv" for name in ("old", "new")}
+    for name, file in files.items():
+        file.write_text(name)
+        if name in recorded:
+            write_beside(file, seen_rows([Utterance(f"row of {name}")], "small", "train"))
+    one = np.zeros((1, 1))
+    of = NumberPredictions(("u1",), ("valence",), one, one)
+    options = argparse.Namespace(save_predictions=tmp_path / "both.tsv", split="test")
+    several_models._save(options, Pair("mean", of, "new", of, 0), files, "test", [])
+    record = read_beside(options.save_predictions)
+    if not recorded:
+        assert record is None
+        return
+    assert record.unknown == tuple(
+        f"the model {name}" for name in ("old",) if not recorded & {name}
+    )
+    rows = [Utterance(f"row of {name}") for name in files]
+    assert record.overlap(rows, "small") == [f"row of {x}" for x in files if x in recorded]
 
 
 @pytest.mark.parametrize("order", [("flat", "good"), ("good", "flat")])

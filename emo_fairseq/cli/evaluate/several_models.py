@@ -17,7 +17,6 @@ from emo_fairseq.cli.evaluate.model_comparison import Pair, print_models
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
-    from data_prep.manifest.provenance import Provenance
     from emo_fairseq.cli.score_table import Rows
     from emo_fairseq.evaluation.ensembles import Stacking
     from emo_fairseq.evaluation.statistics import Predictions
@@ -66,7 +65,10 @@ def run(options: argparse.Namespace, score: Score, folder: Path) -> int:
     elif options.combine:
         ensemble = _combine(members, options.combine)
     if ensemble is not None and options.save_predictions:
-        _save(options, ensemble, files[options.split], splits[0], fitted_on)
+        of_members = dict(zip(names, files[options.split], strict=True))
+        is_stacked = stored is not None and stored.combination.name == STACK
+        unknown = (f"the stacking of {options.models[0].name}",) if is_stacked else ()
+        _save(options, ensemble, of_members, splits[0], fitted_on, unknown)
     print_models(options, members, ensemble, rows, _leaks(files))
     return 0
 
@@ -159,21 +161,35 @@ def _combine(
 def _save(
     options: argparse.Namespace,
     ensemble: Pair,
-    files: Sequence[Path],
+    files: Mapping[str, Path],
     fit_split: str,
     fitted_on: Sequence[Any],
+    unknown: tuple[str, ...] = (),
 ) -> None:
-    """Write the predictions of the ensemble, with the record of all rows that made it."""
-    from data_prep.manifest.provenance import read_beside, seen_rows, write_beside
+    """Write the predictions of the ensemble, with the record of all rows that made it.
+
+    It names the members whose rows are not recorded; there is none where that is so of all.
+
+    Args:
+        options: of the command line.
+        ensemble: its predictions.
+        files: of its members' predictions, by their names.
+        fit_split: that a stacking was fitted on.
+        fitted_on: its rows; empty without a stacking.
+        unknown: what else was made from rows that are not recorded.
+    """
+    from data_prep.manifest.provenance import Provenance, read_beside, seen_rows, write_beside
     from data_prep.schema import read_corpus
     from emo_fairseq.evaluation.predictions import write
 
     write(options.save_predictions, list(rows_of(ensemble.predictions, options.split)))
-    records: list[Provenance] = [x for file in files if (x := read_beside(file)) is not None]
+    of_members = {name: read_beside(file) for name, file in files.items()}
+    records = [x for x in of_members.values() if x is not None]
     if fitted_on:
         records.append(seen_rows(fitted_on, read_corpus(options.data).name, fit_split))
     if records:
-        write_beside(options.save_predictions, records[0].merged(*records[1:]))
+        unknown += tuple(f"the model {name}" for name, x in of_members.items() if x is None)
+        write_beside(options.save_predictions, Provenance(unknown=unknown).merged(*records))
 
 
 def rows_of(of: "Predictions", split: str) -> Any:
