@@ -27,6 +27,7 @@ Combine = Callable[[np.ndarray], np.ndarray]  # scores of M models (M, N, K) -> 
 MEAN, VOTE, STACK = "mean", "vote", "stack"
 _LEAST = 1e-6  # of a probability, before its logarithm
 _TIE = 1e-3  # weight of the mean probability, which decides between labels of as many votes
+_MOST_PARTS = 5  # of a cross-validation by groups
 _STRENGTHS = np.logspace(-4, 2, 13)  # of the regularization, of which cross-validation chooses
 
 
@@ -85,7 +86,8 @@ class Stacking:
         Args:
             members: predictions of the same N rows, see :func:`align_members`.
             groups: (N,) names, such as speakers; rows of one are on one side of every division
-                of the cross-validation. None: rows are divided at random.
+                of the cross-validation. None: rows are divided at random, or of numbers left out
+                one at a time.
             balanced: rows are weighted so that all labels count the same, as they do in UAR and on
                 a balanced test set; else the frequent ones count more.
 
@@ -101,7 +103,7 @@ class Stacking:
                 "--balanced: the models predict numbers, which have no labels; leave it out",
                 "option-idle",
             )
-        return cls(*_fit_numbers(scores, members[0]), has_labels=False)
+        return cls(*_fit_numbers(scores, members[0], groups), has_labels=False)
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         """Combine: (M, N, K) -> (N, K)."""
@@ -261,7 +263,7 @@ def _fit_labels(
     if groups is not None:
         groups = [group for group, known in zip(groups, known_truth, strict=True) if known]
     counts = np.bincount(truth, minlength=len(of.names))
-    n_parts = min(5, int(counts[counts > 0].min()))
+    n_parts = min(_MOST_PARTS, int(counts[counts > 0].min()))
     if n_parts < 2 or (counts > 0).sum() < 2:
         few = [of.names[k] for k in np.flatnonzero((counts > 0) & (counts < 2))]
         raise UsageError(
@@ -312,9 +314,12 @@ def _log_likelihood(
     return float(logs.mean())
 
 
-def _fit_numbers(scores: np.ndarray, of: NumberPredictions) -> tuple[np.ndarray, np.ndarray]:
+def _fit_numbers(
+    scores: np.ndarray, of: NumberPredictions, groups: Sequence[str | None] | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return weight (A, M) and bias (A,), fitted on the rows whose truth is known."""
     from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import GroupKFold
 
     weights, biases = [], []
     for axis, name in enumerate(of.names):
@@ -326,7 +331,14 @@ def _fit_numbers(scores: np.ndarray, of: NumberPredictions) -> tuple[np.ndarray,
                 f"{name}; use mean",
                 "stack-too-few",
             )
-        fitted = RidgeCV(_STRENGTHS).fit(scores[:, rows, axis].T, truth[rows])
+        features, truth = scores[:, rows, axis].T, truth[rows]
+        known = [] if groups is None else [groups[row] for row in np.flatnonzero(rows).tolist()]
+        n_parts = min(_MOST_PARTS, len(set(known)))
+        search = RidgeCV(_STRENGTHS)  # leaves out one row at a time
+        if None not in known and n_parts > 1:
+            divisions = list(GroupKFold(n_parts).split(features, truth, known))
+            search = RidgeCV(_STRENGTHS, scoring="neg_mean_squared_error", cv=divisions)
+        fitted = search.fit(features, truth)
         weights.append(fitted.coef_)
         biases.append(float(fitted.intercept_))
     return np.stack(weights), np.array(biases)

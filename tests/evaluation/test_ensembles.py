@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from codes import raises
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GroupKFold, cross_val_score
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import Speakers, differences, estimates
@@ -143,6 +145,34 @@ def test_stacking_of_numbers_equals_least_squares_where_there_are_many_rows():
     assert combined["rmse"] < min(m.statistics().metrics()["rmse"] for m in members)
     with pytest.raises(UsageError, match="which have no votes"):
         combine(members, vote)
+
+
+def test_stacking_of_numbers_keeps_speakers_apart_in_cross_validation():
+    """Without them each of a speaker's like rows is predicted from the others."""
+    rng = np.random.default_rng(0)
+    speaker = np.repeat(np.arange(8), 5)
+    of_speakers = rng.normal(size=(8, 7))[speaker]  # truth and six models, none of which is right
+    near = 0.1 * (of_speakers + 0.01 * rng.normal(size=of_speakers.shape))
+    ids, truth = tuple(map(str, range(40))), near[:, :1].copy()
+    truth[:8] = np.nan
+    members = [NumberPredictions(ids, ("valence",), truth, near[:, n : n + 1]) for n in range(1, 7)]
+    known = near[8:, 1:], near[8:, 0]
+    errors = {
+        strength: -cross_val_score(
+            Ridge(strength),
+            *known,
+            groups=speaker[8:],
+            cv=GroupKFold(5),
+            scoring="neg_mean_squared_error",
+        ).mean()
+        for strength in np.logspace(-4, 2, 13)
+    }
+    best = min(errors, key=errors.get)
+    named = Stacking.fit(members, [f"s{n}" for n in speaker])
+    assert named.weight[0] == pytest.approx(Ridge(best).fit(*known).coef_)
+    for groups in (None, [None if n == 1 else f"s{n}" for n in speaker]):
+        alone = Stacking.fit(members, groups)
+        assert abs(alone.weight).max() > 10 * abs(named.weight).max()
 
 
 def test_members_are_brought_to_one_order_of_labels_and_rows(members):
