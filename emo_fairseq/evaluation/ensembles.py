@@ -271,9 +271,9 @@ def _fit_labels(
             f"{', '.join(few) or 'more than one label'}; use mean",
             "stack-too-few",
         )
-    known = None if groups is None or None in groups else list(groups)
-    if known is not None and len(set(known)) >= n_parts:
-        divisions = list(GroupKFold(n_parts).split(truth, truth, known))
+    known = [] if groups is None or None in groups else list(groups)
+    if (n_groups := len(set(known))) > 1:
+        divisions = list(GroupKFold(min(n_parts, n_groups)).split(truth, truth, known))
     else:
         divisions = list(
             StratifiedKFold(n_parts, shuffle=True, random_state=0).split(truth[:, None], truth)

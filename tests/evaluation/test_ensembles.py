@@ -103,6 +103,24 @@ def test_stacking_keeps_speakers_apart_in_cross_validation(members):
     assert combine(members, stacking).statistics().metrics()["uar"] > 0.7
 
 
+def test_stacking_keeps_few_speakers_apart_too():
+    """Four, who are fewer than the parts that the rows are divided into without them."""
+    rng = np.random.default_rng(1)
+    speaker = np.repeat(np.arange(4), 10)
+    truth, ids = speaker // 2, tuple(map(str, range(40)))
+    members = []
+    for _ in range(3):  # models that tell speakers, and know no label
+        share = np.clip(rng.uniform(0.2, 0.8, 4)[speaker] + 0.01 * rng.normal(size=40), 0, 1)
+        probability = np.column_stack([share, 1 - share])
+        members.append(
+            LabelPredictions(ids, ("a", "b"), truth, probability.argmax(axis=1), probability)
+        )
+    apart = Stacking.fit(members, [f"s{n}" for n in speaker])
+    for groups in (None, ["the same"] * 40):
+        alone = Stacking.fit(members, groups)
+        assert abs(alone.weight).max() > 10 * abs(apart.weight).max()
+
+
 def test_balanced_stacking_gains_recall_of_the_rare_label_for_accuracy():
     """Two models whose probabilities overlap, and a label in a tenth of the rows."""
     generator = torch.Generator().manual_seed(0)
