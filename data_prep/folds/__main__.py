@@ -24,6 +24,7 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.errors import CodedError
+from data_prep.files.remote import RemotePath
 from data_prep.folds import protocols as fold_protocols
 from data_prep.folds.file import read_base, write_folds
 from data_prep.folds.next_steps import next_steps
@@ -94,13 +95,13 @@ def _make(options: argparse.Namespace) -> None:
 
 
 def _sounds(data_dir: Path, rows: ManifestTable) -> Mapping[str, str]:
-    """Return digests of the audio files of equal size, as far as they are at hand."""
+    """Return digests of the audio files of equal size, where they are on this machine."""
     root = audio_root(data_dir, must_exist=False)
-    if not root.is_dir():
+    if isinstance(root, RemotePath) or not root.is_dir():
         return {}
     with tempfile.TemporaryDirectory() as scratch:  # for a data dir that is not writable
         folder = data_dir if os.access(data_dir, os.W_OK) else Path(scratch)
-        return sound_digests({ALL: rows}, Path(root), folder / DIGESTS_FILE)[0]
+        return sound_digests({ALL: rows}, root, folder / DIGESTS_FILE)[0]
 
 
 def fold_table(folds: Folds, utterances: Sequence[Utterance]) -> str:

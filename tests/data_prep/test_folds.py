@@ -587,6 +587,17 @@ def test_recordings_that_sets_share_are_warned_of(
     assert "pairs of segments that overlap across splits: " in overlaps
 
 
+@pytest.mark.parametrize("data_raw", ["s3://bucket/away", "/gone"])
+def test_recordings_that_are_elsewhere_are_compared_by_their_paths(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, data_raw: str
+) -> None:
+    rows = [Utterance(f"u{n}", audio=f"{n // 4}.wav", emotion="sad") for n in range(6)]
+    corpus = Corpus("tiny", labels={"emotion": ("sad",)}, data_raw=data_raw)
+    write_corpus(tmp_path, corpus, {"all": rows})
+    assert main([str(tmp_path), "--protocol", "k_fold", "--n-folds", "3"]) == 0
+    assert "sounds in more than one split" in caplog.text
+
+
 def test_official_splits_are_divided_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
