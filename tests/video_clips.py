@@ -9,6 +9,7 @@ import pytest
 
 FRAMES_A_SECOND = 10
 _CODECS = {".mp4": ("aac", "fltp"), ".avi": ("pcm_s16le", "s16"), ".mkv": ("flac", "s16")}
+_ENCODED: dict[str, bytes] = {}
 
 
 def write_video(
@@ -21,9 +22,16 @@ def write_video(
     sound: bool = True,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """A gray clip whose channel k is a tone of 300 + 100 k Hz and amplitude `levels[k]` (0.3)."""
+    """A gray clip whose channel k is a tone of 300 + 100 k Hz and amplitude `levels[k]` (0.3).
+
+    The same clip is encoded once.
+    """
     av = pytest.importorskip("av")
     path.parent.mkdir(parents=True, exist_ok=True)
+    clip = repr((path.suffix, seconds, rate, layout, tuple(levels), sound, options))
+    if clip in _ENCODED:
+        path.write_bytes(_ENCODED[clip])
+        return path
     codec, sample_format = _CODECS[path.suffix]
     with av.open(str(path), "w", options=options or {}) as container:
         pictures = container.add_stream("mpeg4", rate=FRAMES_A_SECOND)
@@ -41,6 +49,7 @@ def write_video(
                 frame.sample_rate, frame.pts = rate, start
                 container.mux(voice.encode(frame))
             container.mux(voice.encode(None))
+    _ENCODED[clip] = path.read_bytes()
     return path
 
 

@@ -12,7 +12,7 @@ from data_prep.schema import read_manifest
 from emo_fairseq.evaluation import attention, predictions
 
 MODEL = f"{TRAIN} --arch robertaEMO_tiny {TINY_DIALOGUE} --batch-size 24"
-TRAINING = f"""{MODEL} --text-pooling attention --max-epoch 12 --seed 3 --lr 0.006
+TRAINING = f"""{MODEL} --text-pooling attention --max-epoch 10 --seed 3 --lr 0.006
     --dialogue-dropout 0 --pooler-dropout 0 --curriculum-final-dropout 0
     --curriculum-order model_confidence --curriculum-epochs 3 --save-interval-updates 32"""
 WITHIN_EPOCH = "checkpoint_3_32.pt"

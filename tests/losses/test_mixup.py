@@ -143,7 +143,7 @@ def test_the_type_is_kept_and_losses_are_computed_in_float32(dtype: torch.dtype)
     assert rows.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("alpha", [0.1, 1.0, 2.0, 1e4])
+@pytest.mark.parametrize("alpha", [0.1, 1.0, pytest.param(2.0, marks=pytest.mark.extended), 1e4])
 def test_shares_are_drawn_from_the_beta_distribution(alpha: float) -> None:
     torch.manual_seed(0)
     shares = [draw_mix(2, alpha).share for _ in range(6000)]

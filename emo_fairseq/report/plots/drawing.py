@@ -77,10 +77,13 @@ def render(draw: Draw, size: tuple[float, float]) -> dict[str, bytes]:
     with quiet("matplotlib"), library.rc_context():
         library.rcdefaults()
         library.rcParams.update(_STYLE)
-        figure = importlib.import_module("matplotlib.figure").Figure(size, layout="constrained")
+        figure_class = importlib.import_module("matplotlib.figure").Figure
+        figure = figure_class(size, dpi=_DPI, layout="constrained")
         draw(figure)
+        # Laid out once: with an engine, matplotlib draws a figure twice each time that it is saved.
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine(None)
         png = _saved(figure, "png", {"Software": None})
-        figure.set_layout_engine("none")  # that of the PNG is kept: a quarter less time
         return {"png": png, "svg": _saved(figure, "svg", {"Date": None, "Creator": None})}
 
 
