@@ -12,8 +12,11 @@ from data_prep.folds.records import composition_of
 from data_prep.prototypes import Prototypes, difficulties, prototypes_path, read_prototypes
 from data_prep.schema import AXES, CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions
+from emo_fairseq.evaluation.value_labels import VALUES
 from emo_fairseq.modalities import SPEECH, TEXT
 
+_WRITTEN = 1e-6  # by which a truth may differ from the manifest's: predictions have nine digits
 SetCompositions = Mapping[str, Mapping[str, Any]]  # set -> its rows, speakers, genders and labels
 
 _HAS: dict[str, Callable[[Utterance], bool]] = {
@@ -68,6 +71,30 @@ class Annotations:
         return difficulties(
             self.vad(), np.array(labels, dtype=np.int64), self.prototypes.array(names)
         )
+
+    def ids_of_other_truth(self, predictions: Predictions) -> list[str]:
+        """Return the ids of predictions whose truth is not that of the manifest.
+
+        Labels are held against the column whose labels they are; of mapped ones there is none.
+
+        Args:
+            predictions: of the same N utterances.
+        """
+        if isinstance(predictions, LabelPredictions):
+            named = {} if self.corpus is None else self.corpus.labels
+            columns = [k for k, names in named.items() if {*names} == {*predictions.names}]
+            if len(columns) != 1:
+                return []
+            number = {name: index for index, name in enumerate(predictions.names)}
+            own = [number.get(name or "", -1) for name in self.column(columns[0])]
+            known = (np.array(own) >= 0) & predictions.has_truth
+            differs = known & (np.array(own) != predictions.truth)
+        else:
+            nothing = [None] * len(self.rows)  # of an axis that no manifest has
+            of_axes = [self.column(x) if x in VALUES else nothing for x in predictions.names]
+            values = [[np.nan if x is None else float(x) for x in column] for column in of_axes]
+            differs = (abs(np.array(values).T - predictions.truth) > _WRITTEN).any(axis=1)
+        return [predictions.ids[row] for row in np.flatnonzero(differs).tolist()]
 
     def modalities(self) -> list[str] | None:
         """Return what each utterance has, as ``text+speech``; None if it is always the same."""

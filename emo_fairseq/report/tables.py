@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.messages import first_few
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_SPEAKERS, OVER_UTTERANCES, Interval
 from emo_fairseq.evaluation.names import OF_EACH_LABEL, OF_PRECISION, OF_PROBABILITIES, display_name
 from emo_fairseq.evaluation.statistics import LabelPredictions, Metrics, NumberPredictions
@@ -45,6 +46,11 @@ def notes_of(scored: ScoredSplit) -> Iterator[str]:
     unknown = sum(row is None for row in annotations.rows)
     if annotations.is_given and unknown:
         yield f"{format_count(unknown, 'utterance')} not in the manifests of --data."
+    if other := annotations.ids_of_other_truth(predictions):
+        yield (
+            f"The truth of {format_count(len(other), 'utterance')} is not that of --data "
+            f"({first_few(other)}): labels have changed since these were scored; score them again."
+        )
     yield (
         f"Intervals over utterances: {OVER_UTTERANCES}. Over speakers: {OVER_SPEAKERS}. "
         f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."

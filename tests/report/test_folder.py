@@ -360,6 +360,28 @@ def test_one_utterance_and_a_constant_answer_are_drawn(
     assert "t-SNE of VAD values: labels were predicted, and there is no --data with VAD\n" in text
 
 
+@pytest.mark.parametrize("kind", ["labels", "axes"])
+def test_truths_of_before_labels_changed_are_stated(
+    given: Given, without_drawing: pytest.MonkeyPatch, kind: str
+) -> None:
+    rows, axes = label_rows(6), ["valence", "dominance"]
+    if kind == "axes":
+        rows = number_rows(["intensity", *axes], 6)  # of which the manifest has none
+        known = {row.id: row for row in read_manifest(given.data / "test.tsv")}
+        for row in rows[:5]:  # the last has no dominance
+            row |= {f"truth_{axis}": getattr(known[str(row["id"])], axis) for axis in axes}
+        rows[5]["truth_valence"] = known["u005"].valence
+    folder = given.root / f"changed {kind}"
+    for n_other, sentence in ((0, None), (2, "The truth of 2 utterances is not that of --data")):
+        for row in rows[:n_other]:
+            row |= {"truth": "neutral"} if kind == "labels" else {"truth_valence": 0.123}
+        file = write_predictions(given.root / f"{kind}.tsv", rows)
+        run(without_drawing, file, "--data", given.data, "--audio", "none", "--output", folder)
+        page = (folder / "report.html").read_text()
+        assert ("is not that of --data" in page) == bool(n_other)
+        assert sentence is None or f"{sentence} (u000, u001)" in page
+
+
 def test_maps_are_left_out_where_those_of_the_same_utterances_are_there(
     given: Given, without_drawing: pytest.MonkeyPatch
 ) -> None:
