@@ -127,6 +127,22 @@ def test_defaults_follow_from_the_options(asked, wanted, command, toy_corpus, mp
     assert wanted.items() <= options_of(words).items()
 
 
+@pytest.mark.parametrize(
+    ("asked", "fusion"),
+    [
+        ("--speech-encoder hf:m/whisper --freeze", "concat"),
+        ("--speech-encoder features:mine --freeze", "concat"),
+        ("--speech-encoder hf:m/whisper --freeze --fusion gated", "gated"),
+        ("--speech-encoder hf:m/whisper --lora", "cross_attention"),
+        ("--speech-encoder features:mine", "cross_attention"),
+        ("--freeze", "cross_attention"),  # speech from scratch
+    ],
+)
+def test_what_is_frozen_is_concatenated(asked, fusion, command, toy_corpus, mpnet):
+    asked = f"--modality T+A --text-encoder hf:m/mpnet --no-probe {asked}"
+    assert options_of(training(command, toy_corpus, *asked.split()))["--fusion"] == fusion
+
+
 STATISTICS = "--speech-layer mean --speech-frozen-pooling mean_std"
 
 

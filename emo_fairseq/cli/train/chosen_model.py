@@ -11,7 +11,7 @@ from emo_fairseq.cli.train.recipes import SCRATCH, Combined, combine, recipe_key
 from emo_fairseq.encoder_spec import PRETRAINED
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.naming import folder_name, model_title
-from emo_fairseq.option_values import FROZEN, FULL, LORA, default_fusion
+from emo_fairseq.option_values import CONCAT, FROZEN, FULL, LORA, default_fusion
 
 # By which an encoder's configuration names the units of its layers.
 _HIDDEN_SIZES = ("hidden_size", "d_model", "dim")
@@ -82,11 +82,14 @@ def choose_model(
             refuse_tuning(options, others[0])
         notes += [f"{name}: {kind_of_encoder(specs[name])}, so trained in full" for name in others]
     is_scratch = any(kind_of_encoder(spec) == SCRATCH for spec in specs.values())
+    # Attention over outputs that no training changes takes ten times as long as their
+    # concatenation, and scores no higher (docs/results.md, "Fusions").
+    is_concatenated = not is_scratch and (requested == FROZEN or not pretrained)
     return ChosenModel(
         specs,
         {name: requested if name in pretrained else FULL for name in specs},
         options.arch or ("robertaEMO_tiny" if is_scratch else "robertaEMO"),
-        options.fusion or default_fusion(len(specs)),
+        options.fusion or (CONCAT if is_concatenated else default_fusion(len(specs))),
     )
 
 

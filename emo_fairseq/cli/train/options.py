@@ -114,7 +114,11 @@ def _add_model(group: Any) -> None:
     tuning(
         "--lora", action="store_true", help="train pretrained encoders by LoRA (default: in full)"
     )
-    add("--fusion", metavar="NAME", help="fusion of several modalities (default: cross_attention)")
+    about = (
+        "fusion of several modalities (default: concat where encoders are frozen or read stored "
+        "features, else cross_attention)"
+    )
+    add("--fusion", metavar="NAME", help=about)
     arch = (
         "robertaEMO, robertaEMO_large, robertaEMO_tiny (default: tiny if an encoder is from "
         "scratch)"
