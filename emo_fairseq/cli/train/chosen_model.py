@@ -82,8 +82,8 @@ def choose_model(
             refuse_tuning(options, others[0])
         notes += [f"{name}: {kind_of_encoder(specs[name])}, so trained in full" for name in others]
     is_scratch = any(kind_of_encoder(spec) == SCRATCH for spec in specs.values())
-    # Attention over outputs that no training changes takes ten times as long as their
-    # concatenation, and scores no higher (docs/results.md, "Fusions").
+    # Epochs of cross-attention over outputs that no training changes took ten times as long as
+    # those of their concatenation, without better scores (docs/results.md, "Fusions").
     is_concatenated = not is_scratch and (requested == FROZEN or not pretrained)
     return ChosenModel(
         specs,
