@@ -69,4 +69,5 @@ def watched_page(browser: Any, address: str, width: int = 375) -> Iterator[Any]:
     assert [url for url in requested if not url.startswith(ours)] == []
     # The browser itself notes each refused request.
     refused = "the server responded with a status of 4"
-    assert [line for line in problems if refused not in line] == []
+    problems = [line for line in problems if refused not in line]
+    assert not problems, problems

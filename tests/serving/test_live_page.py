@@ -70,7 +70,8 @@ def test_turns_are_shown_while_one_speaks_and_are_saved(page, predictor, tmp_pat
     )
 
 
-def test_a_lost_connection_is_made_again(page):
+def begin_with_sockets(page):
+    """Begin a conversation, with its connections in ``sockets``, and wait for a turn."""
     page.evaluate(
         """() => {
             const Native = WebSocket;
@@ -83,6 +84,17 @@ def test_a_lost_connection_is_made_again(page):
     )
     page.get_by_role("button", name="Live").click()
     turns(page).nth(0).wait_for()
+
+
+def test_stop_ends_a_conversation_whose_connection_is_just_being_closed(page):
+    begin_with_sockets(page)
+    page.evaluate("sockets[0].close(3000); document.getElementById('live-button').click()")
+    page.locator("#live-status", has_text="Stopped at").wait_for()
+    assert page.evaluate("sockets.length") == 1
+
+
+def test_a_lost_connection_is_made_again(page):
+    begin_with_sockets(page)
     page.evaluate("sockets[0].close(3000)")  # as a lost one: no code of a client that leaves
     page.locator("#live-status", has_text="connecting again").wait_for()
     turns(page).nth(1).wait_for()

@@ -41,6 +41,11 @@ export class LiveSocket {
     this.socket.onclose = () => this.onClose();
   }
 
+  // A connection that is being closed takes nothing any longer, before it is known to be lost.
+  get isOpen() {
+    return this.socket.readyState === WebSocket.OPEN;
+  }
+
   sendMessage(message) {
     this.socket.send(JSON.stringify(message));
   }
@@ -49,10 +54,9 @@ export class LiveSocket {
   sendSamples(samples) {
     const length = samples.byteLength / BYTES;
     this.recorded += length;
-    if (!this.isReady) {
-      // After the start, what was not sent is a gap; before it, the position has it.
-      if (this.socket.readyState === WebSocket.OPEN) this.skipped += length;
-    } else if (this.socket.bufferedAmount > BEHIND * RATE * BYTES) this.skipped += length;
+    if (!this.isOpen) return; // the position of the next start has it
+    // After the start, what is not sent is a gap.
+    if (!this.isReady || this.socket.bufferedAmount > BEHIND * RATE * BYTES) this.skipped += length;
     else {
       if (this.skipped) this.sendMessage({ type: "skip", seconds: this.skipped / RATE });
       this.skipped = 0;
@@ -61,7 +65,7 @@ export class LiveSocket {
   }
 
   stop() {
-    if (this.isReady) this.sendMessage({ type: "stop" });
+    if (this.isReady && this.isOpen) this.sendMessage({ type: "stop" });
     else this.finish(null);
   }
 
