@@ -20,7 +20,7 @@ def test_only_tests_have_a_place():
 
 
 class Process:
-    """Notes which tests it is told to run."""
+    """Notes which tests it is given."""
 
     shutting_down = False
 

@@ -387,7 +387,7 @@ def test_maps_are_left_out_where_those_of_the_same_utterances_are_there(
 ) -> None:
     """Splits may have the same ids, and maps of numbers show what was predicted."""
     rows = label_rows(4)
-    both = [*rows, *({**row, "split": "valid"} for row in rows)]
+    both = rows + [{**row, "split": "valid"} for row in rows]
     of_each = {"vad": number_rows(["valence", "arousal"], 4), "both": both, "again": rows}
     files = [write_predictions(given.root / f"{k}.tsv", of_file) for k, of_file in of_each.items()]
     run(without_drawing, *files, "--output", given.root / "maps")

@@ -87,7 +87,7 @@ def test_files_of_other_targets_and_splits_are_stated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = label_rows(12)
-    both = [*rows, *({**row, "split": "valid"} for row in rows)]
+    both = rows + [{**row, "split": "valid"} for row in rows]
     files = write(tmp_path, a=rows, b=both, vad=number_rows(["valence", "arousal"], 12))
     text = printed(monkeypatch, capsys, *files)
     labels = ", ".join(LABELS)

@@ -83,7 +83,7 @@ def choose_model(
         notes += [f"{name}: {kind_of_encoder(specs[name])}, so trained in full" for name in others]
     is_scratch = any(kind_of_encoder(spec) == SCRATCH for spec in specs.values())
     # Epochs of cross-attention over outputs that no training changes took ten times as long as
-    # those of their concatenation, without better scores (docs/results.md, "Fusions").
+    # those of their concatenation, and scored once higher, once lower (docs/results.md, "Fusions").
     is_concatenated = not is_scratch and (requested == FROZEN or not pretrained)
     return ChosenModel(
         specs,
