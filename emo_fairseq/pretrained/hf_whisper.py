@@ -25,8 +25,8 @@ class HuggingFaceWhisper(Encoder):
     ``full`` every recording is encoded like that, and the frames after its end are cut off. With
     ``none`` the transformer reads the frames of the recording alone; a recording of 30 seconds has
     the same features either way, and so has the input of the first layer at any length. With
-    ``kept`` every recording has the frames of 30 seconds, those of silence among them, as the
-    classifiers of transformers average over.
+    ``kept`` every recording has the frames of 30 seconds, those of silence among them, over all of
+    which the classifiers of transformers average.
 
     Raises:
         UsageError: the settings of the feature extractor do not match the model, or make the

@@ -185,7 +185,7 @@ class InputConfig(FairseqDataclass):
         DEFAULT_WHISPER_PADDING,
         "what a Whisper reads after the end of a recording: silence up to 30 s (full), as it was "
         "trained; nothing, which is many times as fast on short recordings (none); or silence "
-        "whose frames are kept (kept), as classifiers of Hugging Face pool over",
+        "whose frames are kept, as classifiers of Hugging Face average over them, too (kept)",
         acts=_READS_BY_WHISPER,
     )
     packed_audio: ChoiceEnum(list(PACKED_AUDIO)) = option(  # type: ignore[valid-type]

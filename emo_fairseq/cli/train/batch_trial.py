@@ -18,6 +18,7 @@ import torch
 from data_prep.files.replacing import write_atomically
 from data_prep.number_types import positive_number
 from data_prep.schema import TRAIN
+from emo_fairseq.cli.train.command_check import read_command
 from emo_fairseq.errors import UsageError
 
 _MB = 1_000_000
@@ -54,12 +55,10 @@ class Training:
     """
 
     def __init__(self, words: Sequence[str]) -> None:
-        from fairseq import options, tasks
-        from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+        from fairseq import tasks
         from fairseq.trainer import Trainer
 
-        args = options.parse_args_and_arch(options.get_training_parser(), input_args=list(words))
-        cfg = convert_namespace_to_omegaconf(args)
+        cfg = read_command(words)
         task = tasks.setup_task(cfg.task)
         model, criterion = task.build_model(cfg.model), task.build_criterion(cfg.criterion)
         task.load_dataset(TRAIN)

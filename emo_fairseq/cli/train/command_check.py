@@ -6,6 +6,21 @@ refuses are known before minutes of extraction, not after.
 
 import sys
 from collections.abc import Sequence
+from typing import Any
+
+
+def read_command(words: Sequence[str]) -> Any:
+    """Return fairseq's configuration of a fairseq-train command; exit where it has a mistake.
+
+    Args:
+        words: of its command line, without the program.
+    """
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    parser = options.get_training_parser()
+    parser.prog = "fairseq-train"  # for messages
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, list(words)))
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -17,16 +32,9 @@ def main(words: Sequence[str] | None = None) -> int:
     excepthook.apply()
     emo_fairseq.register()
     take_as_user_dir()
-    from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-
     from emo_fairseq.compat.run_options import check_training
 
-    parser = options.get_training_parser()
-    parser.prog = "fairseq-train"  # for messages
-    words = sys.argv[1:] if words is None else words
-    args = options.parse_args_and_arch(parser, input_args=list(words))
-    check_training(convert_namespace_to_omegaconf(args))
+    check_training(read_command(sys.argv[1:] if words is None else words))
     return 0
 
 
